@@ -1,0 +1,1 @@
+"""Data stores: one file each, all behind `ports.Backend`, none knowing another."""

@@ -1,0 +1,210 @@
+"""The SQLite data store: one file, a writer with group commit, rows clustered by session with the head at the end.
+
+`sqlite:///file.db` and `table_name`. Several processes may write to one file: every change begins its transaction
+IMMEDIATE and compares the head in it. Numbers of sessions are never used twice, so a number that was looked up once
+stays right.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from securemem import sql
+from securemem.errors import ConfigurationError, InvalidInputError
+from securemem.model import Change, Residue, Stamp, Tail
+from securemem.sqlitefile import SqliteFile, placeholders
+
+APPLICATION_ID = 0x534D4441
+SCHEMA_VERSION = 1
+DEFAULT_TABLE = "messages"
+
+_HEAD_SEQ = 0xFFFFFFFF
+_ROWS_A_STATEMENT = 64
+_NUMBERS_KEPT = 100_000
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+
+
+class _TailRequest(NamedTuple):
+    session: bytes
+    limit: int
+    before: int | None
+
+
+class SqliteBackend:
+    """Rows and heads in a SQLite file."""
+
+    def __init__(self, path: str, *, table_name: str = DEFAULT_TABLE) -> None:
+        """Name the file and the table; nothing is opened yet.
+
+        Raises:
+            ConfigurationError: the table name is not a plain identifier.
+        """
+        if not _TABLE_NAME.match(table_name) or table_name.lower().startswith(("sqlite_", "securemem_")):
+            raise ConfigurationError("table_name has to be a letter, then letters, digits and underscores, at most 63")
+        # The statement that puts rows is made for 64, 32, 16 … rows, so that a batch of any size is a few cached ones.
+        self._sql = sql.load(Path(__file__).with_suffix(".sql"), table=table_name)
+        self._put = {
+            count: self._sql["put"].replace("{rows}", ",".join(["(?,?)"] * count))
+            for count in (2**power for power in range(_ROWS_A_STATEMENT.bit_length()))
+        }
+        self._file = SqliteFile(
+            path, application_id=APPLICATION_ID, version=SCHEMA_VERSION, schema=self._sql["schema"]
+        )
+        self._numbers: dict[bytes, int] = {}
+
+    async def open(self) -> Stamp | None:
+        """As `ports.Backend`."""
+        await self._file.open()
+        stamp: Stamp | None = await self._file.read(self._read_stamp, None)
+        return stamp
+
+    async def stamp(self, stamp: Stamp) -> None:
+        """As `ports.Backend`."""
+        await self._file.write(self._set_stamps, stamp)
+
+    async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
+        """As `ports.Backend`."""
+        tail: Tail = await self._file.read(self._tails, _TailRequest(session, limit, before))
+        return tail
+
+    async def swap(self, change: Change) -> bytes | None:
+        """As `ports.Backend`."""
+        if change.rows and change.rows[-1][0] >= _HEAD_SEQ:
+            raise InvalidInputError("this session is full: 4,294,967,294 messages; fork it")
+        current: bytes | None = await self._file.write(self._swaps, change)
+        return current
+
+    async def delete(self, sessions: Sequence[bytes], *, heads: bool) -> int:
+        """As `ports.Backend`."""
+        deleted: int = await self._file.write(self._deletions, (sessions, heads))
+        return deleted
+
+    async def due(self, now: int, limit: int) -> list[bytes]:
+        """As `ports.Backend`."""
+        sessions: list[bytes] = await self._file.read(self._find_due, (now, limit))
+        return sessions
+
+    async def purge(self, seconds: float) -> list[Residue]:
+        """Cut the write-ahead log; the pages themselves were overwritten by `secure_delete`."""
+        if await self._file.truncate_log(seconds):
+            return []
+        return [Residue("data", "deleted pages in the write-ahead log, while another process reads", datetime.now(UTC))]
+
+    async def aclose(self) -> None:
+        """As `ports.Backend`."""
+        await self._file.aclose()
+
+    # What follows runs in the connections' threads, a batch at a time.
+
+    def _read_stamp(self, con: sqlite3.Connection, asked: list[None]) -> list[Stamp | None]:
+        row = con.execute(self._sql["stamp"]).fetchone()
+        return [Stamp(*row) if row else None for _ in asked]
+
+    def _set_stamps(self, con: sqlite3.Connection, stamps: list[Stamp]) -> list[None]:
+        for stamp in stamps:
+            con.execute(self._sql["set_stamp"], stamp)
+        return [None] * len(stamps)
+
+    def _lookup(self, con: sqlite3.Connection, sessions: list[bytes]) -> dict[bytes, int]:
+        """Give the numbers of those sessions that the file knows.
+
+        Only what a reader saw is kept: what a writer sees may still be rolled back, and its number be given anew.
+        """
+        known = self._numbers
+        numbers = {session: known[session] for session in sessions if session in known}
+        missing = [session for session in sessions if session not in numbers]
+        if missing:
+            found = con.execute(f"{self._sql['numbers']} ({placeholders(len(missing))})", missing).fetchall()
+            numbers.update(found)
+            if not con.in_transaction:
+                if len(known) > _NUMBERS_KEPT:
+                    known.clear()
+                known.update(found)
+        return numbers
+
+    def _tails(self, con: sqlite3.Connection, requests: list[_TailRequest]) -> list[Tail]:
+        numbers = self._lookup(con, [request.session for request in requests])
+        return [self._tail(con, numbers.get(session), limit, before) for session, limit, before in requests]
+
+    def _tail(self, con: sqlite3.Connection, number: int | None, limit: int, before: int | None) -> Tail:
+        if number is None:
+            return Tail(b"", [])
+        low = number << 32
+        top = low | _HEAD_SEQ
+        query = self._sql["tail"]
+        if before is None:
+            found = con.execute(query, (low, top, limit + 1)).fetchall()
+        else:
+            con.execute("BEGIN")
+            found = con.execute(query, (top, top, 1)).fetchall()
+            found += con.execute(query, (low, low | min(before - 1, _HEAD_SEQ - 1), limit)).fetchall()
+            con.execute("COMMIT")
+        head = b""
+        if found and found[0][0] == top:
+            head = found.pop(0)[1]
+        return Tail(head, [(row - low, body) for row, body in found[:limit]])
+
+    def _swaps(self, con: sqlite3.Connection, changes: list[Change]) -> list[bytes | None]:
+        numbers = self._lookup(con, [change.session for change in changes])
+        tops = [numbers[change.session] << 32 | _HEAD_SEQ for change in changes if change.session in numbers]
+        heads = dict(con.execute(f"{self._sql['head']} ({placeholders(len(tops))})", tops).fetchall()) if tops else {}
+        answers: list[bytes | None] = []
+        put: dict[int, bytes] = {}
+        for change in changes:
+            number = numbers.get(change.session)
+            current = b"" if number is None else heads.get(number << 32 | _HEAD_SEQ, b"")
+            if current != change.expected:
+                answers.append(current)
+                continue
+            if number is None:
+                number = numbers[change.session] = con.execute(self._sql["new_number"], (change.session,)).fetchone()[0]
+            low = number << 32
+            heads[low | _HEAD_SEQ] = put[low | _HEAD_SEQ] = change.head
+            for seq, body in change.rows:
+                put[low | seq] = body
+            self._trim(con, low, change, put)
+            if change.due is not None:
+                con.execute(self._sql["set_due"], (change.due, number))
+            answers.append(None)
+        self._put_rows(con, [value for row in put.items() for value in row])
+        return answers
+
+    def _trim(self, con: sqlite3.Connection, low: int, change: Change, put: dict[int, bytes]) -> None:
+        first, end = change.trim
+        if first < end:
+            for row in range(low | first, low | end):
+                put.pop(row, None)
+            con.execute(self._sql["delete_range"], (low | first, low | (end - 1)))
+
+    def _put_rows(self, con: sqlite3.Connection, values: list[Any]) -> None:
+        start, rows = 0, len(values) // 2
+        while rows:
+            count = min(_ROWS_A_STATEMENT, 1 << (rows.bit_length() - 1))
+            con.execute(self._put[count], values[start : start + 2 * count])
+            start += 2 * count
+            rows -= count
+
+    def _deletions(self, con: sqlite3.Connection, requests: list[tuple[Sequence[bytes], bool]]) -> list[int]:
+        return [sum(self._delete(con, session, head=heads) for session in sessions) for sessions, heads in requests]
+
+    def _delete(self, con: sqlite3.Connection, session: bytes, *, head: bool) -> int:
+        number = self._lookup(con, [session]).get(session)
+        if number is None:
+            return 0
+        low = number << 32
+        rows: int = con.execute(self._sql["delete_range"], (low, low | (_HEAD_SEQ - 1))).rowcount
+        if head:
+            con.execute(self._sql["delete_range"], (low | _HEAD_SEQ, low | _HEAD_SEQ))
+            con.execute(self._sql["forget_number"], (number,))
+            self._numbers.pop(session, None)
+        return rows
+
+    def _find_due(self, con: sqlite3.Connection, requests: list[tuple[int, int]]) -> list[list[bytes]]:
+        return [[handle for (handle,) in con.execute(self._sql["due"], request)] for request in requests]
+
+

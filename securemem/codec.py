@@ -1,0 +1,161 @@
+"""Messages to bytes and back: MessagePack of [role, content, timestamp, metadata, user id], zstd where it is asked for.
+
+Everything is checked on the way in, so that what is stored can always be read: text without lone surrogates, content and
+metadata that JSON knows, sizes within bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from securemem.errors import CorruptRecordError, InvalidInputError
+from securemem.model import Message
+
+MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+MAX_ID_BYTES = 1024
+MAX_DEPTH = 100
+_COMPRESS_FROM_BYTES = 128
+
+
+class _Payload(msgspec.Struct, frozen=True, array_like=True):
+    role: str
+    content: Any
+    timestamp: datetime
+    metadata: dict[str, Any] | None
+    user_id: str | None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Payload)
+
+
+def check_id(value: object, what: str) -> bytes:
+    """Give an id as UTF-8.
+
+    Raises:
+        InvalidInputError: not text, empty, over 1,024 bytes, or with a lone surrogate.
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidInputError(f"{what} has to be a text that is not empty")
+    if len(value) > MAX_ID_BYTES:
+        raise InvalidInputError(f"{what} is over {MAX_ID_BYTES} bytes of UTF-8")
+    try:
+        raw = value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"{what} has a lone surrogate, which UTF-8 cannot carry") from None
+    if len(raw) > MAX_ID_BYTES:
+        raise InvalidInputError(f"{what} is over {MAX_ID_BYTES} bytes of UTF-8")
+    return raw
+
+
+def check_json(value: object, what: str, depth: int = 0) -> None:
+    """Refuse what JSON does not know.
+
+    Raises:
+        InvalidInputError: another type, NaN or infinity, a key that is not text, nested deeper than 100.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return
+    if depth >= MAX_DEPTH:
+        raise InvalidInputError(f"{what} is nested deeper than {MAX_DEPTH}")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInputError(f"{what} holds NaN or infinity, which JSON does not know")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            check_json(item, what, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidInputError(f"{what} has a key that is no text: {type(key).__name__}")
+            check_json(item, what, depth + 1)
+    else:
+        raise InvalidInputError(f"{what} holds a {type(value).__name__}, which is not JSON")
+
+
+def encode(message: Message, timestamp: datetime, *, guest: bool) -> bytes:
+    """Encode what is sealed of a message.
+
+    Args:
+        message: as the caller gave it.
+        timestamp: its time, aware.
+        guest: whether its `user_id` goes in, being that of another person than the session's owner.
+
+    Raises:
+        InvalidInputError: it cannot be stored.
+    """
+    role, content, metadata = message.role, message.content, message.metadata
+    if not isinstance(role, str) or not role:
+        raise InvalidInputError("role has to be a text that is not empty")
+    if type(content) is not str:
+        check_json(content, "content")
+    if metadata is not None:
+        if not isinstance(metadata, dict):
+            raise InvalidInputError("metadata has to be a JSON object")
+        check_json(metadata, "metadata")
+    try:
+        payload = _encoder.encode(_Payload(role, content, timestamp, metadata, message.user_id if guest else None))
+    except UnicodeEncodeError:
+        raise InvalidInputError("a text has a lone surrogate, which UTF-8 cannot carry") from None
+    except OverflowError:
+        raise InvalidInputError("an integer is beyond 64 bits; give it as text") from None
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise InvalidInputError(f"a message is over {MAX_PAYLOAD_BYTES >> 20} MiB; store a reference to it instead")
+    return payload
+
+
+def decode(payload: bytes, *, seq: int, expires_at: datetime | None) -> Message:
+    """Give the message that was encoded.
+
+    Raises:
+        CorruptRecordError: the payload is none of ours, though its seal held.
+    """
+    try:
+        role, content, timestamp, metadata, user_id = msgspec.structs.astuple(_decoder.decode(payload))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise CorruptRecordError("holds what this version cannot read", seq=seq) from None
+    return Message(
+        role, content, timestamp=timestamp, metadata=metadata, user_id=user_id, expires_at=expires_at, seq=seq
+    )
+
+
+def compress(payload: bytes) -> tuple[bytes, bool]:
+    """Give the payload compressed, and True, if that makes it smaller."""
+    if len(payload) < _COMPRESS_FROM_BYTES:
+        return payload, False
+    import zstandard  # noqa: PLC0415  (only stores that compress pay for it)
+
+    packed = zstandard.ZstdCompressor(level=3).compress(payload)
+    return (packed, True) if len(packed) < len(payload) else (payload, False)
+
+
+def decompress(packed: bytes, *, seq: int) -> bytes:
+    """Give what was compressed, at most 16 MiB of it.
+
+    Raises:
+        CorruptRecordError: no zstd frame, or one that would grow beyond the bound.
+    """
+    import zstandard  # noqa: PLC0415
+
+    try:
+        size = zstandard.frame_content_size(packed)
+        if not 0 <= size <= MAX_PAYLOAD_BYTES:
+            raise CorruptRecordError("grows beyond what a message may be", seq=seq)
+        return zstandard.ZstdDecompressor().decompress(packed)
+    except zstandard.ZstdError:
+        raise CorruptRecordError("holds what zstd cannot read", seq=seq) from None
+
+
+def check_time(moment: object, what: str) -> datetime:
+    """Give a moment in UTC.
+
+    Raises:
+        InvalidInputError: no datetime, or one without a time zone.
+    """
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise InvalidInputError(f"{what} has to be a datetime with a time zone")
+    return moment.astimezone(UTC)

@@ -1,0 +1,280 @@
+"""One session's state in this process: its keys, its newest head, and the lock under which it is written.
+
+All handles of a session share one of these. A reader takes head and window in one round trip and verifies them; a
+writer that has just read has the head, so a chat turn is one read and one write. Whatever other processes do to the
+session shows in the head: the version never goes back, a moved epoch voids what is cached, a closed head ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from securemem import codec
+from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
+from securemem.crypto.head import Walk
+from securemem.errors import ConflictError, ReorderedError, UserErasedError
+from securemem.keys.keyring import Keyring
+from securemem.keys.unwrapped import SessionKeys, Title
+from securemem.model import Change, Head, Message, from_milliseconds, to_milliseconds
+from securemem.ports import Backend, Clock
+
+YIELD_EVERY = 100
+_CLOSED_POLL_SECONDS = 0.01
+
+
+class Conversation:
+    """Reads one session, and moves its head; what is written is worked out in `writer`."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        keyring: Keyring,
+        clock: Clock,
+        check: Callable[[], None],
+        *,
+        user_id: str,
+        session_id: str,
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        """Know where to look; nothing is read yet.
+
+        Args:
+            backend: the data store.
+            keyring: the tenant's keys.
+            clock: the store's.
+            check: raises where the store is closed, or belongs to another event loop or process.
+            user_id: the session's owner.
+            session_id: its id.
+            tags: what it is given when it is made.
+        """
+        self.check = check
+        self.lock = asyncio.Lock()
+        self.user_id = user_id
+        self.session_id = session_id
+        self.tags = tags
+        self.erased = False
+        self._backend = backend
+        self._keyring = keyring
+        self._clock = clock
+        self._user: bytes | None = None
+        self._handle: bytes | None = None
+        self._raw: bytes | None = None
+        self._head: Head | None = None
+        self._seen = 0
+
+    # Keys and head
+
+    @property
+    def seen(self) -> tuple[int, bytes] | None:
+        """The newest head version that was seen, and of which session, for the keystore's floor."""
+        return (self._seen, self._handle) if self._handle is not None and self._seen else None
+
+    async def keys(self) -> SessionKeys | None:
+        """Give the session's keys; None where there is no such session.
+
+        Raises:
+            UserErasedError: its person was forgotten since this object was first used.
+        """
+        if self.erased:
+            raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
+        keys = self._keyring.cached(self.user_id, self.session_id)
+        if keys is not None and keys.handle == self._handle:
+            return keys
+        keys = await self._keyring.find(self.user_id, self.session_id)
+        if keys is None or keys.handle != self._handle:
+            await self._changed(keys)
+        return keys
+
+    async def _changed(self, keys: SessionKeys | None) -> None:
+        """Take over another session key than before, or none; find out whether the person was forgotten."""
+        if self._user is not None and (keys is None or keys.user != self._user):
+            row = await self._keyring.find_user(self.user_id)
+            if row is None or row.handle != self._user:
+                self.erased = True
+                raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
+        self._handle = keys.handle if keys is not None else None
+        self._user = keys.user if keys is not None else self._user
+        self._raw = self._head = None
+        self._seen = 0
+
+    def mark_erased(self) -> None:
+        """End this object: its person was forgotten by this process."""
+        self.erased = True
+        self._raw = self._head = None
+
+    def reset(self) -> None:
+        """Forget keys and head: the session was cleared by this process."""
+        self._keyring.forget(self.user_id, self.session_id)
+        self._handle = self._raw = self._head = None
+        self._seen = 0
+
+    def _accept(self, keys: SessionKeys, raw: bytes, seen: int) -> Head:
+        """Verify a head that was read.
+
+        Args:
+            keys: the session's.
+            raw: the head's bytes.
+            seen: the newest version that had been seen when the read was asked for.
+        """
+        if raw == self._raw and self._head is not None and keys.handle == self._handle:
+            return self._head
+        head = keys.head.decode(raw)
+        if head.version < max(seen, keys.floor) or head.generation != keys.generation:
+            raise ReorderedError("the session was rolled back to an older state", session=keys.handle)
+        if keys.handle == self._handle:
+            if head.version == self._seen and self._raw is not None:
+                raise ReorderedError("the session has two states of one version", session=keys.handle)
+            if head.version > self._seen:
+                self._raw, self._head, self._seen = raw, head, head.version
+        return head
+
+    async def _voided(self, keys: SessionKeys, before: int | None, head: Head) -> bool:
+        """Tell whether what is cached for the session has to be asked for again, and let go of it."""
+        if head.closed or (before is not None and head.epoch != before):
+            self._keyring.forget(self.user_id, self.session_id)
+            fresh = await self.keys()
+            return fresh is None or fresh.handle != keys.handle
+        return False
+
+    # Reading
+
+    async def read(self, limit: int, before: int | None = None) -> tuple[SessionKeys, Head, list[Sealed], bool] | None:
+        """Read and verify a page of the chain in one round trip.
+
+        Returns:
+            The keys, the head, records newest first, and whether the session's beginning was reached; None where there
+            is no session, or nothing in it.
+
+        Raises:
+            IntegrityError: something is not as it was written.
+        """
+        missing = None
+        while True:
+            keys = await self.keys()
+            if keys is None:
+                return None
+            seen, epoch = self._seen, self._head.epoch if self._head is not None else None
+            raw, rows = await self._backend.tail(keys.handle, limit, before)
+            if not raw:
+                if not rows and not seen and not keys.floor:
+                    return None
+                if rows or missing == keys.handle:
+                    raise ReorderedError("its head is missing: the data was cut or rolled back", session=keys.handle)
+                # It may have been removed lawfully since the keys were cached.
+                missing = keys.handle
+                self._keyring.forget(self.user_id, self.session_id)
+                continue
+            head = self._accept(keys, raw, seen)
+            if await self._voided(keys, epoch, head):
+                continue
+            if head.closed:
+                return None
+            walk = Walk(keys.head, head, session=keys.handle, owner=keys.user, before=before)
+            page = walk.page(rows)
+            whole = len(rows) < limit or walk.seq <= head.first
+            if whole:
+                walk.finish()
+            return keys, head, page, whole
+
+    async def newest(self, limit: int, before: int | None = None) -> tuple[list[Message], Head | None]:
+        """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head."""
+        ask = limit
+        while True:
+            # A page from the middle is read with its successor, whose `prev` it is checked against.
+            found = await self.read(ask + 1, before + 1) if before is not None else await self.read(ask)
+            if found is None:
+                return [], None
+            keys, head, page, whole = found
+            messages = await self.open_all(keys, page)
+            if before is not None:
+                messages = [message for message in messages if message.seq is not None and message.seq < before]
+            if whole or len(messages) >= limit:
+                messages.reverse()
+                return messages[-limit:], head
+            ask *= 2
+
+    async def pinned(self, messages: Sequence[Message], head: Head) -> list[Message]:
+        """Give the pinned messages that live, oldest first: those among `messages`, the others read one by one."""
+        at_hand = {message.seq: message for message in messages}
+        found = []
+        for seq in head.pins:
+            message = at_hand.get(seq)
+            if message is None:
+                older, _ = await self.newest(1, seq + 1)
+                message = older[0] if older and older[0].seq == seq else None
+            if message is not None:
+                found.append(message)
+        return found
+
+    async def open_all(self, keys: SessionKeys, page: list[Sealed]) -> list[Message]:
+        """Open records, and leave out those past their time."""
+        now = to_milliseconds(self._clock())
+        messages = []
+        owner_open, decode = keys.owner.open, codec.decode
+        for count, sealed in enumerate(page, 1):
+            if sealed.subject is None:
+                payload = owner_open(sealed)
+            else:
+                payload = (await self._keyring.guest_for_reading(keys, sealed.subject, sealed.seq)).open(sealed)
+            if not count % YIELD_EVERY:
+                await asyncio.sleep(0)
+            expiry = sealed.expiry
+            if expiry and expiry <= now:
+                continue
+            if sealed.flags & FLAG_COMPRESSED:
+                payload = codec.decompress(payload, seq=sealed.seq)
+            expires_at = from_milliseconds(expiry) if expiry else None
+            messages.append(decode(payload, seq=sealed.seq, expires_at=expires_at))
+        return messages
+
+    # Moving the head
+
+    async def current(self, keys: SessionKeys) -> tuple[Head, bytes]:
+        """Give the head that a change builds on, read only if it is not known."""
+        if self._head is not None and self._raw is not None:
+            return self._head, self._raw
+        seen = self._seen
+        raw, rows = await self._backend.tail(keys.handle, 1)
+        if raw:
+            return self._accept(keys, raw, seen), raw
+        if rows or seen or keys.floor:
+            await self.read(1)  # names what is wrong, or finds that the session was removed lawfully
+            raise ConflictError(f"session {keys.handle.hex()}: was cleared at the same moment; try again")
+        return Head(version=0, generation=keys.generation), b""
+
+    async def swap(self, keys: SessionKeys, change: Change, new: Head) -> bool:
+        """Make a change; False, with the head that stands taken over, where somebody else was quicker."""
+        seen, epoch = self._seen, self._head.epoch if self._head is not None else None
+        # Should this be cancelled or fail, the head is unknown, and whoever comes next reads it.
+        self._raw = None
+        current = await self._backend.swap(change)
+        if current is None:
+            if keys.handle == self._handle and new.version > self._seen:
+                self._raw, self._head, self._seen = change.head, new, new.version
+            return True
+        if current:
+            await self._voided(keys, epoch, self._accept(keys, current, seen))
+        else:
+            self.reset()
+        return False
+
+    async def mint(self, owner: bytes | None = None) -> SessionKeys:
+        """Make the session's key; a user's handle in `owner` has to be there still."""
+        title = Title(self.session_id, to_milliseconds(self._clock()), self.tags)
+        keys = await self._keyring.mint(self.user_id, self.session_id, title, owner=owner)
+        if keys.handle != self._handle:
+            await self._changed(keys)
+        return keys
+
+    async def guest_sealer(self, keys: SessionKeys, user_id: str) -> Sealer:
+        """Give the sealer for another person's messages in this session."""
+        return await self._keyring.guest_for_writing(keys, user_id)
+
+    async def await_shredding(self, keys: SessionKeys) -> None:
+        """Give whoever closed the session a moment to shred its key, so that a new one can begin."""
+        self._keyring.forget(self.user_id, self.session_id)
+        fresh = await self.keys()
+        if fresh is not None and fresh.handle == keys.handle:
+            self._raw = self._head = None
+            await asyncio.sleep(_CLOSED_POLL_SECONDS)

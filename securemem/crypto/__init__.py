@@ -1,0 +1,1 @@
+"""The only rooms that import `cryptography`: AEAD, derivation, MACs, signatures, and the formats built on them."""

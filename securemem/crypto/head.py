@@ -1,0 +1,263 @@
+"""The head: one authenticated row a session, the stubs that stand in for removed records, and the walk between them.
+
+A head, big-endian:
+
+    "SH" | format u8 = 1 | flags u8 | version u64 | generation u32 | epoch u32 | first u64 | next u64 | last tag 16
+    | holes u32 | due u64 | latest expiry u64 | edits u8 | pins u8
+    | edits × (seq u64 | tag 16) | pins × seq u64 | MAC 16
+
+    MAC = keyed BLAKE2b-128 (tenant head key, "sm-head-1", PAE(tenant, session) ‖ all before the MAC)
+
+A stub, which lies where a record was taken out of the middle:
+
+    "SM" | format u8 = 1 | suite u8 = 0 | flags u8 = 0 | seq u64 | prev 16 | tag 16 | MAC 16
+
+    MAC = keyed BLAKE2b-128 (tenant head key, "sm-stub-1", PAE(tenant, session) ‖ all before the MAC)
+
+The walk: the newest record's GCM tag is the head's `last tag`, each older one's is its successor's `prev`; where a seq
+is in `edits`, the record that lies there bears the tag named there instead, and still the `prev` that it always had.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+
+from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, RowTags, Sealed, parse
+from securemem.crypto.mac import MAC_BYTES, blake2b_state, equal
+from securemem.crypto.pae import pae
+from securemem.crypto.secret import RawKey
+from securemem.errors import CorruptRecordError, IntegrityError, PlaintextError, ReorderedError
+from securemem.model import Head
+
+HEAD_MAGIC = b"SH"
+MAX_EDITS = 64
+MAX_PINS = 16
+NO_TAG = bytes(16)
+
+_FIXED = struct.Struct(">2sBBQIIQQ16sIQQBB")
+_EDIT = struct.Struct(">Q16s")
+_SEQ = struct.Struct(">Q")
+_STUB = struct.Struct(">2sBBBQ16s16s")
+
+
+class Stub(tuple[int, bytes, bytes]):
+    """A verified stub: (seq, tag, prev) of the record that was there."""
+
+    __slots__ = ()
+
+    @property
+    def seq(self) -> int:
+        """The place that the record had."""
+        return self[0]
+
+    @property
+    def tag(self) -> bytes:
+        """The GCM tag that the record had."""
+        return self[1]
+
+    @property
+    def prev(self) -> bytes:
+        """The tag of the record before."""
+        return self[2]
+
+
+class HeadSeal:
+    """Makes and checks heads and stubs of one session; needs the tenant head key, no user's."""
+
+    __slots__ = ("_head_key", "_heads", "_session", "_stubs", "_tenant")
+
+    def __init__(self, head_key: RawKey, *, tenant: bytes, session: bytes) -> None:
+        place = pae(tenant, session)
+        self._heads = blake2b_state(head_key, b"sm-head-1", place)
+        self._stubs = blake2b_state(head_key, b"sm-stub-1", place)
+        self._head_key = head_key
+        self._tenant = tenant
+        self._session = session
+
+    def row_tags(self, user: bytes) -> RowTags:
+        """Give the maker and checker of row tags for a subject of this session."""
+        return RowTags(self._head_key, tenant=self._tenant, user=user, session=self._session)
+
+    def encode(self, head: Head) -> bytes:
+        """Give a head's bytes, MAC included."""
+        body = _FIXED.pack(
+            HEAD_MAGIC,
+            FORMAT,
+            head.flags,
+            head.version,
+            head.generation,
+            head.epoch,
+            head.first,
+            head.next,
+            head.last_tag,
+            head.holes,
+            head.due,
+            head.latest_expiry,
+            len(head.edits),
+            len(head.pins),
+        )
+        if head.edits or head.pins:
+            body += b"".join(_EDIT.pack(seq, tag) for seq, tag in sorted(head.edits.items()))
+            body += b"".join(_SEQ.pack(seq) for seq in head.pins)
+        state = self._heads.copy()
+        state.update(body)
+        return body + state.digest()
+
+    def decode(self, raw: bytes) -> Head:
+        """Check a head and give it.
+
+        Raises:
+            PlaintextError: it is no head.
+            CorruptRecordError: its length, format or MAC is wrong, or it is another session's.
+        """
+        if raw[:2] != HEAD_MAGIC:
+            raise PlaintextError("the head was never sealed", session=self._session)
+        if len(raw) < _FIXED.size + MAC_BYTES:
+            raise CorruptRecordError("the head has an impossible length", session=self._session)
+        _, form, flags, *numbers, edits, pins = _FIXED.unpack_from(raw)
+        edits_end = _FIXED.size + edits * _EDIT.size
+        pins_end = edits_end + pins * _SEQ.size
+        if form != FORMAT or len(raw) != pins_end + MAC_BYTES:
+            raise CorruptRecordError("the head has an unknown format or length", session=self._session)
+        state = self._heads.copy()
+        state.update(raw[:-MAC_BYTES])
+        if not equal(state.digest(), raw[-MAC_BYTES:]):
+            raise CorruptRecordError("the head was changed or is another session's", session=self._session)
+        version, generation, epoch, first, following, last_tag, holes, due, latest = numbers
+        return Head(
+            version=version,
+            generation=generation,
+            epoch=epoch,
+            flags=flags,
+            first=first,
+            next=following,
+            last_tag=last_tag,
+            holes=holes,
+            due=due,
+            latest_expiry=latest,
+            edits=dict(_EDIT.iter_unpack(raw[_FIXED.size : edits_end])),
+            pins=tuple(seq for (seq,) in _SEQ.iter_unpack(raw[edits_end:pins_end])),
+        )
+
+    def stub(self, *, seq: int, tag: bytes, prev: bytes) -> bytes:
+        """Make the stub that stands in for the record that was taken out at `seq`."""
+        body = _STUB.pack(MAGIC, FORMAT, SUITE_STUB, 0, seq, prev, tag)
+        state = self._stubs.copy()
+        state.update(body)
+        return body + state.digest()
+
+    def stubs_for(
+        self, rows: Sequence[tuple[int, bytes]], condition: Callable[[Sealed], bool], *, owner: bytes | None = None
+    ) -> list[tuple[int, bytes]]:
+        """Make stubs for those records of which the condition is true, after their row tags were checked.
+
+        Args:
+            rows: as a data store gives them, for the whole session or a part.
+            condition: what is to go.
+            owner: the session's owner, whose records are only looked at where this is given.
+
+        Raises:
+            CorruptRecordError: a clear column is not the one that was sealed.
+        """
+        made = []
+        for seq, raw in rows:
+            if is_stub(raw):
+                continue
+            sealed = parse(raw, session=self._session, seq=seq)
+            subject = sealed.subject or owner
+            if subject is None or not condition(sealed):
+                continue
+            if sealed.seq != seq or not self.row_tags(subject).holds(sealed):
+                raise CorruptRecordError("its row tag does not hold", session=self._session, seq=seq)
+            made.append((seq, self.stub(seq=seq, tag=sealed.tag, prev=sealed.prev)))
+        return made
+
+    def open_stub(self, raw: bytes, seq: int) -> Stub:
+        """Check a stub.
+
+        Raises:
+            CorruptRecordError: it was changed, or is another session's.
+        """
+        state = self._stubs.copy()
+        state.update(raw[:-MAC_BYTES])
+        if len(raw) != _STUB.size + MAC_BYTES or not equal(state.digest(), raw[-MAC_BYTES:]):
+            raise CorruptRecordError("the stub was changed or is another session's", session=self._session, seq=seq)
+        _, form, _, flags, number, prev, tag = _STUB.unpack_from(raw)
+        if form != FORMAT or flags:
+            raise CorruptRecordError("the stub has an unknown format", session=self._session, seq=seq)
+        return Stub((number, tag, prev))
+
+
+def is_stub(raw: bytes) -> bool:
+    """Tell a stub's bytes from a record's."""
+    return raw[:2] == MAGIC and raw[3:4] == bytes((SUITE_STUB,))
+
+
+class Walk:
+    """Follows the chain of one session backwards, page by page, from its head.
+
+    After each page `expected` is the tag that the next older record must bear (None where a page began in the middle
+    and nothing is known yet).
+    """
+
+    __slots__ = ("_head", "_owner", "_seal", "_session", "_whole", "expected", "holes", "seq")
+
+    def __init__(self, seal: HeadSeal, head: Head, *, session: bytes, owner: bytes, before: int | None = None) -> None:
+        self._seal = seal
+        self._head = head
+        self._session = session
+        self._owner = owner
+        self._whole = before is None or before >= head.next
+        self.seq = head.next if before is None or before >= head.next else before
+        self.expected: bytes | None = head.last_tag if self._whole else None
+        self.holes = 0
+
+    def page(self, rows: Sequence[tuple[int, bytes]]) -> list[Sealed]:
+        """Put a page of rows, newest first, in its place in the chain; stubs are passed over.
+
+        Raises:
+            ReorderedError: a record is missing, doubled, swapped or an older copy.
+            CorruptRecordError, PlaintextError: as `parse`, or a tag was changed.
+        """
+        out = []
+        edits, session = self._head.edits, self._session
+        wanted, tag = self.seq, self.expected
+        for seq, raw in rows:
+            wanted -= 1
+            if seq != wanted:
+                raise ReorderedError("is missing", session=session, seq=wanted)
+            record: Sealed | Stub = (
+                self._seal.open_stub(raw, seq) if is_stub(raw) else parse(raw, session=session, seq=seq)
+            )
+            if edits and seq in edits:
+                tag = edits[seq]
+            if tag is not None and record.tag != tag:
+                raise self._misplaced(record, seq)
+            if record.seq != seq:
+                raise ReorderedError("bears another record's number", session=session, seq=seq)
+            tag = record.prev
+            if isinstance(record, Stub):
+                self.holes += 1
+            else:
+                out.append(record)
+        self.seq, self.expected = wanted, tag
+        return out
+
+    def finish(self) -> None:
+        """State that no older rows came, and check that none are wanting and that the stubs are all there.
+
+        Raises:
+            ReorderedError: the session's oldest records are missing, or a removed one was put back.
+        """
+        if self.seq > self._head.first:
+            raise ReorderedError("is missing", session=self._session, seq=self.seq - 1)
+        if self._whole and self.holes != self._head.holes:
+            raise ReorderedError("a record that was taken out was put back", session=self._session)
+
+    def _misplaced(self, record: Sealed | Stub, seq: int) -> IntegrityError:
+        """Tell a genuine record in the wrong place from one whose bytes were changed."""
+        genuine = isinstance(record, Stub) or self._seal.row_tags(record.subject or self._owner).holds(record)
+        if genuine:
+            return ReorderedError("is not the record that was written there last", session=self._session, seq=seq)
+        return CorruptRecordError("was changed, or is another session's", session=self._session, seq=seq)

@@ -1,0 +1,212 @@
+"""The one order of steps in which anything is destroyed: clear, expiry of a session, erasure of a person.
+
+    ledger's tombstone → heads closed (compare-and-swap, committed) → keys shredded → rows deleted, in a later statement
+    → purge
+
+An append in flight fails its compare-and-swap on the closed head; a first append fails on the user's row, and a session
+that has a key and no head yet is given a closed one. Each step can be repeated: an act that was interrupted is carried
+out again when the store is opened next, and so is every act that a restored store has missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from securemem.crypto.head import HeadSeal
+from securemem.errors import IntegrityError
+from securemem.keys.keyring import Keyring
+from securemem.keys.rows import UserRow
+from securemem.keys.unwrapped import GENERATION
+from securemem.ledger.acts import Act, ActKind, Tombstone
+from securemem.ledger.store import Ledger
+from securemem.model import Change, Head, HeadFlag, Residue, Stamp, to_milliseconds
+from securemem.ports import Backend, Clock
+
+CLOSED_HEAD_SECONDS = 600
+"""How long a closed head stays, to turn away whoever still has its keys in memory (300 seconds at most)."""
+
+_ALL_ROWS = 0xFFFFFFFF
+_LAST_VERSION = 2**63
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a destruction did.
+
+    Attributes:
+        counter: the act's number in the ledger; 0 where nothing was held.
+        user: the person's handle, for an erasure.
+        sessions: how many sessions were destroyed.
+        records: how many records were deleted from the data store, those that left a stub included.
+        residue: what is left of them, by the stores' own word.
+        purged: the stores that have removed what the deletions left on disk.
+    """
+
+    counter: int = 0
+    user: bytes | None = None
+    sessions: int = 0
+    records: int = 0
+    residue: list[Residue] = field(default_factory=list)
+    purged: set[str] = field(default_factory=set)
+
+
+class Destruction:
+    """Destroys sessions and people over the three stores of one deployment."""
+
+    def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, deployment: bytes) -> None:
+        """Take the stores; each was opened by the caller."""
+        self._backend = backend
+        self._keyring = keyring
+        self._keystore = keyring.keystore
+        self._ledger = ledger
+        self._clock = clock
+        self._deployment = deployment
+
+    async def session(self, session: bytes, generation: int, kind: ActKind, *, purge_seconds: float) -> Outcome:
+        """Destroy one session: its key, its rows and what the deletion leaves on disk."""
+        act = await self._ledger.begin(
+            kind,
+            tenant=self._keyring.tenant,
+            user=None,
+            generation=0,
+            sessions=[Tombstone(session, generation)],
+            at=self._now(),
+        )
+        return await self.carry_out(act, purge_seconds=purge_seconds)
+
+    async def person(self, row: UserRow, *, purge_seconds: float) -> Outcome:
+        """Destroy everything of one person: their key, their sessions, and their messages in other people's."""
+        own, _ = await self._keystore.sessions_of(row.number)
+        act = await self._ledger.begin(
+            ActKind.ERASE,
+            tenant=self._keyring.tenant,
+            user=row.handle,
+            generation=row.generation,
+            sessions=[Tombstone(handle, GENERATION) for handle in own],
+            at=self._now(),
+        )
+        return await self.carry_out(act, purge_seconds=purge_seconds)
+
+    async def carry_out(self, act: Act, *, purge_seconds: float) -> Outcome:
+        """Do what an act says, from wherever it was left; marking it as through is the caller's."""
+        outcome = Outcome(act.counter, act.user, len(act.tombstones))
+        sessions = {tombstone.session for tombstone in act.tombstones}
+        for session in sessions:
+            await self._close(session)
+        if act.user is None:
+            for session in sessions:
+                await self._keystore.shred_session(session)
+        else:
+            outcome.records += await self._shred_person(act, act.user, sessions)
+            self._keyring.forget_handle(act.user)
+        outcome.sessions = len(sessions)
+        outcome.records += await self._backend.delete(sorted(sessions), heads=False)
+        stamp = Stamp(self._deployment, act.counter)
+        await self._keystore.stamp(stamp)
+        await self._backend.stamp(stamp)
+        await self._purge(outcome, purge_seconds)
+        return outcome
+
+    async def _shred_person(self, act: Act, user: bytes, sessions: set[bytes]) -> int:
+        """Close what came in meanwhile, put stubs for the person's guest messages, and delete the keys."""
+        stubbed: set[bytes] = set()
+        records = 0
+        while True:
+            number = await self._keystore.user_number(user)
+            if number is None:
+                return records
+            own, visited = await self._keystore.sessions_of(number)
+            late = [session for session in own if session not in sessions]
+            if late:
+                await self._ledger.add_tombstones(act.counter, [Tombstone(each, GENERATION) for each in late])
+                sessions.update(late)
+            for session in late:
+                await self._close(session)
+            for session in set(visited) - stubbed - sessions:
+                records += await self._stub_out(session, user)
+                stubbed.add(session)
+            if await self._keystore.shred_user(number, known=sessions | stubbed):
+                return records
+
+    async def _close(self, session: bytes) -> None:
+        """Close a session's head, so that nothing is appended any more, whatever is cached anywhere."""
+        seal = self._keyring.head_seal(session)
+        due = self._now() + CLOSED_HEAD_SECONDS * 1000
+        while True:
+            raw, _ = await self._backend.tail(session, 0)
+            head = self._for_closing(seal, raw)
+            if head.closed:
+                return
+            closed = Head(
+                version=head.version + 1,
+                generation=head.generation,
+                epoch=head.epoch + 1,
+                flags=head.flags | HeadFlag.CLOSED,
+                first=head.next,
+                next=head.next,
+                last_tag=head.last_tag,
+                due=due,
+            )
+            if await self._backend.swap(Change(session, raw, seal.encode(closed), due=due)) is None:
+                return
+
+    def _for_closing(self, seal: HeadSeal, raw: bytes) -> Head:
+        """Give the head to close; one that was tampered with keeps nobody from being forgotten."""
+        if not raw:
+            return Head(version=0, generation=GENERATION)
+        try:
+            return seal.decode(raw)
+        except IntegrityError:
+            return Head(version=_LAST_VERSION, generation=GENERATION)
+
+    async def _stub_out(self, session: bytes, guest: bytes) -> int:
+        """Put stubs in place of a guest's records in somebody else's session; gives how many."""
+        seal = self._keyring.head_seal(session)
+        while True:
+            raw, rows = await self._backend.tail(session, _ALL_ROWS)
+            if not raw:
+                return 0
+            head = seal.decode(raw)
+            if head.closed:
+                return 0
+            stubs = seal.stubs_for(rows, lambda sealed: sealed.subject == guest)
+            gone = {seq for seq, _ in stubs}
+            changed = Head(
+                version=head.version + 1,
+                generation=head.generation,
+                epoch=head.epoch + 1,
+                flags=head.flags,
+                first=head.first,
+                next=head.next,
+                last_tag=head.last_tag,
+                holes=head.holes + len(stubs),
+                due=head.due,
+                latest_expiry=head.latest_expiry,
+                edits=head.edits,
+                pins=tuple(pin for pin in head.pins if pin not in gone),
+            )
+            if await self._backend.swap(Change(session, raw, seal.encode(changed), rows=stubs)) is None:
+                return len(stubs)
+
+    async def _purge(self, outcome: Outcome, seconds: float) -> None:
+        left = await self._backend.purge(seconds)
+        outcome.residue += left
+        if not left:
+            outcome.purged.add("data")
+        if await self._keystore.purge(seconds):
+            outcome.purged.add("keystore")
+        else:
+            outcome.residue.append(Residue("keystore", "wrapped keys in the write-ahead log, while another reads it"))
+
+    async def catch_up(self, acts: Iterable[Act], *, purge_seconds: float) -> int:
+        """Carry out acts that were interrupted, or that a restored store has missed; gives how many."""
+        count = 0
+        for act in acts:
+            await self.carry_out(act, purge_seconds=purge_seconds)
+            await self._ledger.finish(act.counter, at=self._now())
+            count += 1
+        return count
+
+    def _now(self) -> int:
+        return to_milliseconds(self._clock())

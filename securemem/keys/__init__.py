@@ -1,0 +1,1 @@
+"""Keys of people and sessions: the keystore holds them wrapped, the keyring issues, caches, rotates and shreds."""

@@ -1,0 +1,337 @@
+"""The keyring: finds, issues, caches and shreds the keys of people and sessions, for one tenant.
+
+Real ids come in here and do not leave: what goes on is handles. A cold load is one keystore query and one unwrap where
+the user's key is not cached; a warm one is a look into the cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+
+from securemem.crypto.envelope import Sealer
+from securemem.crypto.head import HeadSeal
+from securemem.crypto.secret import RawKey
+from securemem.crypto.signing import Signer
+from securemem.crypto.wrapping import box_of, check, enclose
+from securemem.errors import CorruptRecordError, UserErasedError, WrongKeyError
+from securemem.keys.cache import KeyCache
+from securemem.keys.keystore import Keystore
+from securemem.keys.rows import Found, Minted, NewSession, NewUser, SessionRow, UserRow
+from securemem.keys.tenant import TenantKeys, load_tenant
+from securemem.keys.unwrapped import (
+    GENERATION,
+    SessionKeys,
+    Title,
+    UserKey,
+    open_name,
+    open_title,
+    seal_name,
+    seal_title,
+    user_context,
+)
+from securemem.model import HANDLE_BYTES
+from securemem.ports import KeyManagementService
+
+CACHE_SECONDS = 60.0
+CACHE_SIZE = 4096
+_PAGE = 100
+
+
+class Keyring:
+    """Keys of one tenant, over a keystore and a KMS that were opened by the caller."""
+
+    def __init__(
+        self,
+        keystore: Keystore,
+        kms: KeyManagementService,
+        tenant: TenantKeys,
+        name: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what `open_keyring` loaded."""
+        self.keystore = keystore
+        self.kms = kms
+        self._tenant = tenant
+        self._name = name
+        self._users: KeyCache[str, UserKey] = KeyCache(size=CACHE_SIZE, ttl=CACHE_SECONDS, monotonic=monotonic)
+        self._sessions: KeyCache[tuple[str, str], SessionKeys] = KeyCache(
+            size=CACHE_SIZE, ttl=CACHE_SECONDS, monotonic=monotonic
+        )
+        self._unwrapping: dict[bytes, asyncio.Future[RawKey]] = {}
+
+    @property
+    def tenant(self) -> bytes:
+        """The tenant's handle."""
+        return self._tenant.handle
+
+    @property
+    def open_epoch(self) -> int:
+        """The epoch that new keys are wrapped under, as far as this process knows."""
+        return self._tenant.open_epoch
+
+    @property
+    def signer(self) -> Signer:
+        """The tenant's signing key."""
+        return self._tenant.signer
+
+    def head_seal(self, session: bytes) -> HeadSeal:
+        """Give what makes and checks the heads of a session, which needs no user's key."""
+        return HeadSeal(self._tenant.head, tenant=self.tenant, session=session)
+
+    def cached(self, user_id: str, session_id: str) -> SessionKeys | None:
+        """Give a session's keys if they are in memory."""
+        return self._sessions.get((user_id, session_id))
+
+    async def find(self, user_id: str, session_id: str) -> SessionKeys | None:
+        """Give a session's keys, or None where the keystore has no such session of such a user.
+
+        Raises:
+            WrongKeyError: the KMS opens something else than what was wrapped.
+            CorruptRecordError: the sealed ids are not the ones that were asked for.
+        """
+        keys = self.cached(user_id, session_id)
+        if keys is not None:
+            return keys
+        found = await self._look_up(user_id, session_id)
+        if found.user is None:
+            return None
+        user = await self._user(found.user, user_id)
+        return None if found.session is None else self._admit(user, found.session, session_id)
+
+    async def find_user(self, user_id: str) -> UserRow | None:
+        """Give a user's row, without unwrapping anything."""
+        return (await self._look_up(user_id, None)).user
+
+    async def mint(self, user_id: str, session_id: str, title: Title, *, owner: bytes | None = None) -> SessionKeys:
+        """Make a session's key, and its user's where that is new, durably; where it exists, give the one that does.
+
+        Args:
+            user_id: the person.
+            session_id: the session.
+            title: what is sealed under the new key.
+            owner: the user's handle that has to be there still, for whoever writes under one that was read before.
+
+        Raises:
+            UserErasedError: the handle is gone.
+        """
+        while True:
+            user = self._users.get(user_id)
+            if user is None:
+                found = await self._look_up(user_id, session_id)
+                if found.user is not None:
+                    user = await self._user(found.user, user_id)
+                    if found.session is not None:
+                        return self._admit(user, found.session, session_id)
+            if owner is not None and (user is None or user.handle != owner):
+                raise UserErasedError("the person was forgotten meanwhile; nothing was written")
+            keys, status = await self._insert(user, user_id, session_id, title)
+            if status is Minted.DONE:
+                return keys
+            if status is Minted.EPOCH_MOVED:
+                await self.reload()
+            self._users.discard(user_id)
+
+    async def _insert(
+        self, user: UserKey | None, user_id: str, session_id: str, title: Title
+    ) -> tuple[SessionKeys, Minted]:
+        tenant = self._tenant
+        new, user = await self._new_user(user_id) if user is None else (None, user)
+        session, key = os.urandom(HANDLE_BYTES), RawKey.generate()
+        tags = tenant.session_tags(user_id, session_id)
+        row = SessionRow(
+            session,
+            GENERATION,
+            0,
+            user.wrap_session_key(session, GENERATION, key),
+            seal_title(key, self.tenant, user.handle, session, title),
+        )
+        keys = self._session_keys(user, row, key, title)
+        status = await self.keystore.mint(
+            new or user.row,
+            NewSession(row.handle, tags[0], row.generation, row.wrapped, row.title),
+            epoch=tenant.open_epoch,
+            user_tags=tenant.user_tags(user_id),
+            tags=tags,
+        )
+        if status is Minted.DONE:
+            self._sessions.put((user_id, session_id), keys)
+            if new is not None and self._users.get(user_id) is None:
+                self._users.put(user_id, user)
+        return keys, status
+
+    async def _new_user(self, user_id: str) -> tuple[NewUser, UserKey]:
+        tenant, handle, key = self._tenant, os.urandom(HANDLE_BYTES), RawKey.generate()
+        context = user_context(self.tenant, handle, GENERATION)
+        wrapped = enclose(key, await self.kms.wrap(tenant.open_epoch, key, context=context))
+        name = seal_name(key, self.tenant, handle, user_id)
+        new = NewUser(
+            tenant.number, handle, tenant.user_tags(user_id)[0], tenant.open_epoch, GENERATION, wrapped, name
+        )
+        row = UserRow(0, handle, tenant.open_epoch, GENERATION, wrapped, name)
+        return new, UserKey(self.tenant, row, user_id, key)
+
+    async def guest_for_writing(self, keys: SessionKeys, user_id: str) -> Sealer:
+        """Give the sealer for another person's records in a session, and make its key where there is none.
+
+        Raises:
+            UserErasedError: the session is gone.
+        """
+        while True:
+            if user_id not in keys.guest_ids:
+                await self._load_guests(keys)
+            handle = keys.guest_ids.get(user_id)
+            if handle is not None:
+                return keys.guests[handle]
+            found = await self._look_up(user_id, None)
+            new, user = (
+                (None, await self._user(found.user, user_id))
+                if found.user is not None
+                else await self._new_user(user_id)
+            )
+            key = RawKey.generate()
+            wrapped = user.wrap_session_key(keys.handle, GENERATION, key)
+            tenant = self._tenant
+            status = await self.keystore.add_guest(
+                keys.handle,
+                new or user.row,
+                GENERATION,
+                wrapped,
+                epoch=tenant.open_epoch,
+                user_tags=tenant.user_tags(user_id),
+            )
+            if status is Minted.USER_GONE and await self.keystore.owner_of(keys.handle) is None:
+                raise UserErasedError("the session was cleared or its person forgotten meanwhile; nothing was written")
+            if status is Minted.EPOCH_MOVED:
+                await self.reload()
+            self._users.discard(user_id)
+
+    async def guest_for_reading(self, keys: SessionKeys, subject: bytes, seq: int) -> Sealer:
+        """Give the sealer for a record of another person in a session.
+
+        Raises:
+            WrongKeyError: that person has no key in this session.
+        """
+        if subject not in keys.guests:
+            await self._load_guests(keys)
+        try:
+            return keys.guests[subject]
+        except KeyError:
+            raise WrongKeyError("the key of its person is gone", session=keys.handle, seq=seq) from None
+
+    async def _load_guests(self, keys: SessionKeys) -> None:
+        for row in await self.keystore.guests(keys.handle):
+            if row.user.handle in keys.guests:
+                continue
+            user = await self._user(row.user, None)
+            key = user.unwrap_session_key(keys.handle, row.generation, row.wrapped)
+            keys.guests[user.handle] = self._sealer(user, keys.handle, row.generation, key, guest=True)
+            keys.guest_ids[user.user_id] = user.handle
+
+    async def sessions(self, user_id: str | None) -> AsyncIterator[SessionKeys]:
+        """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""
+        owner = None
+        if user_id is not None:
+            row = await self.find_user(user_id)
+            if row is None:
+                return
+            owner = row.handle
+        after = 0
+        while page := await self.keystore.page(self._tenant.number, after=after, limit=_PAGE, user=owner):
+            for number, user_row, row in page:
+                user = await self._user(user_row, user_id)
+                key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
+                title = open_title(key, self.tenant, user.handle, row)
+                yield self._session_keys(user, row, key, title)
+                after = number
+
+    def forget(self, user_id: str, session_id: str) -> None:
+        """Take a session's keys, and its user's, out of the cache."""
+        self._sessions.discard((user_id, session_id))
+        self._users.discard(user_id)
+
+    def forget_handle(self, user: bytes) -> None:
+        """Take every key of a person out of the cache, those for other people's sessions included."""
+        self._users.discard_where(lambda held: held.handle == user)
+        self._sessions.discard_where(lambda held: held.user == user or user in held.guests)
+
+    async def aclose(self) -> None:
+        """Wipe what is held in memory."""
+        self._users.clear()
+        self._sessions.clear()
+        self._tenant.wipe()
+
+    async def _look_up(self, user_id: str, session_id: str | None) -> Found:
+        while True:
+            tenant = self._tenant
+            tags = tenant.session_tags(user_id, session_id) if session_id is not None else []
+            found = await self.keystore.find(tenant.user_tags(user_id), tags)
+            if found.open_epoch == tenant.open_epoch:
+                return found
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Take over an epoch that another process opened."""
+        self._tenant = await load_tenant(self.keystore, self.kms, self._name)
+
+    async def _user(self, row: UserRow, user_id: str | None) -> UserKey:
+        """Give a user's key from the cache or through the KMS, once however many ask."""
+        if user_id is not None:
+            cached = self._users.get(user_id)
+            if cached is not None and cached.row[1:4] == row[1:4]:
+                return cached
+        unwrapping = self._unwrapping.get(row.wrapped)
+        if unwrapping is None:
+            unwrapping = asyncio.ensure_future(self._unwrap(row))
+            self._unwrapping[row.wrapped] = unwrapping
+            unwrapping.add_done_callback(lambda _: self._unwrapping.pop(row.wrapped, None))
+        key = RawKey((await asyncio.shield(unwrapping)).expose_secret())
+        name = open_name(key, self.tenant, row)
+        if user_id is not None and name != user_id:
+            raise CorruptRecordError(f"keystore: the row of user {row.handle.hex()} was found under another's tag")
+        user = UserKey(self.tenant, row, name, key)
+        self._users.put(name, user)
+        return user
+
+    async def _unwrap(self, row: UserRow) -> RawKey:
+        context = user_context(self.tenant, row.handle, row.generation)
+        return check(await self.kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
+
+    def _admit(self, user: UserKey, row: SessionRow, session_id: str) -> SessionKeys:
+        key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
+        title = open_title(key, self.tenant, user.handle, row)
+        if title.session_id != session_id:
+            raise CorruptRecordError("keystore: found under another session's tag", session=row.handle)
+        keys = self._session_keys(user, row, key, title)
+        self._sessions.put((user.user_id, session_id), keys)
+        return keys
+
+    def _session_keys(self, user: UserKey, row: SessionRow, key: RawKey, title: Title) -> SessionKeys:
+        owner = self._sealer(user, row.handle, row.generation, key, guest=False)
+        return SessionKeys(
+            row.handle, user.handle, row.generation, row.floor, user.user_id, title, owner, self.head_seal(row.handle)
+        )
+
+    def _sealer(self, user: UserKey, session: bytes, generation: int, key: RawKey, *, guest: bool) -> Sealer:
+        rows = self.head_seal(session).row_tags(user.handle)
+        sealer = Sealer(
+            key,
+            rows,
+            tenant=self.tenant,
+            user=user.handle,
+            session=session,
+            generation=generation,
+            guest=guest,
+        )
+        key.wipe()
+        return sealer
+
+
+async def open_keyring(
+    keystore: Keystore, kms: KeyManagementService, tenant: str, *, monotonic: Callable[[], float] = time.monotonic
+) -> Keyring:
+    """Load a tenant's keys, made where the tenant is new, and give its keyring."""
+    return Keyring(keystore, kms, await load_tenant(keystore, kms, tenant), tenant, monotonic=monotonic)

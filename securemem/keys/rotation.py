@@ -1,0 +1,181 @@
+"""KEK epochs: OPEN → SEALED → every key rewrapped → a new keystore backup, read back → DESTROYED.
+
+Deleting a wrapped key is not yet shredding it: a keystore backup and a living KEK still open it. Once the epoch that
+the backup was wrapped under is destroyed, the backup opens nobody; one taken after the rewrap opens the living.
+
+Each step is durable before the next and can be repeated: a process that dies anywhere is followed by another `rotate`
+or `close_epoch`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from securemem.crypto.mac import hmac_sha256
+from securemem.crypto.pae import pae
+from securemem.crypto.secret import RawKey
+from securemem.crypto.wrapping import box_of, check, enclose
+from securemem.errors import NotReadyError
+from securemem.keys.keyring import Keyring
+from securemem.keys.rows import COMING, DESTROYED, OPEN, TENANT_KEY_KINDS, SessionRow, UserRow
+from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
+from securemem.keys.unwrapped import UserKey, open_name, open_title, user_context
+from securemem.model import from_milliseconds, to_milliseconds
+from securemem.ports import Clock
+
+_BATCH = 100
+_PURGE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EpochStatus:
+    """One epoch of the KEK.
+
+    Attributes:
+        epoch: its number.
+        state: "open", "sealed" or "destroyed" ("coming" while a rotation begins).
+        since: from when it is in this state.
+        users: how many users' keys are wrapped under it.
+        kek: whether the KMS still has its KEK.
+    """
+
+    epoch: int
+    state: str
+    since: datetime
+    users: int
+    kek: bool
+
+
+class Rotation:
+    """Moves a keystore and its KMS from one epoch to the next."""
+
+    def __init__(self, keyring: Keyring, clock: Clock) -> None:
+        """Work on one keyring's keystore and KMS, for all tenants in them."""
+        self._keyring = keyring
+        self._keystore = keyring.keystore
+        self._kms = keyring.kms
+        self._clock = clock
+
+    async def status(self) -> list[EpochStatus]:
+        """Give all epochs, ascending."""
+        users = await self._keystore.users_by_epoch()
+        keks = set(await self._kms.epochs())
+        return [
+            EpochStatus(row.epoch, row.state, from_milliseconds(row.since), users.get(row.epoch, 0), row.epoch in keks)
+            for row in await self._keystore.epochs()
+        ]
+
+    async def rotate(self) -> int:
+        """Open a new epoch and put every user's key under it; no message is touched.
+
+        Returns:
+            The new epoch's number.
+
+        Raises:
+            NotReadyError: another process rotates just now.
+        """
+        old = await self._open_epoch()
+        new = old + 1
+        await self._kms.create_epoch(new)
+        await self._keystore.add_epoch(new, COMING, self._now())
+        while True:
+            await self._prepare_tenants(old, new)
+            if await self._keystore.switch_epoch(old, new, self._now()):
+                break
+        await self._rewrap_all(new)
+        return new
+
+    async def close_epoch(self, *, backup: str | Path | None = None, without_backup: bool = False) -> list[int]:
+        """Destroy every epoch but the open one, so that keystore backups from before open nobody any more.
+
+        Args:
+            backup: where to write a backup of the keystore under the open epoch; it is read back before anything is
+                destroyed.
+            without_backup: destroy without one. Should the keystore be lost, everything is.
+
+        Returns:
+            The epochs that were destroyed.
+
+        Raises:
+            NotReadyError: neither a backup nor `without_backup` was given, or the backup does not read back.
+        """
+        if backup is None and not without_backup:
+            raise NotReadyError(
+                "older keystore backups will open nobody: give a path for a new backup, or without_backup=True"
+            )
+        alive = [row.epoch for row in await self._keystore.epochs() if row.state != DESTROYED]
+        if len(alive) == 1:
+            await self.rotate()
+        current = await self._open_epoch()
+        await self._rewrap_all(current)
+        if backup is not None:
+            await self._keystore.backup(Path(backup))
+        closed = []
+        for row in await self._keystore.epochs():
+            if row.epoch < current and row.state != DESTROYED:
+                await self._kms.destroy_epoch(row.epoch)
+                await self._keystore.end_epoch(row.epoch, self._now())
+                closed.append(row.epoch)
+        await self._keystore.purge(_PURGE_SECONDS)
+        await self._keyring.reload()
+        return closed
+
+    def _now(self) -> int:
+        return to_milliseconds(self._clock())
+
+    async def _open_epoch(self) -> int:
+        return max(row.epoch for row in await self._keystore.epochs() if row.state == OPEN)
+
+    async def _prepare_tenants(self, old: int, new: int) -> None:
+        """Give every tenant its keys under the coming epoch: a new index key, and the others rewrapped."""
+        for number, handle, _ in await self._keystore.tenants():
+            rows = await self._keystore.tenant_keys(number)
+            present = {row.kind for row in rows if row.epoch == new}
+            for row in rows:
+                if row.epoch != old or row.kind in present or row.kind not in TENANT_KEY_KINDS:
+                    continue
+                kept = RawKey.generate() if row.kind == "index" else await unwrap_tenant_key(self._kms, handle, row)
+                wrapped = await wrap_tenant_key(self._kms, handle, row.kind, new, kept)
+                await self._keystore.add_tenant_key(number, wrapped)
+
+    async def _rewrap_all(self, epoch: int) -> None:
+        """Put every user's key that is under an older epoch under this one, with new lookup tags."""
+        tenants = {number: handle for number, handle, _ in await self._keystore.tenants()}
+        index: dict[int, RawKey] = {}
+        for number, handle in tenants.items():
+            for row in await self._keystore.tenant_keys(number):
+                if row.kind == "index" and row.epoch == epoch:
+                    index[number] = await unwrap_tenant_key(self._kms, handle, row)
+        while batch := await self._keystore.users_under(epoch, _BATCH):
+            for tenant, user in batch:
+                await self._rewrap(tenants[tenant], index[tenant], user, epoch)
+        await self._keystore.purge(_PURGE_SECONDS)
+        await self._keyring.reload()
+
+    async def _rewrap(self, tenant: bytes, index: RawKey, row: UserRow, epoch: int) -> None:
+        context = user_context(tenant, row.handle, row.generation)
+        key = check(await self._kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
+        user_id = open_name(key, tenant, row)
+        user = UserKey(tenant, row, user_id, key)
+
+        def tag(*name: bytes) -> bytes:
+            return hmac_sha256(index.expose_secret(), pae(*name))
+
+        def session_tag(session: SessionRow) -> bytes:
+            session_key = user.unwrap_session_key(session.handle, session.generation, session.wrapped)
+            session_id = open_title(session_key, tenant, row.handle, session).session_id
+            return tag(b"session", tenant, user_id.encode(), session_id.encode())
+
+        sessions = [
+            (session_tag(session), session.handle) for session in await self._keystore.sessions_to_retag(row.number)
+        ]
+        await self._keystore.rewrap(
+            row,
+            epoch=epoch,
+            wrapped=enclose(key, await self._kms.wrap(epoch, key, context=context)),
+            tag=tag(b"user", tenant, user_id.encode()),
+            sessions=sessions,
+        )
+        key.wipe()

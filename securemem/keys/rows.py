@@ -1,0 +1,93 @@
+"""The rows of the keystore, as it gives and takes them."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+COMING, OPEN, SEALED, DESTROYED = "coming", "open", "sealed", "destroyed"
+TENANT_KEY_KINDS = ("index", "head", "signing")
+
+
+class EpochRow(NamedTuple):
+    """One KEK epoch: its number, state and since when (milliseconds)."""
+
+    epoch: int
+    state: str
+    since: int
+
+
+class TenantKeyRow(NamedTuple):
+    """A tenant's own key, wrapped under an epoch's KEK."""
+
+    kind: str
+    epoch: int
+    wrapped: bytes
+
+
+class UserRow(NamedTuple):
+    """A user's key, wrapped under an epoch's KEK, and the sealed user id."""
+
+    number: int
+    handle: bytes
+    epoch: int
+    generation: int
+    wrapped: bytes
+    name: bytes
+
+
+class SessionRow(NamedTuple):
+    """A session's key, wrapped under its owner's, and the sealed session id and title."""
+
+    handle: bytes
+    generation: int
+    floor: int
+    wrapped: bytes
+    title: bytes
+
+
+class GuestRow(NamedTuple):
+    """A guest's key for somebody else's session."""
+
+    user: UserRow
+    generation: int
+    wrapped: bytes
+
+
+class Found(NamedTuple):
+    """What a look-up found, and the epoch that was open just after it."""
+
+    open_epoch: int
+    user: UserRow | None
+    session: SessionRow | None
+
+
+class NewUser(NamedTuple):
+    """A user's row to insert."""
+
+    tenant: int
+    handle: bytes
+    tag: bytes
+    epoch: int
+    generation: int
+    wrapped: bytes
+    name: bytes
+
+
+class NewSession(NamedTuple):
+    """A session's row to insert."""
+
+    handle: bytes
+    tag: bytes
+    generation: int
+    wrapped: bytes
+    title: bytes
+
+
+class Minted(enum.Enum):
+    """How an insertion went."""
+
+    DONE = enum.auto()
+    EXISTS = enum.auto()
+    USER_GONE = enum.auto()
+    EPOCH_MOVED = enum.auto()

@@ -1,0 +1,104 @@
+"""A tenant's own keys: index (one an epoch), head and signing, wrapped by the KMS and not shredded with any user.
+
+    context of wrapping = PAE("securemem/tenant-key/1", tenant, kind, epoch u32)
+    lookup tag of a user    = HMAC-SHA-256(index key, PAE("user", tenant, user id))
+    lookup tag of a session = HMAC-SHA-256(index key, PAE("session", tenant, user id, session id))
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from securemem.crypto.mac import hmac_sha256
+from securemem.crypto.pae import pae, u32
+from securemem.crypto.secret import RawKey
+from securemem.crypto.signing import Signer
+from securemem.crypto.wrapping import box_of, check, enclose
+from securemem.errors import WrongKeyError
+from securemem.keys.keystore import Keystore
+from securemem.keys.rows import OPEN, TENANT_KEY_KINDS, TenantKeyRow
+from securemem.model import HANDLE_BYTES
+from securemem.ports import KeyManagementService
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKeys:
+    """What one tenant's store needs in memory."""
+
+    number: int
+    handle: bytes
+    open_epoch: int
+    index: dict[int, RawKey] = field(repr=False)
+    head: RawKey = field(repr=False)
+    signer: Signer = field(repr=False)
+
+    def user_tags(self, user_id: str) -> list[bytes]:
+        """Give a user's lookup tags under every index key that lives, the open epoch's first."""
+        return self._tags(pae(b"user", self.handle, user_id.encode()))
+
+    def session_tags(self, user_id: str, session_id: str) -> list[bytes]:
+        """Give a session's lookup tags likewise."""
+        return self._tags(pae(b"session", self.handle, user_id.encode(), session_id.encode()))
+
+    def _tags(self, name: bytes) -> list[bytes]:
+        return [
+            hmac_sha256(self.index[epoch].expose_secret(), name)
+            for epoch in sorted(self.index, reverse=True)
+            if epoch <= self.open_epoch
+        ]
+
+    def wipe(self) -> None:
+        """Overwrite the keys."""
+        self.head.wipe()
+        for key in self.index.values():
+            key.wipe()
+
+
+async def wrap_tenant_key(kms: KeyManagementService, tenant: bytes, kind: str, epoch: int, key: RawKey) -> TenantKeyRow:
+    """Wrap one of a tenant's keys under an epoch's KEK."""
+    context = pae(b"securemem/tenant-key/1", tenant, kind.encode(), u32(epoch))
+    return TenantKeyRow(kind, epoch, enclose(key, await kms.wrap(epoch, key, context=context)))
+
+
+async def unwrap_tenant_key(kms: KeyManagementService, tenant: bytes, row: TenantKeyRow) -> RawKey:
+    """Unwrap one of a tenant's keys.
+
+    Raises:
+        WrongKeyError: the KEK is not the one it was wrapped under.
+    """
+    context = pae(b"securemem/tenant-key/1", tenant, row.kind.encode(), u32(row.epoch))
+    return check(await kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
+
+
+async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) -> TenantKeys:
+    """Give a tenant's keys, and make them for a tenant that is new.
+
+    Raises:
+        WrongKeyError: the KEK at hand is not this keystore's.
+    """
+    while True:
+        open_epoch = max((row.epoch for row in await keystore.epochs() if row.state == OPEN), default=0)
+        known = await keystore.tenant(name)
+        if known is None:
+            handle = os.urandom(HANDLE_BYTES)
+            keys = [
+                await wrap_tenant_key(kms, handle, kind, open_epoch, RawKey.generate()) for kind in TENANT_KEY_KINDS
+            ]
+            await keystore.add_tenant(handle, name, keys)
+            continue
+        number, handle = known
+        rows = await keystore.tenant_keys(number)
+        found = {row.kind: row for row in rows if row.epoch == open_epoch}
+        if len(found) < len(TENANT_KEY_KINDS):
+            raise WrongKeyError("the keystore lacks this tenant's own keys: restore it from its newest backup")
+        return TenantKeys(
+            number,
+            handle,
+            open_epoch,
+            {row.epoch: await unwrap_tenant_key(kms, handle, row) for row in rows if row.kind == "index"},
+            await unwrap_tenant_key(kms, handle, found["head"]),
+            Signer(await unwrap_tenant_key(kms, handle, found["signing"])),
+        )
+
+

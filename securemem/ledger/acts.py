@@ -1,0 +1,45 @@
+"""The acts that the ledger knows, as values."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class ActKind(enum.StrEnum):
+    """Why something was destroyed."""
+
+    CLEAR = "clear"
+    EXPIRE = "expire"
+    ERASE = "erase"
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A session whose records and keys, up to a generation, are not to come back."""
+
+    session: bytes
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One destruction: written before anything is touched, and marked when it is through.
+
+    Attributes:
+        counter: its number, which the stores' stamps follow.
+        kind: why.
+        tenant: the tenant's handle.
+        user: the person's handle, for an erasure.
+        generation: the highest generation of the person's key that it covers.
+        at: when it was decided, in milliseconds.
+        tombstones: the sessions it destroys.
+    """
+
+    counter: int
+    kind: ActKind
+    tenant: bytes
+    user: bytes | None
+    generation: int
+    at: int
+    tombstones: tuple[Tombstone, ...]

@@ -1,0 +1,177 @@
+"""The ledger's store: SQLAlchemy Core over aiosqlite, its schema by Alembic.
+
+Both are imported when the first act is written, not when a store is opened: `peek` reads the little that opening needs
+by plain SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.ledger.acts import Act, ActKind, Tombstone
+from securemem.model import Stamp
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+MEMORY = ":memory:"
+_BUSY_SECONDS = 30.0
+
+
+class Peek(NamedTuple):
+    """What opening a store needs to know of its ledger."""
+
+    stamp: Stamp
+    unfinished: int
+
+
+class Ledger:
+    """Acts and tombstones in a SQLite file, or in memory."""
+
+    def __init__(self, path: str) -> None:
+        """Name the file, or ":memory:"; nothing is opened yet."""
+        self.path = path
+        self._deployment = b""
+        self._engine: AsyncEngine | None = None
+        self._starting = asyncio.Lock()
+
+    async def peek(self) -> Peek | None:
+        """Give the stamp and how many acts are not through; None where there is no ledger yet.
+
+        Raises:
+            ConfigurationError: the file is something else.
+        """
+        if self.path == MEMORY or not Path(self.path).exists():
+            return None
+        try:
+            return await asyncio.to_thread(_peek, self.path)
+        except sqlite3.Error as exc:
+            raise ConfigurationError(f"{self.path} is no SecureMem ledger: name another file, or restore it") from exc
+
+    async def create(self, deployment: bytes) -> None:
+        """Belong to a deployment; in a file, make the tables now."""
+        self._deployment = deployment
+        if self.path != MEMORY and await self.peek() is None:
+            await self._ready()
+
+    async def begin(
+        self, kind: ActKind, *, tenant: bytes, user: bytes | None, generation: int, sessions: list[Tombstone], at: int
+    ) -> Act:
+        """Write an act and its tombstones, durably, before anything is touched."""
+        from securemem.ledger import schema  # noqa: PLC0415
+
+        engine = await self._ready()
+        async with engine.begin() as connection:
+            row = await connection.execute(
+                schema.acts.insert().values(kind=kind.value, tenant=tenant, person=user, generation=generation, at=at)
+            )
+            counter: int = row.inserted_primary_key[0]  # type: ignore[index]
+            await self._bury(connection, counter, sessions)
+        return Act(counter, kind, tenant, user, generation, at, tuple(sessions))
+
+    async def add_tombstones(self, counter: int, sessions: list[Tombstone]) -> None:
+        """Add sessions that came to light while an act was under way."""
+        engine = await self._ready()
+        async with engine.begin() as connection:
+            await self._bury(connection, counter, sessions)
+
+    async def finish(self, counter: int, *, at: int, receipt: dict[str, Any] | None = None) -> None:
+        """Mark an act as through, and keep its receipt."""
+        from securemem.ledger import schema  # noqa: PLC0415
+
+        engine = await self._ready()
+        values: dict[str, Any] = {"done_at": at}
+        if receipt is not None:
+            values["receipt"] = json.dumps(receipt)
+        async with engine.begin() as connection:
+            await connection.execute(schema.acts.update().where(schema.acts.c.counter == counter).values(**values))
+
+    async def acts(self, *, after: int = 0, unfinished: bool = False) -> list[Act]:
+        """Give acts by ascending counter: those after one, or those that are not through."""
+        from sqlalchemy import select  # noqa: PLC0415
+
+        from securemem.ledger import schema  # noqa: PLC0415
+
+        acts, tombstones = schema.acts, schema.tombstones
+        condition = acts.c.done_at.is_(None) if unfinished else acts.c.counter > after
+        engine = await self._ready()
+        async with engine.connect() as connection:
+            rows = (await connection.execute(select(acts).where(condition).order_by(acts.c.counter))).all()
+            graves = await connection.execute(select(tombstones).join(acts).where(condition))
+            by_act: dict[int, list[Tombstone]] = {}
+            for counter, session, generation in graves:
+                by_act.setdefault(counter, []).append(Tombstone(session, generation))
+        return [
+            Act(
+                row.counter,
+                ActKind(row.kind),
+                row.tenant,
+                row.person,
+                row.generation,
+                row.at,
+                tuple(by_act.get(row.counter, ())),
+            )
+            for row in rows
+        ]
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    async def _bury(self, connection: Any, counter: int, sessions: list[Tombstone]) -> None:
+        from securemem.ledger import schema  # noqa: PLC0415
+
+        if sessions:
+            await connection.execute(
+                schema.tombstones.insert(),
+                [
+                    {"counter": counter, "session": tombstone.session, "generation": tombstone.generation}
+                    for tombstone in sessions
+                ],
+            )
+
+    async def _ready(self) -> AsyncEngine:
+        """Connect, and bring the schema up to date, once."""
+        async with self._starting:
+            if self._engine is None:
+                self._engine = await self._start()
+            return self._engine
+
+    async def _start(self) -> AsyncEngine:
+        await asyncio.to_thread(__import__, "securemem.ledger.engine")
+        from securemem.ledger.engine import make_engine, migrate  # noqa: PLC0415
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+        engine = make_engine(self.path, _BUSY_SECONDS)
+
+        def prepare(connection: Connection) -> None:
+            migrate(connection, self._deployment)
+
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(prepare)
+        except SQLAlchemyError as exc:
+            await engine.dispose()
+            raise BackendUnavailableError(f"the ledger {self.path} cannot be opened or written") from exc
+        return engine
+
+
+def _peek(path: str) -> Peek | None:
+    with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as con:
+        if con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            return None
+        row = con.execute("SELECT deployment FROM securemem_stamp").fetchone()
+        if row is None:
+            return None
+        counter = con.execute("SELECT coalesce(max(counter), 0) FROM acts").fetchone()[0]
+        unfinished = con.execute("SELECT count(*) FROM acts WHERE done_at IS NULL").fetchone()[0]
+        return Peek(Stamp(row[0], counter), unfinished)

@@ -1,0 +1,339 @@
+"""The store as a caller sees it: opened by a URL, it gives sessions, and forgets people."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+from weakref import WeakValueDictionary
+
+from securemem import codec, compose, config, policy as policies
+from securemem.compose import Deployment
+from securemem.conversation import Conversation
+from securemem.crypto.signing import to_pem
+from securemem.errors import ConfigurationError, InvalidInputError
+from securemem.keys.rotation import EpochStatus, Rotation
+from securemem.keys.unwrapped import SessionKeys
+from securemem.ledger.acts import ActKind
+from securemem.model import SessionInfo, from_milliseconds, to_milliseconds
+from securemem.policy import Policy
+from securemem.ports import Clock, Tokenizer
+from securemem.retention.sweep import SweepReport
+from securemem.rights.receipt import Receipt
+from securemem.session import Session
+from securemem.window import EstimatingTokenizer, TiktokenTokenizer
+from securemem.writer import Limits, Writer
+
+RECENT_SESSIONS = 1024
+"""How many sessions' heads stay in memory after their last handle is gone."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Keys:
+    """What an operator does with a store's keys."""
+
+    def __init__(self, ready: Callable[[], Any]) -> None:
+        """Made by `SecureMemory`."""
+        self._ready = ready
+
+    async def status(self) -> list[EpochStatus]:
+        """Give all KEK epochs, ascending."""
+        return await (await self._rotation()).status()
+
+    async def rotate(self) -> int:
+        """Open a new KEK epoch and put every user's key under it; gives its number. No message is touched."""
+        return await (await self._rotation()).rotate()
+
+    async def close_epoch(self, *, backup: str | Path | None = None, without_backup: bool = False) -> list[int]:
+        """Destroy every epoch but the open one, rotating first where it is the only one.
+
+        Args:
+            backup: a new file for a keystore backup under the open epoch, which is written and read back first.
+            without_backup: destroy without one.
+
+        Returns:
+            The epochs that were destroyed. Keystore backups from before open nobody any more.
+
+        Raises:
+            NotReadyError: neither was given, or the backup does not read back.
+        """
+        return await (await self._rotation()).close_epoch(backup=backup, without_backup=without_backup)
+
+    async def public_key(self) -> str:
+        """Give the PEM of the key that this tenant's receipts are signed with."""
+        deployment: Deployment = await self._ready()
+        return to_pem(deployment.keyring.signer.public_key)
+
+    async def _rotation(self) -> Rotation:
+        deployment: Deployment = await self._ready()
+        return Rotation(deployment.keyring, deployment.clock)
+
+
+class SecureMemory:
+    """Sessions of one tenant in one store."""
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        *,
+        tenant: str,
+        policy: Policy,
+        clock: Clock,
+        limits: Limits,
+        context_window: int,
+        tokenizer: Tokenizer,
+    ) -> None:
+        """Made by `open`."""
+        self._assemble = partial(compose.assemble, settings, tenant=tenant, policy=policy, clock=clock)
+        self._clock = clock
+        self.context_window = context_window
+        self.tokenizer = tokenizer
+        self.writer = Writer(clock, limits)
+        self.keys = Keys(self._ready)
+        self._deployment: Deployment | None = None
+        self._opening = asyncio.Lock()
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._conversations: WeakValueDictionary[tuple[str, str], Conversation] = WeakValueDictionary()
+        self._recent: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
+
+    @classmethod
+    def open(
+        cls,
+        url: str | None = None,
+        *,
+        keystore: str | None = None,
+        ledger: str | None = None,
+        kms: str | None = None,
+        policy: str | Policy | None = None,
+        tenant: str = "default",
+        client: Any = None,
+        prefix: str | None = None,
+        table_name: str | None = None,
+        max_messages: int = 100,
+        ttl: float | None = None,
+        context_window: int = 20,
+        compress: bool = False,
+        clock: Clock | None = None,
+        tokenizer: Tokenizer | str | None = None,
+    ) -> Self:
+        """Name a store; it is opened by `async with`, or by its first use.
+
+        Args:
+            url: the data: `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`; `SECUREMEM_URL` if not given.
+            keystore: wrapped keys, as `sqlite:///…` or `memory://`; beside the data if not given.
+            ledger: what was decided, likewise.
+            kms: `file:///path.kek`, `passphrase:///path.kek` or `memory://`; a file beside the data if not given.
+            policy: "plain".
+            tenant: the organisation whose sessions these are; tenants see nothing of each other.
+            client: for servers; not taken by these stores.
+            prefix: likewise.
+            table_name: the data's table; sessions in another table are apart.
+            max_messages: how many a session keeps; the oldest are trimmed in the same step as an append.
+            ttl: seconds after which a message is never returned again.
+            context_window: how many messages `context` gives by default.
+            compress: compress texts before they are sealed; their length then says more of what they are.
+            clock: gives an aware UTC datetime; every deadline is reckoned by it.
+            tokenizer: counts tokens for `max_tokens`; "tiktoken" (or "tiktoken:<encoding>") where that is installed.
+
+        Raises:
+            ConfigurationError: settings that do not fit.
+            InvalidInputError: a number that is none, or out of range.
+        """
+        if client is not None or prefix is not None:
+            raise ConfigurationError("client and prefix are for Redis; these stores are named by their URL alone")
+        codec.check_id(tenant, "tenant")
+        for what, number in (("max_messages", max_messages), ("context_window", context_window)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise InvalidInputError(f"{what} has to be a whole number, at least 1")
+        if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0):
+            raise InvalidInputError("ttl has to be a positive number of seconds")
+        settings = config.resolve(url, keystore=keystore, ledger=ledger, kms=kms, table_name=table_name)
+        return cls(
+            settings,
+            tenant=tenant,
+            policy=policies.resolve(policy),
+            clock=clock or _now,
+            limits=Limits(max_messages=max_messages, ttl=ttl, compress=compress),
+            context_window=context_window,
+            tokenizer=_tokenizer(tokenizer),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._ready()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Record how far sessions have come, wipe the keys in memory, and close the stores. A second call does nothing."""
+        deployment, self._deployment = self._deployment, None
+        self._closed = True
+        if deployment is None:
+            return
+        floors = [seen for shared in self._conversations.values() if (seen := shared.seen) is not None]
+        try:
+            if floors:
+                await deployment.keyring.keystore.raise_floors(floors)
+        finally:
+            self._recent.clear()
+            await deployment.aclose()
+
+    def session(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        tags: Iterable[str] = (),
+    ) -> Session:
+        """Give a handle of a session; nothing is read or written yet.
+
+        Args:
+            session_id: up to 1,024 bytes of UTF-8, taken as it is.
+            user_id: whose session it is. The same session id under another user is another session; with none, the
+                session is its own subject.
+            tags: what the session is marked with when it is made, sealed with its id.
+
+        Raises:
+            InvalidInputError: an id that is empty, too long, or no text.
+        """
+        codec.check_id(session_id, "session_id")
+        if user_id is not None:
+            codec.check_id(user_id, "user_id")
+        marks = tuple(sorted(set(tags)))
+        for tag in marks:
+            codec.check_id(tag, "a tag")
+        return Session(self, session_id, user_id=user_id if user_id is not None else session_id, tags=marks)
+
+    async def sessions(self, *, user_id: str | None = None) -> AsyncIterator[SessionInfo]:
+        """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""
+        if user_id is not None:
+            codec.check_id(user_id, "user_id")
+        deployment = await self._ready()
+        async for keys in deployment.keyring.sessions(user_id):
+            info = await self._info(keys)
+            if info is not None:
+                yield info
+
+    async def erase_user(self, user_id: str, *, purge_seconds: float = compose.PURGE_SECONDS) -> Receipt:
+        """Forget a person: destroy their keys, delete their rows, and remove what the deletions left on disk.
+
+        Args:
+            user_id: the person.
+            purge_seconds: how long to wait for other processes that keep a write-ahead log in use.
+
+        Returns:
+            A signed receipt; of somebody who is not known it says that nothing is held.
+        """
+        codec.check_id(user_id, "user_id")
+        deployment = await self._ready()
+        for key, shared in list(self._conversations.items()):
+            if key[0] == user_id:
+                shared.mark_erased()
+                self._conversations.pop(key, None)
+                self._recent.pop(key, None)
+        return await deployment.erasure.erase(user_id, purge_seconds=purge_seconds)
+
+    async def sweep(self) -> SweepReport:
+        """Take out what is past its time now. Reading never waits for this: it returns nothing that is past its time."""
+        return await (await self._ready()).sweep.run(purge_seconds=compose.PURGE_SECONDS)
+
+    # What sessions need of the store (`session.Host`)
+
+    async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
+        """Give the state that all handles of a session share."""
+        deployment = await self._ready()
+        key = (user_id, session_id)
+        shared = self._conversations.get(key)
+        if shared is None:
+            shared = Conversation(
+                deployment.backend,
+                deployment.keyring,
+                self._clock,
+                self._check,
+                user_id=user_id,
+                session_id=session_id,
+                tags=tags,
+            )
+            self._conversations[key] = shared
+        self._recent[key] = shared
+        self._recent.move_to_end(key)
+        if len(self._recent) > RECENT_SESSIONS:
+            self._recent.popitem(last=False)
+        return shared
+
+    async def destroy(self, conversation: Conversation) -> None:
+        """Clear a session."""
+        deployment = await self._ready()
+        async with conversation.lock:
+            keys = await conversation.keys()
+            if keys is None:
+                return
+            outcome = await deployment.destruction.session(
+                keys.handle, keys.generation, ActKind.CLEAR, purge_seconds=compose.PURGE_SECONDS
+            )
+            conversation.reset()
+            await deployment.ledger.finish(outcome.counter, at=to_milliseconds(self._clock()))
+
+    # Inside
+
+    def _check(self) -> None:
+        """Refuse what cannot work: a closed store, another event loop, another process."""
+        if self._closed:
+            raise ConfigurationError("this store was closed: open it anew")
+        if os.getpid() != self._process:
+            raise ConfigurationError("this store was opened before a fork: open one in the process that uses it")
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None:
+                raise ConfigurationError("this store belongs to another event loop: open one in each")
+            self._loop = loop
+
+    async def _ready(self) -> Deployment:
+        self._check()
+        if self._deployment is None:
+            async with self._opening:
+                if self._deployment is None:
+                    self._deployment = await self._assemble()
+        return self._deployment
+
+    async def _info(self, keys: SessionKeys) -> SessionInfo | None:
+        shared = await self.conversation(keys.user_id, keys.title.session_id, keys.title.tags)
+        messages, head = await shared.newest(1)
+        if head is None:
+            return None
+        return SessionInfo(
+            session_id=keys.title.session_id,
+            user_id=keys.user_id,
+            messages=head.live,
+            created_at=from_milliseconds(keys.title.created_at),
+            last_at=messages[0].timestamp if messages else None,
+            tags=keys.title.tags,
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigurationError("a store cannot be pickled: open it in the process that uses it")
+
+
+def _tokenizer(tokenizer: Tokenizer | str | None) -> Tokenizer:
+    if tokenizer is None:
+        return EstimatingTokenizer()
+    if isinstance(tokenizer, str):
+        name, _, encoding = tokenizer.partition(":")
+        if name != "tiktoken":
+            raise ConfigurationError("tokenizer is 'tiktoken', 'tiktoken:<encoding>', or an object with count(text)")
+        return TiktokenTokenizer(encoding) if encoding else TiktokenTokenizer()
+    return tokenizer

@@ -1,0 +1,181 @@
+"""The nouns: frozen values that the rooms hand to each other, with no I/O and no cryptography."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+HANDLE_BYTES = 16
+NEVER = 0
+"""An expiry that never comes; other expiries are milliseconds since 1970 in UTC."""
+
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Give an aware datetime as whole milliseconds since 1970 in UTC."""
+    return int(moment.timestamp() * 1000)
+
+
+def from_milliseconds(milliseconds: int) -> datetime:
+    """Give milliseconds since 1970 as an aware datetime in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+class _Positional(msgspec.Struct, frozen=True):
+    role: str
+    content: Any
+
+
+class Message(_Positional, frozen=True, kw_only=True):
+    """One message, in clear: only the process that has the keys ever holds one.
+
+    Attributes:
+        role: who speaks, as the framework names it ("user", "assistant", "tool" …).
+        content: text, or JSON as a framework sends it (a list of parts, tool calls, reasoning items).
+        timestamp: when it was said, aware; the store's clock if it is not given.
+        metadata: a JSON object, sealed with the content. `{"pinned": True}` on a system message keeps it in the window.
+        user_id: whose data it is, where that is not the session's owner.
+        expires_at: from when it is never returned again; given back as it is in force (the `ttl` included).
+        seq: its place in the session, given by the store.
+    """
+
+    timestamp: datetime | None = None
+    metadata: dict[str, Any] | None = None
+    user_id: str | None = None
+    expires_at: datetime | None = None
+    seq: int | None = None
+
+    def __repr__(self) -> str:
+        size = f"{len(self.content)} characters" if isinstance(self.content, str) else type(self.content).__name__
+        return f"Message(role={self.role!r}, seq={self.seq}, content=<{size}>)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInfo:
+    """What a session is, for lists.
+
+    Attributes:
+        messages: how many records it holds that were not taken out.
+        created_at: when its key was made.
+        last_at: the time of its newest readable message, or None.
+        held: a legal hold lies on it.
+        restricted: its person's processing is restricted.
+    """
+
+    session_id: str
+    user_id: str
+    messages: int
+    created_at: datetime
+    last_at: datetime | None
+    tags: tuple[str, ...] = ()
+    held: bool = False
+    restricted: bool = False
+
+
+class HeadFlag(enum.IntFlag):
+    """What may not happen to a session any more."""
+
+    KEEP = 1
+    """A hold or a statutory keep: the writer deletes nothing."""
+    CLOSED = 2
+    """Nothing is appended any more."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The authenticated summary of a session.
+
+    Attributes:
+        version: rises by one with every change.
+        generation: of the session key that its records are sealed under.
+        epoch: rises with every lawful act (erasure, hold, restriction, release, clear).
+        first: the lowest seq that is still there.
+        next: the seq that the next message gets.
+        last_tag: the GCM tag of record `next - 1`; zeros before the first.
+        holes: how many of `first … next - 1` are stubs.
+        due: when the worker should look next, in milliseconds; NEVER if not at all.
+        latest_expiry: the last moment at which any record is readable, in milliseconds; NEVER if one has no end.
+        edits: seqs of rectified records, to their present tags.
+        pins: seqs of pinned messages, ascending.
+    """
+
+    version: int
+    generation: int
+    epoch: int = 0
+    flags: int = 0
+    first: int = 1
+    next: int = 1
+    last_tag: bytes = bytes(16)
+    holes: int = 0
+    due: int = NEVER
+    latest_expiry: int = NEVER
+    edits: dict[int, bytes] = {}
+    pins: tuple[int, ...] = ()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing may be appended any more."""
+        return bool(self.flags & HeadFlag.CLOSED)
+
+    @property
+    def keep(self) -> bool:
+        """Whether nothing may be taken out by a writer."""
+        return bool(self.flags & HeadFlag.KEEP)
+
+    @property
+    def live(self) -> int:
+        """How many records are there."""
+        return self.next - self.first - self.holes
+
+
+class Tail(NamedTuple):
+    """What a backend answers to a read: head bytes (empty if there is none) and rows (seq, bytes), newest first."""
+
+    head: bytes
+    rows: list[tuple[int, bytes]]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One atomic step on a session in a data store.
+
+    Attributes:
+        session: the session's handle.
+        expected: the head that must stand, byte for byte; empty where there must be none.
+        head: the head that replaces it.
+        rows: records and stubs to put at their seqs, new or in place of what lies there.
+        trim: rows of these seqs, from the first up to but without the second, are removed.
+        due: when the worker should look at the session, in milliseconds, NEVER if not at all; None leaves it as it is.
+    """
+
+    session: bytes
+    expected: bytes
+    head: bytes
+    rows: list[tuple[int, bytes]] = []
+    trim: tuple[int, int] = (0, 0)
+    due: int | None = None
+
+
+class Stamp(NamedTuple):
+    """What a store says of itself: whose it is, and how many acts (erasure, hold, clear …) it has taken part in."""
+
+    deployment: bytes
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class Residue:
+    """Something of a deleted record that is still somewhere.
+
+    Attributes:
+        store: which store: "data", "keystore", "ledger", "kms" or "process".
+        what: what lies there, in words, with no id.
+        until: when it is gone, or None where only the operator can tell.
+    """
+
+    store: str
+    what: str
+    until: datetime | None = None

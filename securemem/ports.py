@@ -1,0 +1,115 @@
+"""Every port: what the services ask of the adapters, as Protocols, with the edges settled in their docstrings.
+
+Driver errors never cross a port: an adapter raises `BackendUnavailableError`, `KMSUnavailableError` or
+`ConfigurationError` from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from securemem.crypto.secret import RawKey
+from securemem.model import Change, Residue, Stamp, Tail
+
+Clock = Callable[[], datetime]
+"""Gives the present moment as an aware datetime in UTC. Every deadline is reckoned by it."""
+
+
+class Backend(Protocol):
+    """A data store: sealed records and heads, by session handle; it can read neither.
+
+    One object serves one event loop. A handle has 16 bytes, a seq is from 1 to 2³² - 2. Rows of one session are
+    contiguous in seq; what they hold is the caller's. Nothing here looks at a clock.
+    """
+
+    async def open(self) -> Stamp | None:
+        """Connect, create what is missing, and give the stamp; None from a store that nobody has used yet.
+
+        Raises:
+            ConfigurationError: what lies there is not ours, or of a newer version.
+            BackendUnavailableError: it cannot be reached or read.
+        """
+
+    async def stamp(self, stamp: Stamp) -> None:
+        """Set the deployment where there is none yet, and raise the counter to the stamp's where that is higher."""
+
+    async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
+        """Read the head and the newest `limit` rows with seq below `before`, from one consistent state.
+
+        An unknown session gives no head and no rows. Rows come without a head where only they are there.
+        """
+
+    async def swap(self, change: Change) -> bytes | None:
+        """Make one change, atomically and durably, if the expected head stands.
+
+        Returns:
+            None where it was made; else the head that stands (empty if there is none), and nothing was changed.
+        """
+
+    async def delete(self, sessions: Sequence[bytes], *, heads: bool) -> int:
+        """Delete all rows of the sessions, and their heads too where asked; unknown ones are passed over.
+
+        Returns:
+            How many rows were deleted.
+        """
+
+    async def due(self, now: int, limit: int) -> list[bytes]:
+        """Give sessions whose `due` is not NEVER and not after `now` (milliseconds), the most overdue first."""
+
+    async def purge(self, seconds: float) -> list[Residue]:
+        """Remove what deletions left on disk, waiting at most so long, and say what is still left."""
+
+    async def aclose(self) -> None:
+        """Close what `open` opened; a second call does nothing."""
+
+
+class KeyManagementService(Protocol):
+    """Holds KEKs in numbered epochs, and wraps under them without letting them out.
+
+    Epochs count from 1. Which one is open or sealed is the keystore's to say; the KMS creates, uses and destroys.
+    """
+
+    async def open(self, deployment: bytes, *, create: bool) -> None:
+        """Get ready for a deployment, which is bound into the KMS where it keeps files of its own.
+
+        Args:
+            deployment: the deployment's id, 16 bytes.
+            create: whether a missing KEK may be made; False wherever anything is wrapped already.
+
+        Raises:
+            ConfigurationError: missing, unreadable, open to others, or another deployment's.
+            WrongKeyError: a wrong passphrase.
+            KMSUnavailableError: no answer.
+        """
+
+    async def epochs(self) -> list[int]:
+        """Give the epochs whose KEK is alive, ascending."""
+
+    async def create_epoch(self, epoch: int) -> None:
+        """Make the KEK of an epoch, durably, before this returns; an epoch that is there stays as it is."""
+
+    async def wrap(self, epoch: int, key: RawKey, *, context: bytes) -> bytes:
+        """Wrap a key under an epoch's KEK, bound to a context; gives a box for `crypto.wrapping.enclose`."""
+
+    async def unwrap(self, epoch: int, box: bytes, *, context: bytes) -> RawKey:
+        """Unwrap a box.
+
+        Raises:
+            WrongKeyError: the KEK of this epoch is another, was destroyed, or the context differs.
+            KMSUnavailableError: no answer.
+        """
+
+    async def destroy_epoch(self, epoch: int) -> None:
+        """Destroy an epoch's KEK for good, durably; one that is gone already is fine."""
+
+    async def aclose(self) -> None:
+        """Wipe what is held in memory."""
+
+
+class Tokenizer(Protocol):
+    """Counts what a text costs a model."""
+
+    def count(self, text: str) -> int:
+        """Give the number of tokens in a text; 0 for an empty one."""

@@ -1,0 +1,148 @@
+"""One sweep: takes out what is past its time, and what destroyed sessions left behind.
+
+It holds no user's key. It reads the clear columns, checks them by their row tags before it deletes by them, and moves
+the head by compare-and-swap, so that an append, a hold or another sweep that comes between makes it look again. A run
+of expired records at the front moves `first`; one in the middle leaves a stub. A session in which nothing is left to
+read is destroyed with its key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from securemem.crypto.envelope import Sealed
+from securemem.crypto.head import HeadSeal, Walk
+from securemem.destruction import Destruction
+from securemem.keys.keyring import Keyring
+from securemem.ledger.acts import ActKind
+from securemem.ledger.store import Ledger
+from securemem.model import NEVER, Change, Head, to_milliseconds
+from securemem.ports import Backend, Clock
+
+_BATCH = 100
+_ALL_ROWS = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """What a sweep did.
+
+    Attributes:
+        records: how many expired records were taken out.
+        sessions: how many sessions were destroyed because nothing readable was left.
+        closed_heads: how many heads of sessions destroyed earlier were removed.
+        without_key: sessions whose key is not in the keystore: left alone, for the operator to look at.
+    """
+
+    records: int = 0
+    sessions: int = 0
+    closed_heads: int = 0
+    without_key: int = 0
+
+
+class Sweep:
+    """Sweeps one tenant's sessions."""
+
+    def __init__(
+        self, backend: Backend, keyring: Keyring, ledger: Ledger, destruction: Destruction, clock: Clock
+    ) -> None:
+        """Take the rooms that it needs."""
+        self._backend = backend
+        self._keyring = keyring
+        self._ledger = ledger
+        self._destruction = destruction
+        self._clock = clock
+
+    async def run(self, *, purge_seconds: float) -> SweepReport:
+        """Take out all that is due now, and what the deletions left on disk.
+
+        Raises:
+            IntegrityError: a record or head is not as it was written; nothing of its session was deleted.
+        """
+        report = SweepReport()
+        now = to_milliseconds(self._clock())
+        looked_at: set[bytes] = set()
+        while True:
+            due = await self._backend.due(now, len(looked_at) + _BATCH)
+            fresh = [session for session in due if session not in looked_at]
+            if not fresh:
+                break
+            for session in fresh:
+                await self._session(session, now, report, purge_seconds)
+            looked_at.update(fresh)
+        if report.records or report.closed_heads:
+            await self._backend.purge(purge_seconds)
+        return report
+
+    async def _session(self, session: bytes, now: int, report: SweepReport, purge_seconds: float) -> None:
+        seal = self._keyring.head_seal(session)
+        while True:
+            raw, rows = await self._backend.tail(session, _ALL_ROWS)
+            if not raw:
+                return
+            head = seal.decode(raw)
+            if head.closed:
+                report.closed_heads += 1
+                await self._backend.delete([session], heads=True)
+                return
+            owner = await self._keyring.keystore.owner_of(session)
+            if owner is None:
+                report.without_key += 1
+                return
+            if head.keep:
+                return
+            change, count = self._change(seal, head, raw, rows, session=session, owner=owner[0], now=now)
+            if change is None:
+                act = await self._destruction.session(session, owner[1], ActKind.EXPIRE, purge_seconds=purge_seconds)
+                await self._ledger.finish(act.counter, at=to_milliseconds(self._clock()))
+                report.sessions += 1
+                report.records += act.records
+                return
+            if await self._backend.swap(change) is None:
+                await self._keyring.keystore.raise_floors([(head.version + 1, session)])
+                report.records += count
+                return
+
+    def _change(
+        self,
+        seal: HeadSeal,
+        head: Head,
+        raw: bytes,
+        rows: list[tuple[int, bytes]],
+        *,
+        session: bytes,
+        owner: bytes,
+        now: int,
+    ) -> tuple[Change | None, int]:
+        """Work out what goes; None where nothing would be left."""
+        walk = Walk(seal, head, session=session, owner=owner)
+        records = walk.page(rows)
+        walk.finish()
+
+        def past(sealed: Sealed) -> bool:
+            return NEVER < sealed.expiry <= now
+
+        stubs = dict(seal.stubs_for(rows, past, owner=owner))
+        left = [sealed for sealed in records if sealed.seq not in stubs]
+        if not left:
+            return None, len(stubs)
+        first = min(sealed.seq for sealed in left)
+        ends = [sealed.expiry for sealed in left if sealed.expiry != NEVER]
+        due = min(ends, default=NEVER)
+        new = Head(
+            version=head.version + 1,
+            generation=head.generation,
+            epoch=head.epoch,
+            flags=head.flags,
+            first=first,
+            next=head.next,
+            last_tag=head.last_tag,
+            holes=head.next - first - len(left),
+            due=due,
+            latest_expiry=max(ends) if len(ends) == len(left) else NEVER,
+            edits={seq: tag for seq, tag in head.edits.items() if seq >= first and seq not in stubs},
+            pins=tuple(pin for pin in head.pins if pin >= first and pin not in stubs),
+        )
+        kept_stubs = sorted((seq, stub) for seq, stub in stubs.items() if seq > first)
+        change = Change(session, raw, seal.encode(new), rows=kept_stubs, trim=(head.first, first), due=due)
+        return change, len(stubs)

@@ -1,0 +1,77 @@
+"""Erasure of a person (GDPR Art. 17): everything of theirs is destroyed, and a receipt says what is left."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from securemem.destruction import Destruction, Outcome
+from securemem.keys.keyring import CACHE_SECONDS, Keyring
+from securemem.ledger.store import Ledger
+from securemem.model import Residue, to_milliseconds
+from securemem.policy import Policy
+from securemem.ports import Clock
+from securemem.rights.receipt import LOGICAL, SHREDDED, Receipt, issue
+
+
+class Erasure:
+    """Erases people from one tenant."""
+
+    def __init__(
+        self, destruction: Destruction, keyring: Keyring, ledger: Ledger, clock: Clock, policy: Policy
+    ) -> None:
+        """Take the rooms that it needs."""
+        self._destruction = destruction
+        self._keyring = keyring
+        self._ledger = ledger
+        self._clock = clock
+        self._policy = policy
+
+    async def erase(self, user_id: str, *, purge_seconds: float) -> Receipt:
+        """Erase a person; of somebody who is not known the receipt says that nothing is held."""
+        row = await self._keyring.find_user(user_id)
+        if row is None:
+            return self._receipt(Outcome(purged={"data", "keystore"}))
+        outcome = await self._destruction.person(row, purge_seconds=purge_seconds)
+        receipt = self._receipt(outcome)
+        await self._ledger.finish(outcome.counter, at=to_milliseconds(receipt.at), receipt=receipt.to_json())
+        return receipt
+
+    def _receipt(self, outcome: Outcome) -> Receipt:
+        at = self._clock()
+        held = outcome.user is not None
+        residue = list(outcome.residue)
+        if held:
+            residue += [
+                Residue(
+                    "process",
+                    "keys in the memory of other processes that had them cached",
+                    at + timedelta(seconds=CACHE_SECONDS),
+                ),
+                Residue(
+                    "kms",
+                    "backups of the keystore from before this erasure open with the KEK of epoch "
+                    f"{self._keyring.open_epoch}, until that epoch is closed and its KEK's own backups are gone",
+                ),
+            ]
+        state = SHREDDED if "keystore" in outcome.purged else LOGICAL
+        stores = {
+            "data": {
+                "state": SHREDDED if "data" in outcome.purged else LOGICAL,
+                "sessions": outcome.sessions,
+                "records": outcome.records,
+            },
+            "keystore": {"state": state, "user_keys": int(held), "session_keys": outcome.sessions},
+            "ledger": {"state": "KEPT", "tombstone": outcome.counter},
+        }
+        return issue(
+            self._keyring.signer,
+            receipt_id=secrets.token_hex(16),
+            handle=outcome.user,
+            tenant=self._keyring.tenant,
+            state=state,
+            at=at,
+            stores=stores,
+            residue=residue,
+            policy={"name": self._policy.name, "sha256": self._policy.sha256},
+        )

@@ -1,0 +1,302 @@
+"""Appends: checks and encodes messages, seals them for their place, makes room, and moves the head."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from securemem import codec, window
+from securemem.conversation import Conversation
+from securemem.crypto.envelope import Sealed, Sealer
+from securemem.crypto.head import MAX_PINS
+from securemem.errors import ConflictError, InvalidInputError, UserErasedError
+from securemem.keys.unwrapped import SessionKeys
+from securemem.model import NEVER, Change, Head, Message, from_milliseconds, to_milliseconds
+from securemem.ports import Clock
+
+CONFLICT_SECONDS = 30.0
+NO_CLASS = 0
+"""The retention class of what no rule speaks of."""
+
+_HOUR = 3_600_000
+_ALL_ROWS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What holds for every session of a store.
+
+    Attributes:
+        max_messages: how many a session keeps; older ones go in the same step as an append.
+        ttl: how long a message lives, in seconds; None for no end of its own.
+        compress: whether texts are compressed before they are sealed.
+    """
+
+    max_messages: int
+    ttl: float | None
+    compress: bool
+
+
+class Prepared(NamedTuple):
+    """A message that was checked and encoded, and only wants its place."""
+
+    message: Message
+    payload: bytes
+    compressed: bool
+    expiry: int
+    hour: int
+    pinned: bool
+
+
+class Writer:
+    """Appends to the sessions of one store."""
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        """Take the store's clock and limits."""
+        self._clock = clock
+        self._limits = limits
+
+    def prepare(self, messages: Sequence[Message], *, owner: str, ttl: float | None) -> list[Prepared]:
+        """Check and encode messages, before anything is written.
+
+        Args:
+            messages: in order.
+            owner: the session's owner, whose `user_id` on a message says nothing new.
+            ttl: the call's own, in seconds.
+
+        Raises:
+            InvalidInputError: one of them cannot be stored.
+        """
+        now = self._clock()
+        return [self._prepare(message, now, self._end(now, message, ttl), owner) for message in messages]
+
+    def _end(self, now: datetime, message: Message, ttl: float | None) -> int:
+        """Give the shortest of what store, call and message ask for."""
+        ends = [until(now, life) for life in (self._limits.ttl, ttl) if life is not None]
+        if message.expires_at is not None:
+            ends.append(codec.check_time(message.expires_at, "expires_at"))
+        return max(1, to_milliseconds(min(ends))) if ends else NEVER
+
+    def _prepare(self, message: Message, now: datetime, expiry: int, owner: str) -> Prepared:
+        timestamp = codec.check_time(message.timestamp, "timestamp") if message.timestamp is not None else now
+        guest = message.user_id if message.user_id != owner else None
+        if guest is not None:
+            codec.check_id(guest, "user_id")
+        payload, compressed = self._encode(message, timestamp, guest=guest is not None)
+        stored = Message(
+            message.role,
+            message.content,
+            timestamp=timestamp,
+            metadata=message.metadata,
+            user_id=guest,
+            expires_at=from_milliseconds(expiry) if expiry else None,
+        )
+        hour = to_milliseconds(now) // _HOUR
+        return Prepared(stored, payload, compressed, expiry, hour, window.is_pinned(stored))
+
+    def _encode(self, message: Message, timestamp: datetime, *, guest: bool) -> tuple[bytes, bool]:
+        payload = codec.encode(message, timestamp, guest=guest)
+        return codec.compress(payload) if self._limits.compress else (payload, False)
+
+    def _again(self, message: Message, sealed: Sealed) -> Prepared:
+        """Prepare a stored message to be sealed anew, with the hour and the end that it had."""
+        timestamp = codec.check_time(message.timestamp, "timestamp")
+        payload, compressed = self._encode(message, timestamp, guest=message.user_id is not None)
+        return Prepared(message, payload, compressed, sealed.expiry, sealed.hour, window.is_pinned(message))
+
+    async def append(self, conversation: Conversation, prepared: list[Prepared]) -> list[Message]:
+        """Append messages in one atomic step.
+
+        Returns:
+            The messages as they are stored, with their seqs.
+
+        Raises:
+            UserErasedError: the session's person, or a guest that is being written for, was forgotten.
+            ConflictError: other processes were quicker for 30 seconds on end.
+            BackendUnavailableError: nothing was written.
+        """
+        async with conversation.lock:
+            deadline = time.monotonic() + CONFLICT_SECONDS
+            guests: dict[str, bytes] = {}
+            while True:
+                keys = await conversation.keys() or await conversation.mint()
+                head, raw = await conversation.current(keys)
+                if head.closed:
+                    await conversation.await_shredding(keys)
+                else:
+                    sealers = await _sealers(conversation, keys, prepared, guests)
+                    change, new, stored = await self._change(conversation, keys, head, raw, prepared, sealers)
+                    if await conversation.swap(keys, change, new):
+                        return stored
+                if time.monotonic() > deadline:
+                    raise ConflictError(f"session {keys.handle.hex()}: others were quicker for too long; try again")
+
+    async def start(self, conversation: Conversation, prepared: list[Prepared], *, owner: bytes) -> None:
+        """Append the first messages of a session that must not exist yet, of a person who must exist still.
+
+        Raises:
+            ConflictError: the session exists.
+            UserErasedError: the person was forgotten since `owner` was read.
+        """
+        async with conversation.lock:
+            if await conversation.keys() is not None:
+                raise ConflictError("a session of this id exists already: clear it, or choose another id")
+            keys = await conversation.mint(owner)
+            head, raw = await conversation.current(keys)
+            sealers = await _sealers(conversation, keys, prepared, {})
+            change, new, _ = await self._change(conversation, keys, head, raw, prepared, sealers)
+            if raw or not await conversation.swap(keys, change, new):
+                raise ConflictError("a session of this id was made or erased at the same moment")
+
+    async def copy(self, conversation: Conversation, at: int | None) -> tuple[SessionKeys, list[Prepared]]:
+        """Prepare a session's messages, up to and with `at`, to be sealed for another one.
+
+        Raises:
+            InvalidInputError: there is no such session, or no message of this seq.
+        """
+        found = await conversation.read(_ALL_ROWS)
+        if found is None:
+            raise InvalidInputError("there is nothing to fork: the session is empty")
+        keys, head, page, _ = found
+        if at is not None and not head.first <= at < head.next:
+            raise InvalidInputError(f"there is no message {at}: this session holds {head.first} to {head.next - 1}")
+        wanted = [sealed for sealed in page if at is None or sealed.seq <= at]
+        return keys, await self._prepare_again(conversation, keys, wanted)
+
+    async def _prepare_again(
+        self, conversation: Conversation, keys: SessionKeys, records: list[Sealed]
+    ) -> list[Prepared]:
+        """Open records, newest first, and prepare those that live to be sealed anew, oldest first."""
+        by_seq = {sealed.seq: sealed for sealed in records}
+        messages = await conversation.open_all(keys, records)
+        return [self._again(message, by_seq[message.seq or 0]) for message in reversed(messages)]
+
+    async def _change(
+        self,
+        conversation: Conversation,
+        keys: SessionKeys,
+        head: Head,
+        raw: bytes,
+        prepared: list[Prepared],
+        sealers: dict[str | None, Sealer],
+    ) -> tuple[Change, Head, list[Message]]:
+        """Seal messages for the place after `head`, and work out what goes to make room."""
+        first, holes, entries = head.first, head.holes, prepared
+        if head.live + len(prepared) > self._limits.max_messages and not head.keep:
+            first, holes, carried = await self._make_room(conversation, keys, head, len(prepared))
+            if carried:
+                entries = carried + prepared
+                sealers |= await _sealers(conversation, keys, carried, {})
+        prev, seq, rows, stored, pins = head.last_tag, head.next, [], [], list(head.pins)
+        for message, payload, compressed, expiry, hour, pinned in entries:
+            record, prev = sealers[message.user_id].seal(
+                payload, seq=seq, prev=prev, expiry=expiry, retention_class=NO_CLASS, hour=hour, compressed=compressed
+            )
+            rows.append((seq, record))
+            stored.append(_at(message, seq))
+            if pinned:
+                pins.append(seq)
+            seq += 1
+        due, latest = _deadlines(head, [entry.expiry for entry in entries])
+        new = Head(
+            version=head.version + 1,
+            generation=head.generation,
+            epoch=head.epoch,
+            flags=head.flags,
+            first=first,
+            next=seq,
+            last_tag=prev,
+            holes=holes,
+            due=due,
+            latest_expiry=latest,
+            edits={edited: tag for edited, tag in head.edits.items() if edited >= first} if head.edits else {},
+            pins=tuple(pin for pin in pins if pin >= first)[-MAX_PINS:] if pins else (),
+        )
+        if first > head.next:
+            rows = [row for row in rows if row[0] >= first]
+        change = Change(
+            session=keys.handle,
+            expected=raw,
+            head=keys.head.encode(new),
+            rows=rows,
+            trim=(head.first, min(first, head.next)),
+            due=due if due != head.due else None,
+        )
+        return change, new, stored[-len(prepared) :]
+
+    async def _make_room(
+        self, conversation: Conversation, keys: SessionKeys, head: Head, added: int
+    ) -> tuple[int, int, list[Prepared]]:
+        """Work out where the session goes on: its new first seq, the stubs behind it, and what is carried over.
+
+        A pinned message that would go is sealed anew at the end instead, in the same step.
+        """
+        excess = head.live + added - self._limits.max_messages
+        records: list[Sealed] = []
+        if head.holes or (head.pins and head.pins[0] < head.first + excess):
+            found = await conversation.read(head.next - head.first, head.next)
+            records = found[2] if found is not None else []
+        live = sorted(sealed.seq for sealed in records) if head.holes else range(head.first, head.next)
+        carried: list[Sealed] = []
+        while True:
+            cut = excess + len(carried)
+            first = live[cut] if cut < len(live) else head.next + cut - len(live)
+            room = max(0, self._limits.max_messages - added)
+            going = [sealed for sealed in records if sealed.seq in head.pins and sealed.seq < first][:room]
+            if len(going) == len(carried):
+                break
+            carried = going
+        holes = max(0, head.next - first) - sum(seq >= first for seq in live) if head.holes else 0
+        return first, holes, await self._prepare_again(conversation, keys, carried)
+
+
+async def _sealers(
+    conversation: Conversation, keys: SessionKeys, prepared: list[Prepared], guests: dict[str, bytes]
+) -> dict[str | None, Sealer]:
+    """Give the sealers that messages want; a guest who was forgotten between two tries is an error."""
+    sealers: dict[str | None, Sealer] = {None: keys.owner}
+    for entry in prepared:
+        user_id = entry.message.user_id
+        if user_id is not None and user_id not in sealers:
+            sealers[user_id] = await conversation.guest_sealer(keys, user_id)
+            if guests.setdefault(user_id, keys.guest_ids[user_id]) != keys.guest_ids[user_id]:
+                raise UserErasedError("the person of a message was forgotten meanwhile; nothing was written")
+    return sealers
+
+
+def _at(message: Message, seq: int) -> Message:
+    return Message(
+        message.role,
+        message.content,
+        timestamp=message.timestamp,
+        metadata=message.metadata,
+        user_id=message.user_id,
+        expires_at=message.expires_at,
+        seq=seq,
+    )
+
+
+def _deadlines(head: Head, expiries: list[int]) -> tuple[int, int]:
+    """Give the head's `due` and `latest_expiry` once records of these expiries have come."""
+    ends = [expiry for expiry in expiries if expiry != NEVER]
+    due = min([*ends, head.due] if head.due != NEVER else ends, default=NEVER)
+    if len(ends) < len(expiries) or (head.latest_expiry == NEVER and head.next > 1):
+        return due, NEVER
+    return due, max([head.latest_expiry, *ends])
+
+
+def until(now: datetime, ttl: float) -> datetime:
+    """Give the moment `ttl` seconds from now.
+
+    Raises:
+        InvalidInputError: not a positive number of seconds, or beyond the calendar.
+    """
+    try:
+        if isinstance(ttl, bool) or not ttl > 0:
+            raise ValueError
+        return now + timedelta(seconds=ttl)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInputError("ttl has to be a positive number of seconds") from None
