@@ -1,7 +1,7 @@
-"""Messages to bytes and back: MessagePack of [role, content, timestamp, metadata, user id], zstd where it is asked for.
+"""Messages to bytes and back: MessagePack of [role, content, timestamp, metadata, user id], zstd where it is asked.
 
-Everything is checked on the way in, so that what is stored can always be read: text without lone surrogates, content and
-metadata that JSON knows, sizes within bounds.
+Everything is checked on the way in, so that what is stored can always be read: text without lone surrogates, content
+and metadata that JSON knows, sizes within bounds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from securemem.model import Message
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 MAX_ID_BYTES = 1024
 MAX_DEPTH = 100
+MAX_SEQ = 0xFFFFFFFE
 _COMPRESS_FROM_BYTES = 128
 
 
@@ -50,6 +51,17 @@ def check_id(value: object, what: str) -> bytes:
     if len(raw) > MAX_ID_BYTES:
         raise InvalidInputError(f"{what} is over {MAX_ID_BYTES} bytes of UTF-8")
     return raw
+
+
+def check_count(value: object, what: str, *, least: int = 0) -> int:
+    """Give a whole number, cut to what a session can hold.
+
+    Raises:
+        InvalidInputError: no whole number, or below `least`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidInputError(f"{what} has to be a whole number, at least {least}")
+    return min(value, MAX_SEQ)
 
 
 def check_json(value: object, what: str, depth: int = 0) -> None:
@@ -89,8 +101,7 @@ def encode(message: Message, timestamp: datetime, *, guest: bool) -> bytes:
         InvalidInputError: it cannot be stored.
     """
     role, content, metadata = message.role, message.content, message.metadata
-    if not isinstance(role, str) or not role:
-        raise InvalidInputError("role has to be a text that is not empty")
+    check_id(role, "role")
     if type(content) is not str:
         check_json(content, "content")
     if metadata is not None:

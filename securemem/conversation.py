@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from securemem import codec
 from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
@@ -21,6 +22,14 @@ from securemem.ports import Backend, Clock
 
 YIELD_EVERY = 100
 _CLOSED_POLL_SECONDS = 0.01
+
+
+class Place(NamedTuple):
+    """Where a change goes: the session's keys, and the head that it builds on."""
+
+    keys: SessionKeys
+    head: Head
+    raw: bytes
 
 
 class Conversation:
@@ -230,18 +239,18 @@ class Conversation:
 
     # Moving the head
 
-    async def current(self, keys: SessionKeys) -> tuple[Head, bytes]:
+    async def place(self, keys: SessionKeys) -> Place:
         """Give the head that a change builds on, read only if it is not known."""
         if self._head is not None and self._raw is not None:
-            return self._head, self._raw
+            return Place(keys, self._head, self._raw)
         seen = self._seen
         raw, rows = await self._backend.tail(keys.handle, 1)
         if raw:
-            return self._accept(keys, raw, seen), raw
+            return Place(keys, self._accept(keys, raw, seen), raw)
         if rows or seen or keys.floor:
             await self.read(1)  # names what is wrong, or finds that the session was removed lawfully
             raise ConflictError(f"session {keys.handle.hex()}: was cleared at the same moment; try again")
-        return Head(version=0, generation=keys.generation), b""
+        return Place(keys, Head(version=0, generation=keys.generation), b"")
 
     async def swap(self, keys: SessionKeys, change: Change, new: Head) -> bool:
         """Make a change; False, with the head that stands taken over, where somebody else was quicker."""

@@ -5,30 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 from weakref import WeakValueDictionary
 
-from securemem import codec, compose, config, policy as policies
+from securemem import codec, compose, config
+from securemem import policy as policies
 from securemem.compose import Deployment
 from securemem.conversation import Conversation
-from securemem.crypto.signing import to_pem
-from securemem.errors import ConfigurationError, InvalidInputError
-from securemem.keys.rotation import EpochStatus, Rotation
+from securemem.errors import ConfigurationError
+from securemem.keys.keyring import Keyring
+from securemem.keys.rotation import Keys
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.acts import ActKind
 from securemem.model import SessionInfo, from_milliseconds, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
+from securemem.readiness import PURGE_SECONDS
 from securemem.retention.sweep import SweepReport
 from securemem.rights.receipt import Receipt
 from securemem.session import Session
 from securemem.window import EstimatingTokenizer, TiktokenTokenizer
-from securemem.writer import Limits, Writer
+from securemem.writer import Limits, Writer, until
 
 RECENT_SESSIONS = 1024
 """How many sessions' heads stay in memory after their last handle is gone."""
@@ -36,46 +37,6 @@ RECENT_SESSIONS = 1024
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-class Keys:
-    """What an operator does with a store's keys."""
-
-    def __init__(self, ready: Callable[[], Any]) -> None:
-        """Made by `SecureMemory`."""
-        self._ready = ready
-
-    async def status(self) -> list[EpochStatus]:
-        """Give all KEK epochs, ascending."""
-        return await (await self._rotation()).status()
-
-    async def rotate(self) -> int:
-        """Open a new KEK epoch and put every user's key under it; gives its number. No message is touched."""
-        return await (await self._rotation()).rotate()
-
-    async def close_epoch(self, *, backup: str | Path | None = None, without_backup: bool = False) -> list[int]:
-        """Destroy every epoch but the open one, rotating first where it is the only one.
-
-        Args:
-            backup: a new file for a keystore backup under the open epoch, which is written and read back first.
-            without_backup: destroy without one.
-
-        Returns:
-            The epochs that were destroyed. Keystore backups from before open nobody any more.
-
-        Raises:
-            NotReadyError: neither was given, or the backup does not read back.
-        """
-        return await (await self._rotation()).close_epoch(backup=backup, without_backup=without_backup)
-
-    async def public_key(self) -> str:
-        """Give the PEM of the key that this tenant's receipts are signed with."""
-        deployment: Deployment = await self._ready()
-        return to_pem(deployment.keyring.signer.public_key)
-
-    async def _rotation(self) -> Rotation:
-        deployment: Deployment = await self._ready()
-        return Rotation(deployment.keyring, deployment.clock)
 
 
 class SecureMemory:
@@ -98,7 +59,7 @@ class SecureMemory:
         self.context_window = context_window
         self.tokenizer = tokenizer
         self.writer = Writer(clock, limits)
-        self.keys = Keys(self._ready)
+        self.keys = Keys(self._keyring, clock)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -130,7 +91,7 @@ class SecureMemory:
         """Name a store; it is opened by `async with`, or by its first use.
 
         Args:
-            url: the data: `memory://`, `sqlite:///relative.db` or `sqlite:////absolute.db`; `SECUREMEM_URL` if not given.
+            url: the data: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db`; else `SECUREMEM_URL`.
             keystore: wrapped keys, as `sqlite:///…` or `memory://`; beside the data if not given.
             ledger: what was decided, likewise.
             kms: `file:///path.kek`, `passphrase:///path.kek` or `memory://`; a file beside the data if not given.
@@ -153,19 +114,18 @@ class SecureMemory:
         if client is not None or prefix is not None:
             raise ConfigurationError("client and prefix are for Redis; these stores are named by their URL alone")
         codec.check_id(tenant, "tenant")
-        for what, number in (("max_messages", max_messages), ("context_window", context_window)):
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise InvalidInputError(f"{what} has to be a whole number, at least 1")
-        if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or not ttl > 0):
-            raise InvalidInputError("ttl has to be a positive number of seconds")
+        if ttl is not None:
+            until(_now(), ttl)
         settings = config.resolve(url, keystore=keystore, ledger=ledger, kms=kms, table_name=table_name)
         return cls(
             settings,
             tenant=tenant,
             policy=policies.resolve(policy),
             clock=clock or _now,
-            limits=Limits(max_messages=max_messages, ttl=ttl, compress=compress),
-            context_window=context_window,
+            limits=Limits(
+                max_messages=codec.check_count(max_messages, "max_messages", least=1), ttl=ttl, compress=compress
+            ),
+            context_window=codec.check_count(context_window, "context_window", least=1),
             tokenizer=_tokenizer(tokenizer),
         )
 
@@ -179,7 +139,7 @@ class SecureMemory:
         await self.close()
 
     async def close(self) -> None:
-        """Record how far sessions have come, wipe the keys in memory, and close the stores. A second call does nothing."""
+        """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing."""
         deployment, self._deployment = self._deployment, None
         self._closed = True
         if deployment is None:
@@ -228,7 +188,7 @@ class SecureMemory:
             if info is not None:
                 yield info
 
-    async def erase_user(self, user_id: str, *, purge_seconds: float = compose.PURGE_SECONDS) -> Receipt:
+    async def erase_user(self, user_id: str, *, purge_seconds: float = PURGE_SECONDS) -> Receipt:
         """Forget a person: destroy their keys, delete their rows, and remove what the deletions left on disk.
 
         Args:
@@ -248,8 +208,8 @@ class SecureMemory:
         return await deployment.erasure.erase(user_id, purge_seconds=purge_seconds)
 
     async def sweep(self) -> SweepReport:
-        """Take out what is past its time now. Reading never waits for this: it returns nothing that is past its time."""
-        return await (await self._ready()).sweep.run(purge_seconds=compose.PURGE_SECONDS)
+        """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time."""
+        return await (await self._ready()).sweep.run(purge_seconds=PURGE_SECONDS)
 
     # What sessions need of the store (`session.Host`)
 
@@ -283,7 +243,7 @@ class SecureMemory:
             if keys is None:
                 return
             outcome = await deployment.destruction.session(
-                keys.handle, keys.generation, ActKind.CLEAR, purge_seconds=compose.PURGE_SECONDS
+                keys.handle, keys.generation, ActKind.CLEAR, purge_seconds=PURGE_SECONDS
             )
             conversation.reset()
             await deployment.ledger.finish(outcome.counter, at=to_milliseconds(self._clock()))
@@ -309,6 +269,9 @@ class SecureMemory:
                 if self._deployment is None:
                     self._deployment = await self._assemble()
         return self._deployment
+
+    async def _keyring(self) -> Keyring:
+        return (await self._ready()).keyring
 
     async def _info(self, keys: SessionKeys) -> SessionInfo | None:
         shared = await self.conversation(keys.user_id, keys.title.session_id, keys.title.tags)

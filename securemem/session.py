@@ -13,8 +13,6 @@ from securemem.model import Message
 from securemem.ports import Tokenizer
 from securemem.writer import Writer
 
-_MOST = 0xFFFFFFFE
-
 
 class Host(Protocol):
     """What a session needs of the store that it is in."""
@@ -31,12 +29,6 @@ class Host(Protocol):
 
     async def destroy(self, conversation: Conversation) -> None:
         """Destroy a session, its key first."""
-
-
-def _count(value: object, what: str, *, least: int = 0) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidInputError(f"{what} has to be a whole number, at least {least}")
-    return min(value, _MOST)
 
 
 class Session:
@@ -91,9 +83,7 @@ class Session:
             UserErasedError: its person was forgotten while this handle was open.
             BackendUnavailableError: a store does not answer; nothing was written.
         """
-        message = Message(
-            role, content, timestamp=timestamp, metadata=metadata, user_id=user_id, expires_at=expires_at
-        )
+        message = Message(role, content, timestamp=timestamp, metadata=metadata, user_id=user_id, expires_at=expires_at)
         return (await self.add_many((message,), ttl=ttl))[0]
 
     async def add_many(self, messages: Iterable[Message], *, ttl: float | None = None) -> list[Message]:
@@ -124,9 +114,9 @@ class Session:
             IntegrityError: a record is not as it was written; the error names it, and nothing is returned.
             UserErasedError: its person was forgotten while this handle was open.
         """
-        limit = _count(limit, "limit")
+        limit = codec.check_count(limit, "limit")
         if before is not None:
-            before = _count(before, "before")
+            before = codec.check_count(before, "before")
         shared = self._shared or await self._open()
         shared.check()
         if not limit or before == 0:
@@ -149,9 +139,9 @@ class Session:
         """
         if view != "clear":
             raise ConfigurationError("view has to be 'clear': the policy in force makes no pseudonyms")
-        most = self._host.context_window if max_messages is None else _count(max_messages, "max_messages")
+        most = self._host.context_window if max_messages is None else codec.check_count(max_messages, "max_messages")
         if max_tokens is not None:
-            max_tokens = _count(max_tokens, "max_tokens")
+            max_tokens = codec.check_count(max_tokens, "max_tokens")
         shared = self._shared or await self._open()
         shared.check()
         if not most:
@@ -178,7 +168,7 @@ class Session:
         """
         codec.check_id(session_id, "session_id")
         if at is not None:
-            at = _count(at, "at")
+            at = codec.check_count(at, "at")
         shared = self._shared or await self._open()
         shared.check()
         keys, copies = await self._host.writer.copy(shared, at)
@@ -188,7 +178,7 @@ class Session:
         return branch
 
     async def clear(self) -> None:
-        """Destroy the session: its key, its messages, and what the deletion leaves on disk. The handle can begin anew."""
+        """Destroy the session: its key, its messages, and what they left on disk. The handle can begin anew."""
         shared = self._shared or await self._open()
         shared.check()
         await self._host.destroy(shared)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from securemem import codec, window
-from securemem.conversation import Conversation
+from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import MAX_PINS
 from securemem.errors import ConflictError, InvalidInputError, UserErasedError
@@ -123,12 +123,12 @@ class Writer:
             guests: dict[str, bytes] = {}
             while True:
                 keys = await conversation.keys() or await conversation.mint()
-                head, raw = await conversation.current(keys)
-                if head.closed:
+                place = await conversation.place(keys)
+                if place.head.closed:
                     await conversation.await_shredding(keys)
                 else:
                     sealers = await _sealers(conversation, keys, prepared, guests)
-                    change, new, stored = await self._change(conversation, keys, head, raw, prepared, sealers)
+                    change, new, stored = await self._change(conversation, place, prepared, sealers)
                     if await conversation.swap(keys, change, new):
                         return stored
                 if time.monotonic() > deadline:
@@ -145,10 +145,10 @@ class Writer:
             if await conversation.keys() is not None:
                 raise ConflictError("a session of this id exists already: clear it, or choose another id")
             keys = await conversation.mint(owner)
-            head, raw = await conversation.current(keys)
+            place = await conversation.place(keys)
             sealers = await _sealers(conversation, keys, prepared, {})
-            change, new, _ = await self._change(conversation, keys, head, raw, prepared, sealers)
-            if raw or not await conversation.swap(keys, change, new):
+            change, new, _ = await self._change(conversation, place, prepared, sealers)
+            if place.raw or not await conversation.swap(keys, change, new):
                 raise ConflictError("a session of this id was made or erased at the same moment")
 
     async def copy(self, conversation: Conversation, at: int | None) -> tuple[SessionKeys, list[Prepared]]:
@@ -177,29 +177,19 @@ class Writer:
     async def _change(
         self,
         conversation: Conversation,
-        keys: SessionKeys,
-        head: Head,
-        raw: bytes,
+        place: Place,
         prepared: list[Prepared],
         sealers: dict[str | None, Sealer],
     ) -> tuple[Change, Head, list[Message]]:
-        """Seal messages for the place after `head`, and work out what goes to make room."""
+        """Seal messages for the place after the head, and work out what goes to make room."""
+        keys, head, raw = place
         first, holes, entries = head.first, head.holes, prepared
         if head.live + len(prepared) > self._limits.max_messages and not head.keep:
-            first, holes, carried = await self._make_room(conversation, keys, head, len(prepared))
+            first, holes, carried = await self._make_room(conversation, place, len(prepared))
             if carried:
                 entries = carried + prepared
                 sealers |= await _sealers(conversation, keys, carried, {})
-        prev, seq, rows, stored, pins = head.last_tag, head.next, [], [], list(head.pins)
-        for message, payload, compressed, expiry, hour, pinned in entries:
-            record, prev = sealers[message.user_id].seal(
-                payload, seq=seq, prev=prev, expiry=expiry, retention_class=NO_CLASS, hour=hour, compressed=compressed
-            )
-            rows.append((seq, record))
-            stored.append(_at(message, seq))
-            if pinned:
-                pins.append(seq)
-            seq += 1
+        sealed = _seal(head, entries, sealers)
         due, latest = _deadlines(head, [entry.expiry for entry in entries])
         new = Head(
             version=head.version + 1,
@@ -207,33 +197,30 @@ class Writer:
             epoch=head.epoch,
             flags=head.flags,
             first=first,
-            next=seq,
-            last_tag=prev,
+            next=sealed.next,
+            last_tag=sealed.last_tag,
             holes=holes,
             due=due,
             latest_expiry=latest,
             edits={edited: tag for edited, tag in head.edits.items() if edited >= first} if head.edits else {},
-            pins=tuple(pin for pin in pins if pin >= first)[-MAX_PINS:] if pins else (),
+            pins=tuple(pin for pin in sealed.pins if pin >= first)[-MAX_PINS:] if sealed.pins else (),
         )
-        if first > head.next:
-            rows = [row for row in rows if row[0] >= first]
         change = Change(
             session=keys.handle,
             expected=raw,
             head=keys.head.encode(new),
-            rows=rows,
+            rows=[row for row in sealed.rows if row[0] >= first] if first > head.next else sealed.rows,
             trim=(head.first, min(first, head.next)),
             due=due if due != head.due else None,
         )
-        return change, new, stored[-len(prepared) :]
+        return change, new, sealed.stored[-len(prepared) :]
 
-    async def _make_room(
-        self, conversation: Conversation, keys: SessionKeys, head: Head, added: int
-    ) -> tuple[int, int, list[Prepared]]:
+    async def _make_room(self, conversation: Conversation, place: Place, added: int) -> tuple[int, int, list[Prepared]]:
         """Work out where the session goes on: its new first seq, the stubs behind it, and what is carried over.
 
         A pinned message that would go is sealed anew at the end instead, in the same step.
         """
+        head = place.head
         excess = head.live + added - self._limits.max_messages
         records: list[Sealed] = []
         if head.holes or (head.pins and head.pins[0] < head.first + excess):
@@ -250,7 +237,7 @@ class Writer:
                 break
             carried = going
         holes = max(0, head.next - first) - sum(seq >= first for seq in live) if head.holes else 0
-        return first, holes, await self._prepare_again(conversation, keys, carried)
+        return first, holes, await self._prepare_again(conversation, place.keys, carried)
 
 
 async def _sealers(
@@ -265,6 +252,31 @@ async def _sealers(
             if guests.setdefault(user_id, keys.guest_ids[user_id]) != keys.guest_ids[user_id]:
                 raise UserErasedError("the person of a message was forgotten meanwhile; nothing was written")
     return sealers
+
+
+class _SealedRun(NamedTuple):
+    """Messages that were sealed one after the other, and where they leave the chain."""
+
+    rows: list[tuple[int, bytes]]
+    stored: list[Message]
+    pins: list[int]
+    next: int
+    last_tag: bytes
+
+
+def _seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]) -> _SealedRun:
+    """Seal messages for the places after a head."""
+    prev, seq, rows, stored, pins = head.last_tag, head.next, [], [], list(head.pins)
+    for message, payload, compressed, expiry, hour, pinned in entries:
+        record, prev = sealers[message.user_id].seal(
+            payload, seq=seq, prev=prev, expiry=expiry, retention_class=NO_CLASS, hour=hour, compressed=compressed
+        )
+        rows.append((seq, record))
+        stored.append(_at(message, seq))
+        if pinned:
+            pins.append(seq)
+        seq += 1
+    return _SealedRun(rows, stored, pins, seq, prev)
 
 
 def _at(message: Message, seq: int) -> Message:
@@ -295,8 +307,10 @@ def until(now: datetime, ttl: float) -> datetime:
         InvalidInputError: not a positive number of seconds, or beyond the calendar.
     """
     try:
-        if isinstance(ttl, bool) or not ttl > 0:
-            raise ValueError
-        return now + timedelta(seconds=ttl)
+        life = timedelta(seconds=ttl)
+        end = now + life
     except (TypeError, ValueError, OverflowError):
-        raise InvalidInputError("ttl has to be a positive number of seconds") from None
+        life = timedelta(0)
+    if life <= timedelta(0):
+        raise InvalidInputError("ttl has to be a positive number of seconds, within the calendar")
+    return end

@@ -1,4 +1,4 @@
-"""The data store in process memory: sealed like every other, gone with the process. `memory://`"""
+"""The data store in process memory: sealed like every other, gone with the process (`memory://`)."""
 
 from __future__ import annotations
 

@@ -52,9 +52,7 @@ class SqliteBackend:
             count: self._sql["put"].replace("{rows}", ",".join(["(?,?)"] * count))
             for count in (2**power for power in range(_ROWS_A_STATEMENT.bit_length()))
         }
-        self._file = SqliteFile(
-            path, application_id=APPLICATION_ID, version=SCHEMA_VERSION, schema=self._sql["schema"]
-        )
+        self._file = SqliteFile(path, application_id=APPLICATION_ID, version=SCHEMA_VERSION, schema=self._sql["schema"])
         self._numbers: dict[bytes, int] = {}
 
     async def open(self) -> Stamp | None:
@@ -206,5 +204,3 @@ class SqliteBackend:
 
     def _find_due(self, con: sqlite3.Connection, requests: list[tuple[int, int]]) -> list[list[bytes]]:
         return [[handle for (handle,) in con.execute(self._sql["due"], request)] for request in requests]
-
-

@@ -4,7 +4,7 @@ A head, big-endian:
 
     "SH" | format u8 = 1 | flags u8 | version u64 | generation u32 | epoch u32 | first u64 | next u64 | last tag 16
     | holes u32 | due u64 | latest expiry u64 | edits u8 | pins u8
-    | edits × (seq u64 | tag 16) | pins × seq u64 | MAC 16
+    | (seq u64 | tag 16) for each edit | seq u64 for each pin | MAC 16
 
     MAC = keyed BLAKE2b-128 (tenant head key, "sm-head-1", PAE(tenant, session) ‖ all before the MAC)
 

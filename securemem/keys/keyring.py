@@ -19,7 +19,7 @@ from securemem.crypto.wrapping import box_of, check, enclose
 from securemem.errors import CorruptRecordError, UserErasedError, WrongKeyError
 from securemem.keys.cache import KeyCache
 from securemem.keys.keystore import Keystore
-from securemem.keys.rows import Found, Minted, NewSession, NewUser, SessionRow, UserRow
+from securemem.keys.rows import Found, Guard, GuestKey, Minted, NewSession, NewUser, SessionRow, UserRow
 from securemem.keys.tenant import TenantKeys, load_tenant
 from securemem.keys.unwrapped import (
     GENERATION,
@@ -153,9 +153,7 @@ class Keyring:
         status = await self.keystore.mint(
             new or user.row,
             NewSession(row.handle, tags[0], row.generation, row.wrapped, row.title),
-            epoch=tenant.open_epoch,
-            user_tags=tenant.user_tags(user_id),
-            tags=tags,
+            Guard(tenant.open_epoch, tenant.user_tags(user_id), tags),
         )
         if status is Minted.DONE:
             self._sessions.put((user_id, session_id), keys)
@@ -168,9 +166,7 @@ class Keyring:
         context = user_context(self.tenant, handle, GENERATION)
         wrapped = enclose(key, await self.kms.wrap(tenant.open_epoch, key, context=context))
         name = seal_name(key, self.tenant, handle, user_id)
-        new = NewUser(
-            tenant.number, handle, tenant.user_tags(user_id)[0], tenant.open_epoch, GENERATION, wrapped, name
-        )
+        new = NewUser(tenant.number, handle, tenant.user_tags(user_id)[0], tenant.open_epoch, GENERATION, wrapped, name)
         row = UserRow(0, handle, tenant.open_epoch, GENERATION, wrapped, name)
         return new, UserKey(self.tenant, row, user_id, key)
 
@@ -193,16 +189,9 @@ class Keyring:
                 else await self._new_user(user_id)
             )
             key = RawKey.generate()
-            wrapped = user.wrap_session_key(keys.handle, GENERATION, key)
-            tenant = self._tenant
-            status = await self.keystore.add_guest(
-                keys.handle,
-                new or user.row,
-                GENERATION,
-                wrapped,
-                epoch=tenant.open_epoch,
-                user_tags=tenant.user_tags(user_id),
-            )
+            wrapped = GuestKey(GENERATION, user.wrap_session_key(keys.handle, GENERATION, key))
+            guard = Guard(self._tenant.open_epoch, self._tenant.user_tags(user_id), [])
+            status = await self.keystore.add_guest(keys.handle, new or user.row, wrapped, guard)
             if status is Minted.USER_GONE and await self.keystore.owner_of(keys.handle) is None:
                 raise UserErasedError("the session was cleared or its person forgotten meanwhile; nothing was written")
             if status is Minted.EPOCH_MOVED:
@@ -227,8 +216,8 @@ class Keyring:
             if row.user.handle in keys.guests:
                 continue
             user = await self._user(row.user, None)
-            key = user.unwrap_session_key(keys.handle, row.generation, row.wrapped)
-            keys.guests[user.handle] = self._sealer(user, keys.handle, row.generation, key, guest=True)
+            key = user.unwrap_session_key(keys.handle, *row.key)
+            keys.guests[user.handle] = self._sealer(user, keys.handle, row.key.generation, key, guest=True)
             keys.guest_ids[user.user_id] = user.handle
 
     async def sessions(self, user_id: str | None) -> AsyncIterator[SessionKeys]:
@@ -241,11 +230,11 @@ class Keyring:
             owner = row.handle
         after = 0
         while page := await self.keystore.page(self._tenant.number, after=after, limit=_PAGE, user=owner):
-            for number, user_row, row in page:
+            for number, user_row, session in page:
                 user = await self._user(user_row, user_id)
-                key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
-                title = open_title(key, self.tenant, user.handle, row)
-                yield self._session_keys(user, row, key, title)
+                key = user.unwrap_session_key(session.handle, session.generation, session.wrapped)
+                title = open_title(key, self.tenant, user.handle, session)
+                yield self._session_keys(user, session, key, title)
                 after = number
 
     def forget(self, user_id: str, session_id: str) -> None:

@@ -9,6 +9,7 @@ or `close_epoch`.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,11 @@ from pathlib import Path
 from securemem.crypto.mac import hmac_sha256
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
+from securemem.crypto.signing import to_pem
 from securemem.crypto.wrapping import box_of, check, enclose
 from securemem.errors import NotReadyError
 from securemem.keys.keyring import Keyring
-from securemem.keys.rows import COMING, DESTROYED, OPEN, TENANT_KEY_KINDS, SessionRow, UserRow
+from securemem.keys.rows import COMING, DESTROYED, OPEN, TENANT_KEY_KINDS, Rewrapped, SessionRow, UserRow
 from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
 from securemem.keys.unwrapped import UserKey, open_name, open_title, user_context
 from securemem.model import from_milliseconds, to_milliseconds
@@ -48,24 +50,21 @@ class EpochStatus:
     kek: bool
 
 
-class Rotation:
-    """Moves a keystore and its KMS from one epoch to the next."""
+class Keys:
+    """What an operator does with a store's keys (`memory.keys`): for all tenants in its keystore."""
 
-    def __init__(self, keyring: Keyring, clock: Clock) -> None:
-        """Work on one keyring's keystore and KMS, for all tenants in them."""
-        self._keyring = keyring
-        self._keystore = keyring.keystore
-        self._kms = keyring.kms
+    def __init__(self, ready: Callable[[], Awaitable[Keyring]], clock: Clock) -> None:
+        """Take what opens the store, where it is not open yet, and gives its keyring."""
+        self._ready = ready
         self._clock = clock
+
+    async def public_key(self) -> str:
+        """Give the PEM of the key that this tenant's receipts are signed with."""
+        return to_pem((await self._ready()).signer.public_key)
 
     async def status(self) -> list[EpochStatus]:
         """Give all epochs, ascending."""
-        users = await self._keystore.users_by_epoch()
-        keks = set(await self._kms.epochs())
-        return [
-            EpochStatus(row.epoch, row.state, from_milliseconds(row.since), users.get(row.epoch, 0), row.epoch in keks)
-            for row in await self._keystore.epochs()
-        ]
+        return await _Rotation(await self._ready(), self._clock).status()
 
     async def rotate(self) -> int:
         """Open a new epoch and put every user's key under it; no message is touched.
@@ -76,19 +75,12 @@ class Rotation:
         Raises:
             NotReadyError: another process rotates just now.
         """
-        old = await self._open_epoch()
-        new = old + 1
-        await self._kms.create_epoch(new)
-        await self._keystore.add_epoch(new, COMING, self._now())
-        while True:
-            await self._prepare_tenants(old, new)
-            if await self._keystore.switch_epoch(old, new, self._now()):
-                break
-        await self._rewrap_all(new)
-        return new
+        return await _Rotation(await self._ready(), self._clock).rotate()
 
     async def close_epoch(self, *, backup: str | Path | None = None, without_backup: bool = False) -> list[int]:
         """Destroy every epoch but the open one, so that keystore backups from before open nobody any more.
+
+        Rotates first where the open epoch is the only one.
 
         Args:
             backup: where to write a backup of the keystore under the open epoch; it is read back before anything is
@@ -105,13 +97,46 @@ class Rotation:
             raise NotReadyError(
                 "older keystore backups will open nobody: give a path for a new backup, or without_backup=True"
             )
+        return await _Rotation(await self._ready(), self._clock).close_epochs(Path(backup) if backup else None)
+
+
+class _Rotation:
+    """Moves a keystore and its KMS from one epoch to the next."""
+
+    def __init__(self, keyring: Keyring, clock: Clock) -> None:
+        self._keyring = keyring
+        self._keystore = keyring.keystore
+        self._kms = keyring.kms
+        self._clock = clock
+
+    async def status(self) -> list[EpochStatus]:
+        users = await self._keystore.users_by_epoch()
+        keks = set(await self._kms.epochs())
+        return [
+            EpochStatus(row.epoch, row.state, from_milliseconds(row.since), users.get(row.epoch, 0), row.epoch in keks)
+            for row in await self._keystore.epochs()
+        ]
+
+    async def rotate(self) -> int:
+        old = await self._open_epoch()
+        new = old + 1
+        await self._kms.create_epoch(new)
+        await self._keystore.add_epoch(new, COMING, self._now())
+        while True:
+            await self._prepare_tenants(old, new)
+            if await self._keystore.switch_epoch(old, new, self._now()):
+                break
+        await self._rewrap_all(new)
+        return new
+
+    async def close_epochs(self, backup: Path | None) -> list[int]:
         alive = [row.epoch for row in await self._keystore.epochs() if row.state != DESTROYED]
         if len(alive) == 1:
             await self.rotate()
         current = await self._open_epoch()
         await self._rewrap_all(current)
         if backup is not None:
-            await self._keystore.backup(Path(backup))
+            await self._keystore.backup(backup)
         closed = []
         for row in await self._keystore.epochs():
             if row.epoch < current and row.state != DESTROYED:
@@ -171,11 +196,7 @@ class Rotation:
         sessions = [
             (session_tag(session), session.handle) for session in await self._keystore.sessions_to_retag(row.number)
         ]
-        await self._keystore.rewrap(
-            row,
-            epoch=epoch,
-            wrapped=enclose(key, await self._kms.wrap(epoch, key, context=context)),
-            tag=tag(b"user", tenant, user_id.encode()),
-            sessions=sessions,
-        )
+        wrapped = enclose(key, await self._kms.wrap(epoch, key, context=context))
+        user_tag = tag(b"user", tenant, user_id.encode())
+        await self._keystore.rewrap(row, Rewrapped(epoch, wrapped, user_tag, sessions))
         key.wipe()

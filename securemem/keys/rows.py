@@ -46,12 +46,18 @@ class SessionRow(NamedTuple):
     title: bytes
 
 
-class GuestRow(NamedTuple):
-    """A guest's key for somebody else's session."""
+class GuestKey(NamedTuple):
+    """A guest's key for somebody else's session, wrapped under the guest's own."""
 
-    user: UserRow
     generation: int
     wrapped: bytes
+
+
+class GuestRow(NamedTuple):
+    """A guest's key, with the guest's row."""
+
+    user: UserRow
+    key: GuestKey
 
 
 class Found(NamedTuple):
@@ -82,6 +88,23 @@ class NewSession(NamedTuple):
     generation: int
     wrapped: bytes
     title: bytes
+
+
+class Rewrapped(NamedTuple):
+    """A user's key under a new epoch, and the new lookup tags of the user and, by handle, of the sessions."""
+
+    epoch: int
+    wrapped: bytes
+    tag: bytes
+    sessions: list[tuple[bytes, bytes]]
+
+
+class Guard(NamedTuple):
+    """What has to hold for a key to be inserted: the epoch that is open, and tags that nobody may have yet."""
+
+    epoch: int
+    user_tags: list[bytes]
+    session_tags: list[bytes]
 
 
 class Minted(enum.Enum):

@@ -1,8 +1,8 @@
 """A tenant's own keys: index (one an epoch), head and signing, wrapped by the KMS and not shredded with any user.
 
-    context of wrapping = PAE("securemem/tenant-key/1", tenant, kind, epoch u32)
-    lookup tag of a user    = HMAC-SHA-256(index key, PAE("user", tenant, user id))
-    lookup tag of a session = HMAC-SHA-256(index key, PAE("session", tenant, user id, session id))
+context of wrapping = PAE("securemem/tenant-key/1", tenant, kind, epoch u32)
+lookup tag of a user    = HMAC-SHA-256(index key, PAE("user", tenant, user id))
+lookup tag of a session = HMAC-SHA-256(index key, PAE("session", tenant, user id, session id))
 """
 
 from __future__ import annotations
@@ -100,5 +100,3 @@ async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) 
             await unwrap_tenant_key(kms, handle, found["head"]),
             Signer(await unwrap_tenant_key(kms, handle, found["signing"])),
         )
-
-

@@ -1,11 +1,13 @@
 """Keys as the keyring holds them, unwrapped, and how each is wrapped, named and bound to its place.
 
     user key      wrapped by the KMS with context PAE("securemem/user-key/1", tenant, user, generation u32)
-    user id       aead box under HKDF-Expand(user key, "securemem/name/2026-11"), AAD PAE("securemem/name/1", tenant, user)
+    user id       aead box under HKDF-Expand(user key, "securemem/name/2026-11"),
+                  AAD PAE("securemem/name/1", tenant, user)
     session key   wrapped under HKDF-Expand(user key, "securemem/session-wrap/2026-11"),
                   AAD PAE("securemem/session-key/1", tenant, user, session, user generation u32, generation u32)
     title         aead box of MessagePack [session id, created at ms, tags] under
-                  HKDF-Expand(session key, "securemem/title/2026-11"), AAD PAE("securemem/title/1", tenant, user, session)
+                  HKDF-Expand(session key, "securemem/title/2026-11"),
+                  AAD PAE("securemem/title/1", tenant, user, session)
 
 All of tenant, user and session are handles.
 """

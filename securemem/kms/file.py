@@ -1,4 +1,4 @@
-"""KEKs in a file of mode 0600 on this machine. `file:///relative.kek`, `file:////absolute.kek`
+"""KEKs in a file of mode 0600 on this machine (`file:///relative.kek`, `file:////absolute.kek`).
 
 The file is JSON:
 
@@ -119,7 +119,7 @@ class FileKms(MemoryKms):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other processes from replacing the file; the lock is on the file that stands, not on one renamed away."""
+        """Keep other processes from replacing the file; the lock is on the one that stands, not on one renamed away."""
         while True:
             try:
                 descriptor = os.open(self.path, os.O_RDONLY)
@@ -164,7 +164,7 @@ class FileKms(MemoryKms):
         }
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         try:
-            with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
                 file.write(json.dumps(document, indent=1).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())

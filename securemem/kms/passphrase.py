@@ -1,8 +1,8 @@
-"""KEKs in a file, sealed under a passphrase. `passphrase:///path.kek`, with SECUREMEM_PASSPHRASE or a prompt
+"""KEKs in a file, sealed under a passphrase (`passphrase:///path.kek`, with SECUREMEM_PASSPHRASE or a prompt).
 
-The file is that of `kms.file`, with "kdf": {"name": "scrypt", "salt": "<hex>", "n": …, "r": …, "p": …}; an epoch's value
-is a box (see `crypto.aead`) under the key that scrypt makes of the passphrase, with AAD = PAE("securemem/kek/1",
-deployment, epoch u32).
+The file is that of `kms.file`, with "kdf": {"name": "scrypt", "salt": "<hex>", "n": …, "r": …, "p": …}; an epoch's
+value is a box (see `crypto.aead`) under the key that scrypt makes of the passphrase, with AAD =
+PAE("securemem/kek/1", deployment, epoch u32).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _KEK_LABEL = b"securemem/kek/1"
 SCRYPT_N = 2**17
 SCRYPT_R = 8
 SCRYPT_P = 1
+MAX_N, MAX_R, MAX_P = 2**22, 32, 16
 
 AskPassphrase = Callable[[], str]
 
@@ -61,7 +62,7 @@ class PassphraseKms(FileKms):
             return
         try:
             salt, n, r, p = bytes.fromhex(parameters["salt"]), parameters["n"], parameters["r"], parameters["p"]
-            sane = parameters["name"] == "scrypt" and n <= 2**22 and r <= 32 and p <= 16
+            sane = parameters["name"] == "scrypt" and n <= MAX_N and r <= MAX_R and p <= MAX_P
         except (KeyError, TypeError, ValueError):
             sane = False
         if not sane:

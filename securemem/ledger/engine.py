@@ -1,4 +1,4 @@
-"""Makes the ledger's engine and brings its schema up to date; imports SQLAlchemy and Alembic, so it is imported late."""
+"""Makes the ledger's engine and brings its schema up to date; imported late, with SQLAlchemy and Alembic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from securemem.ledger.schema import stamp
 def make_engine(path: str, busy_seconds: float) -> AsyncEngine:
     """Give an engine of one connection to a SQLite file, or to a database in memory."""
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", poolclass=AsyncAdaptedQueuePool, pool_size=1, max_overflow=0, connect_args={"timeout": busy_seconds}
+        f"sqlite+aiosqlite:///{path}",
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=1,
+        max_overflow=0,
+        connect_args={"timeout": busy_seconds},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

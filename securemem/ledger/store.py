@@ -48,7 +48,7 @@ class Ledger:
         Raises:
             ConfigurationError: the file is something else.
         """
-        if self.path == MEMORY or not Path(self.path).exists():
+        if self.path == MEMORY:
             return None
         try:
             return await asyncio.to_thread(_peek, self.path)
@@ -148,8 +148,9 @@ class Ledger:
 
     async def _start(self) -> AsyncEngine:
         await asyncio.to_thread(__import__, "securemem.ledger.engine")
-        from securemem.ledger.engine import make_engine, migrate  # noqa: PLC0415
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+        from securemem.ledger.engine import make_engine, migrate  # noqa: PLC0415
 
         engine = make_engine(self.path, _BUSY_SECONDS)
 
@@ -166,6 +167,8 @@ class Ledger:
 
 
 def _peek(path: str) -> Peek | None:
+    if not Path(path).exists():
+        return None
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as con:
         if con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             return None

@@ -71,7 +71,7 @@ def verify_receipt(document: dict[str, Any], public_key: bytes | str) -> dict[st
         IntegrityError: malformed, altered, or signed by another key.
     """
     raw = public_key if isinstance(public_key, bytes) and len(public_key) == _KEY_BYTES else from_pem(public_key)
-    if not isinstance(document, dict) or not isinstance(document.get("dsse"), dict):
+    if not isinstance(document.get("dsse"), dict):
         raise IntegrityError("this is no receipt: it lacks its signature")
     statement = dsse_open(document["dsse"], PAYLOAD_TYPE, raw)
     try:

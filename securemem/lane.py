@@ -1,0 +1,201 @@
+"""One aiosqlite connection, and what waits for it: a natural batch, one function a batch in the connection's thread.
+
+While one batch runs, what is asked for next gathers and goes into the next one; where nothing waits, a call goes
+straight through. Works of one kind are handed over together: `work(connection, arguments)` takes a list and gives a
+list, so that a batch needs few statements however many ask. If a work raises, its members run one by one, so that a
+batch never dies with one of its members.
+
+aiosqlite's thread is no daemon and its run-a-function is private; both are touched here alone, and the version is
+pinned in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import aiosqlite
+
+from securemem.errors import BackendUnavailableError, ConfigurationError, SecureMemError
+
+BUSY_SECONDS = 30.0
+CACHED_STATEMENTS = 256
+
+Work = Callable[[sqlite3.Connection, list[Any]], list[Any]]
+Runner = Callable[[sqlite3.Connection, list[tuple[Work, Any]]], list[Any]]
+
+
+async def connect(path: str, prepare: Callable[[sqlite3.Connection], None]) -> aiosqlite.Connection:
+    """Open a connection and set it up, in its own thread.
+
+    Raises:
+        ConfigurationError, BackendUnavailableError: SQLite's own error, translated; or what `prepare` raises.
+    """
+    connection = aiosqlite.connect(
+        path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=CACHED_STATEMENTS, check_same_thread=False
+    )
+    connection._thread.daemon = True  # noqa: SLF001  (an unclosed store must not keep the process from ending)
+    try:
+        await connection
+        await in_thread(connection, prepare)
+    except BaseException as exc:
+        await connection.close()
+        if isinstance(exc, sqlite3.Error):
+            raise translated(exc, path) from exc
+        raise
+    return connection
+
+
+class _Request(NamedTuple):
+    work: Work
+    argument: Any
+    future: asyncio.Future[Any]
+
+
+def in_transaction(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) -> list[Any]:
+    """Run a batch in one transaction that takes the write lock at once."""
+    con.execute("BEGIN IMMEDIATE")
+    try:
+        results: list[Any] = []
+        for work, group in groupby(requests, key=itemgetter(0)):
+            results += work(con, [argument for _, argument in group])
+        con.execute("COMMIT")
+    except BaseException:
+        if con.in_transaction:
+            con.execute("ROLLBACK")
+        raise
+    return results
+
+
+def plainly(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) -> list[Any]:
+    """Run a batch of reads, each statement on its own."""
+    results: list[Any] = []
+    for work, group in groupby(requests, key=itemgetter(0)):
+        results += work(con, [argument for _, argument in group])
+    return results
+
+
+def _one_by_one(
+    con: sqlite3.Connection,
+    run: Runner,
+    requests: list[tuple[Work, Any]],
+) -> list[Any]:
+    """Run a batch; where it fails and has several members, run each alone and give its own error in its place."""
+    try:
+        return run(con, requests)
+    except (sqlite3.Error, SecureMemError) as exc:
+        if len(requests) == 1:
+            return [exc]
+    results: list[Any] = []
+    for request in requests:
+        try:
+            results += run(con, [request])
+        except (sqlite3.Error, SecureMemError) as exc:
+            results.append(exc)
+    return results
+
+
+async def in_thread(connection: aiosqlite.Connection, call: Callable[..., Any], *arguments: Any) -> Any:
+    """Run `call(raw connection, *arguments)` in the connection's own thread."""
+    raw = connection._conn  # noqa: SLF001  (see the module's docstring)
+    return await connection._execute(call, raw, *arguments)  # type: ignore[no-untyped-call]  # noqa: SLF001
+
+
+class Lane:
+    """One connection and what waits for it."""
+
+    def __init__(self, connection: aiosqlite.Connection, run: Runner, path: str) -> None:
+        """Take an open connection, how a batch is run on it, and the file's name for errors."""
+        self._connection = connection
+        self._run = run
+        self._path = path
+        self._busy = False
+        self._waiting: list[_Request] = []
+        self._drainer: asyncio.Task[None] | None = None
+
+    async def call(self, work: Work, argument: Any) -> Any:
+        """Run one work, alone if nothing else is under way."""
+        if self._busy:
+            request = _Request(work, argument, asyncio.get_running_loop().create_future())
+            self._waiting.append(request)
+            return await request.future
+        self._busy = True
+        try:
+            [result] = await self._hand_over([(work, argument)])
+        finally:
+            if self._waiting:
+                self._drainer = asyncio.get_running_loop().create_task(self._drain())
+            else:
+                self._busy = False
+        if isinstance(result, Exception):
+            raise self._translated(result)
+        return result
+
+    async def _hand_over(self, requests: list[tuple[Work, Any]]) -> list[Any]:
+        results: list[Any] = await in_thread(self._connection, _one_by_one, self._run, requests)
+        return results
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                results = await self._hand_over([(request.work, request.argument) for request in batch])
+            except BaseException as exc:
+                for request in batch:
+                    if not request.future.done():
+                        request.future.set_exception(
+                            BackendUnavailableError(f"{self._path} was closed before this was written")
+                        )
+                self._busy = False
+                if isinstance(exc, Exception):
+                    return
+                raise
+            for request, result in zip(batch, results, strict=True):
+                if request.future.done():
+                    continue
+                if isinstance(result, Exception):
+                    request.future.set_exception(self._translated(result))
+                else:
+                    request.future.set_result(result)
+        self._busy = False
+
+    def _translated(self, error: Exception) -> Exception:
+        return translated(error, self._path) if isinstance(error, sqlite3.Error) else error
+
+    async def run_alone(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run `call(connection, *arguments)` after what is under way, outside of any transaction."""
+        try:
+            return await in_thread(self._connection, call, *arguments)
+        except sqlite3.Error as exc:
+            raise translated(exc, self._path) from exc
+
+    async def aclose(self) -> None:
+        """Finish what waits and close the connection."""
+        if self._drainer is not None:
+            await asyncio.wait([self._drainer])
+        await self._connection.close()
+
+
+def translated(error: sqlite3.Error, path: str) -> SecureMemError:
+    """Give SQLite's error as one of ours that says what to do."""
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_FORMAT")):
+        made: SecureMemError = ConfigurationError(f"{path} is not a SQLite database, or is damaged: restore it")
+    elif code.startswith("SQLITE_READONLY"):
+        made = BackendUnavailableError(
+            f"{path} is read-only: nothing was written; give this process the right to write"
+        )
+    elif code.startswith("SQLITE_CANTOPEN"):
+        made = ConfigurationError(f"{path} cannot be opened: check that its folder exists and may be written to")
+    elif code.startswith("SQLITE_FULL"):
+        made = BackendUnavailableError(f"the disk of {path} is full: nothing was written; make room and try again")
+    elif code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        made = BackendUnavailableError(f"{path} was locked by another process for {BUSY_SECONDS:g} s")
+    else:
+        made = BackendUnavailableError(f"{path} cannot be used just now ({code or type(error).__name__})")
+    made.__cause__ = error
+    return made
