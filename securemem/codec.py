@@ -22,7 +22,7 @@ MAX_SEQ = 0xFFFFFFFE
 _COMPRESS_FROM_BYTES = 128
 
 
-class _Payload(msgspec.Struct, frozen=True, array_like=True):
+class _Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
     role: str
     content: Any
     timestamp: datetime
@@ -31,7 +31,7 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Payload)
+_decode = msgspec.msgpack.Decoder(_Payload).decode
 
 
 def check_id(value: object, what: str) -> bytes:
@@ -126,11 +126,17 @@ def decode(payload: bytes, *, seq: int, expires_at: datetime | None) -> Message:
         CorruptRecordError: the payload is none of ours, though its seal held.
     """
     try:
-        role, content, timestamp, metadata, user_id = msgspec.structs.astuple(_decoder.decode(payload))
+        stored = _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise CorruptRecordError("holds what this version cannot read", seq=seq) from None
     return Message(
-        role, content, timestamp=timestamp, metadata=metadata, user_id=user_id, expires_at=expires_at, seq=seq
+        stored.role,
+        stored.content,
+        timestamp=stored.timestamp,
+        metadata=stored.metadata,
+        user_id=stored.user_id,
+        expires_at=expires_at,
+        seq=seq,
     )
 
 

@@ -12,16 +12,41 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from securemem import codec
-from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
+from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed, Sealer
 from securemem.crypto.head import Walk
 from securemem.errors import ConflictError, ReorderedError, UserErasedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.unwrapped import SessionKeys, Title
-from securemem.model import Change, Head, Message, from_milliseconds, to_milliseconds
+from securemem.model import NEVER, Change, Head, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Backend, Clock
 
 YIELD_EVERY = 100
 _CLOSED_POLL_SECONDS = 0.01
+
+
+class Found(NamedTuple):
+    """A page of a session that was read, and not yet opened.
+
+    Attributes:
+        keys: the session's.
+        head: verified.
+        walk: puts the rows in their place in the chain.
+        rows: newest first.
+        whole: whether the session's beginning was reached.
+    """
+
+    keys: SessionKeys
+    head: Head
+    walk: Walk
+    rows: list[tuple[int, bytes]]
+    whole: bool
+
+    def records(self) -> list[Sealed]:
+        """Verify all rows and give the records, newest first."""
+        records = self.walk.page(self.rows)
+        if self.whole:
+            self.walk.finish()
+        return records
 
 
 class Place(NamedTuple):
@@ -148,15 +173,11 @@ class Conversation:
 
     # Reading
 
-    async def read(self, limit: int, before: int | None = None) -> tuple[SessionKeys, Head, list[Sealed], bool] | None:
-        """Read and verify a page of the chain in one round trip.
-
-        Returns:
-            The keys, the head, records newest first, and whether the session's beginning was reached; None where there
-            is no session, or nothing in it.
+    async def read(self, limit: int, before: int | None = None) -> Found | None:
+        """Read a page of the chain and its head in one round trip; None where there is no session, or nothing in it.
 
         Raises:
-            IntegrityError: something is not as it was written.
+            IntegrityError: the head is not as it was written, or missing.
         """
         missing = None
         while True:
@@ -179,12 +200,9 @@ class Conversation:
                 continue
             if head.closed:
                 return None
-            walk = Walk(keys.head, head, session=keys.handle, owner=keys.user, before=before)
-            page = walk.page(rows)
-            whole = len(rows) < limit or walk.seq <= head.first
-            if whole:
-                walk.finish()
-            return keys, head, page, whole
+            walk = Walk(keys.head, head, session=keys.handle, owner=keys.user, before=before, genuine=keys.genuine)
+            whole = len(rows) < limit or rows[-1][0] <= head.first
+            return Found(keys, head, walk, rows, whole)
 
     async def newest(self, limit: int, before: int | None = None) -> tuple[list[Message], Head | None]:
         """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head."""
@@ -194,13 +212,13 @@ class Conversation:
             found = await self.read(ask + 1, before + 1) if before is not None else await self.read(ask)
             if found is None:
                 return [], None
-            keys, head, page, whole = found
-            messages = await self.open_all(keys, page)
-            if before is not None:
-                messages = [message for message in messages if message.seq is not None and message.seq < before]
-            if whole or len(messages) >= limit:
+            messages = await self._open(found)
+            if before is not None and messages and messages[0].seq == before:
+                del messages[0]
+            if found.whole or len(messages) >= limit:
+                del messages[limit:]
                 messages.reverse()
-                return messages[-limit:], head
+                return messages, found.head
             ask *= 2
 
     async def pinned(self, messages: Sequence[Message], head: Head) -> list[Message]:
@@ -216,25 +234,36 @@ class Conversation:
                 found.append(message)
         return found
 
-    async def open_all(self, keys: SessionKeys, page: list[Sealed]) -> list[Message]:
-        """Open records, and leave out those past their time."""
+    async def _open(self, found: Found) -> list[Message]:
+        """Verify and open a page, and leave out what is past its time."""
         now = to_milliseconds(self._clock())
-        messages = []
-        owner_open, decode = keys.owner.open, codec.decode
-        for count, sealed in enumerate(page, 1):
-            if sealed.subject is None:
-                payload = owner_open(sealed)
-            else:
-                payload = (await self._keyring.guest_for_reading(keys, sealed.subject, sealed.seq)).open(sealed)
+        keys, walk, rows = found.keys, found.walk, found.rows
+        messages: list[Message] = []
+        done = 0
+        while done < len(rows):
+            opened = walk.run(keys.owner, rows[done : done + YIELD_EVERY] if len(rows) > YIELD_EVERY else rows)
+            done += len(opened)
+            messages += _decoded(opened, now)
+            if len(opened) < YIELD_EVERY:
+                break
+            await asyncio.sleep(0)
+        if done < len(rows):
+            messages += await self.open_all(keys, walk.page(rows[done:]))
+        if found.whole:
+            walk.finish()
+        return messages
+
+    async def open_all(self, keys: SessionKeys, records: list[Sealed]) -> list[Message]:
+        """Open records that were put in their place, and leave out those past their time."""
+        now = to_milliseconds(self._clock())
+        messages: list[Message] = []
+        for count, sealed in enumerate(records, 1):
+            sealer = keys.owner
+            if sealed.subject is not None:
+                sealer = await self._keyring.guest_for_reading(keys, sealed.subject, sealed.seq)
+            messages += _decoded([(sealed.seq, sealed.flags, sealed.expiry, sealer.open(sealed))], now)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
-            expiry = sealed.expiry
-            if expiry and expiry <= now:
-                continue
-            if sealed.flags & FLAG_COMPRESSED:
-                payload = codec.decompress(payload, seq=sealed.seq)
-            expires_at = from_milliseconds(expiry) if expiry else None
-            messages.append(decode(payload, seq=sealed.seq, expires_at=expires_at))
         return messages
 
     # Moving the head
@@ -287,3 +316,18 @@ class Conversation:
         if fresh is not None and fresh.handle == keys.handle:
             self._raw = self._head = None
             await asyncio.sleep(_CLOSED_POLL_SECONDS)
+
+
+def _decoded(records: list[Opened], now: int) -> list[Message]:
+    """Give the messages in records that are not past their time."""
+    messages = []
+    decode = codec.decode
+    for seq, flags, expiry, payload in records:
+        expires_at = None
+        if expiry != NEVER:
+            if expiry <= now:
+                continue
+            expires_at = from_milliseconds(expiry)
+        plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
+        messages.append(decode(plain, seq=seq, expires_at=expires_at))
+    return messages

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from securemem.crypto.head import HeadSeal
+from securemem.crypto.head import HeadSeal, Walk
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import UserRow
@@ -162,15 +162,17 @@ class Destruction:
 
     async def _stub_out(self, session: bytes, guest: bytes) -> int:
         """Put stubs in place of a guest's records in somebody else's session; gives how many."""
-        seal = self._keyring.head_seal(session)
-        while True:
+        seal, owner = self._keyring.head_seal(session), await self._keystore.owner_of(session)
+        while owner is not None:
             raw, rows = await self._backend.tail(session, _ALL_ROWS)
             if not raw:
                 return 0
             head = seal.decode(raw)
             if head.closed:
                 return 0
-            stubs = seal.stubs_for(rows, lambda sealed: sealed.subject == guest)
+            walk = Walk(seal, head, session=session, owner=owner[0])
+            stubs = [seal.stub_for(sealed) for sealed in walk.page(rows) if sealed.subject == guest]
+            walk.finish()
             gone = {seq for seq, _ in stubs}
             changed = Head(
                 version=head.version + 1,
@@ -188,6 +190,7 @@ class Destruction:
             )
             if await self._backend.swap(Change(session, raw, seal.encode(changed), rows=stubs)) is None:
                 return len(stubs)
+        return 0
 
     async def _purge(self, outcome: Outcome, seconds: float) -> None:
         left = await self._backend.purge(seconds)

@@ -26,12 +26,12 @@ def from_milliseconds(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-class _Positional(msgspec.Struct, frozen=True):
+class _Positional(msgspec.Struct, frozen=True, gc=False):
     role: str
     content: Any
 
 
-class Message(_Positional, frozen=True, kw_only=True):
+class Message(_Positional, frozen=True, kw_only=True, gc=False):
     """One message, in clear: only the process that has the keys ever holds one.
 
     Attributes:

@@ -160,10 +160,10 @@ class Writer:
         found = await conversation.read(_ALL_ROWS)
         if found is None:
             raise InvalidInputError("there is nothing to fork: the session is empty")
-        keys, head, page, _ = found
+        keys, head = found.keys, found.head
         if at is not None and not head.first <= at < head.next:
             raise InvalidInputError(f"there is no message {at}: this session holds {head.first} to {head.next - 1}")
-        wanted = [sealed for sealed in page if at is None or sealed.seq <= at]
+        wanted = [sealed for sealed in found.records() if at is None or sealed.seq <= at]
         return keys, await self._prepare_again(conversation, keys, wanted)
 
     async def _prepare_again(
@@ -225,7 +225,7 @@ class Writer:
         records: list[Sealed] = []
         if head.holes or (head.pins and head.pins[0] < head.first + excess):
             found = await conversation.read(head.next - head.first, head.next)
-            records = found[2] if found is not None else []
+            records = found.records() if found is not None else []
         live = sorted(sealed.seq for sealed in records) if head.holes else range(head.first, head.next)
         carried: list[Sealed] = []
         while True:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, RowTags, Sealed, parse
+from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, Opened, RowTags, Sealed, Sealer, parse
 from securemem.crypto.mac import MAC_BYTES, blake2b_state, equal
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
@@ -147,31 +147,9 @@ class HeadSeal:
         state.update(body)
         return body + state.digest()
 
-    def stubs_for(
-        self, rows: Sequence[tuple[int, bytes]], condition: Callable[[Sealed], bool], *, owner: bytes | None = None
-    ) -> list[tuple[int, bytes]]:
-        """Make stubs for those records of which the condition is true, after their row tags were checked.
-
-        Args:
-            rows: as a data store gives them, for the whole session or a part.
-            condition: what is to go.
-            owner: the session's owner, whose records are only looked at where this is given.
-
-        Raises:
-            CorruptRecordError: a clear column is not the one that was sealed.
-        """
-        made = []
-        for seq, raw in rows:
-            if is_stub(raw):
-                continue
-            sealed = parse(raw, session=self._session, seq=seq)
-            subject = sealed.subject or owner
-            if subject is None or not condition(sealed):
-                continue
-            if sealed.seq != seq or not self.row_tags(subject).holds(sealed):
-                raise CorruptRecordError("its row tag does not hold", session=self._session, seq=seq)
-            made.append((seq, self.stub(seq=seq, tag=sealed.tag, prev=sealed.prev)))
-        return made
+    def stub_for(self, sealed: Sealed) -> tuple[int, bytes]:
+        """Make the stub that stands in for a record which a walk has verified."""
+        return sealed.seq, self.stub(seq=sealed.seq, tag=sealed.tag, prev=sealed.prev)
 
     def open_stub(self, raw: bytes, seq: int) -> Stub:
         """Check a stub.
@@ -201,17 +179,46 @@ class Walk:
     and nothing is known yet).
     """
 
-    __slots__ = ("_head", "_owner", "_seal", "_session", "_whole", "expected", "holes", "seq")
+    __slots__ = ("_genuine", "_head", "_owner", "_seal", "_session", "_whole", "expected", "holes", "seq")
 
-    def __init__(self, seal: HeadSeal, head: Head, *, session: bytes, owner: bytes, before: int | None = None) -> None:
+    def __init__(
+        self,
+        seal: HeadSeal,
+        head: Head,
+        *,
+        session: bytes,
+        owner: bytes,
+        before: int | None = None,
+        genuine: Callable[[Sealed], bool] | None = None,
+    ) -> None:
+        """Start from a head that was verified.
+
+        Args:
+            seal: of the session.
+            head: the newest one.
+            session: the session's handle.
+            owner: its owner's.
+            before: where the first page begins, for one from the middle.
+            genuine: tells, for a record in the wrong place, whether it was written here at all; by its row tag if not
+                given, which says less.
+        """
         self._seal = seal
         self._head = head
         self._session = session
         self._owner = owner
+        self._genuine = genuine or self._row_tag_holds
         self._whole = before is None or before >= head.next
         self.seq = head.next if before is None or before >= head.next else before
         self.expected: bytes | None = head.last_tag if self._whole else None
         self.holes = 0
+
+    def run(self, sealer: Sealer, rows: Sequence[tuple[int, bytes]]) -> list[Opened]:
+        """Open the ordinary records that a page begins with; what comes after them is for `page`."""
+        if self.expected is None or self._head.edits:
+            return []
+        opened, self.expected = sealer.open_run(rows, self.seq, self.expected)
+        self.seq -= len(opened)
+        return opened
 
     def page(self, rows: Sequence[tuple[int, bytes]]) -> list[Sealed]:
         """Put a page of rows, newest first, in its place in the chain; stubs are passed over.
@@ -232,15 +239,15 @@ class Walk:
             )
             if edits and seq in edits:
                 tag = edits[seq]
-            if tag is not None and record.tag != tag:
+            if record.seq != seq or (tag is not None and record.tag != tag):
                 raise self._misplaced(record, seq)
-            if record.seq != seq:
-                raise ReorderedError("bears another record's number", session=session, seq=seq)
             tag = record.prev
             if isinstance(record, Stub):
                 self.holes += 1
-            else:
+            elif self._row_tag_holds(record):
                 out.append(record)
+            else:
+                raise CorruptRecordError("was changed since it was sealed", session=session, seq=seq)
         self.seq, self.expected = wanted, tag
         return out
 
@@ -255,9 +262,11 @@ class Walk:
         if self._whole and self.holes != self._head.holes:
             raise ReorderedError("a record that was taken out was put back", session=self._session)
 
+    def _row_tag_holds(self, record: Sealed) -> bool:
+        return self._seal.row_tags(record.subject or self._owner).holds(record)
+
     def _misplaced(self, record: Sealed | Stub, seq: int) -> IntegrityError:
         """Tell a genuine record in the wrong place from one whose bytes were changed."""
-        genuine = isinstance(record, Stub) or self._seal.row_tags(record.subject or self._owner).holds(record)
-        if genuine:
+        if isinstance(record, Stub) or self._genuine(record):
             return ReorderedError("is not the record that was written there last", session=self._session, seq=seq)
         return CorruptRecordError("was changed, or is another session's", session=self._session, seq=seq)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from securemem.crypto.aead import Aead, InvalidTag
-from securemem.crypto.envelope import Sealer
+from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import HeadSeal
 from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.pae import pae, u32
@@ -154,6 +154,11 @@ class SessionKeys:
     head: HeadSeal = field(repr=False)
     guests: dict[bytes, Sealer] = field(default_factory=dict, repr=False)
     guest_ids: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def genuine(self, sealed: Sealed) -> bool:
+        """Tell whether a record was written in this session at all, wherever it lies now."""
+        sealer = self.owner if sealed.subject is None else self.guests.get(sealed.subject)
+        return sealer is not None and sealer.opens(sealed)
 
     def wipe(self) -> None:
         """Let go: the ciphers are freed with this object, when the last operation under way has ended."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from securemem.crypto.envelope import Sealed
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction
 from securemem.keys.keyring import Keyring
@@ -118,11 +117,7 @@ class Sweep:
         walk = Walk(seal, head, session=session, owner=owner)
         records = walk.page(rows)
         walk.finish()
-
-        def past(sealed: Sealed) -> bool:
-            return NEVER < sealed.expiry <= now
-
-        stubs = dict(seal.stubs_for(rows, past, owner=owner))
+        stubs = dict(seal.stub_for(sealed) for sealed in records if NEVER < sealed.expiry <= now)
         left = [sealed for sealed in records if sealed.seq not in stubs]
         if not left:
             return None, len(stubs)

@@ -1,0 +1,28 @@
+"""The command line: one subcommand a benchmark, each a module with `add_arguments` and `run`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks import core
+
+SUBCOMMANDS = {"core": core}
+
+
+def main() -> int:
+    """Run the benchmark that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=sys.modules["benchmarks"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="benchmark")
+    for name, module in SUBCOMMANDS.items():
+        summary = (module.__doc__ or "").splitlines()[0]
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    arguments = parser.parse_args()
+    code: int = arguments.run(arguments)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

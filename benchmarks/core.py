@@ -1,0 +1,71 @@
+"""Our store beside the raw driver, on SQLite: time, bytes, and what other coroutines notice.
+
+Every process opens both on new files and fills them alike, then runs them side by side in shuffled rounds on one event
+loop; the bars hold for medians over the processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import processes
+from benchmarks.core_process import FULL, QUICK, CoreProcess
+from benchmarks.report import Figure, show
+
+_RAW = "raw aiosqlite"
+FIGURES = (
+    Figure(key="append", what="append two, alone", beside=_RAW, unit="µs", bar=1.15),
+    Figure(key="load", what="load twenty, alone", beside=_RAW, unit="µs", bar=0.6),
+    Figure(key="turns", what="a turn, 64 at once", beside=_RAW, unit="µs", bar=0.4),
+    Figure(key="turn", what="a turn, alone", beside=_RAW, unit="µs"),
+    Figure(key="cipher_alone", what="a turn, alone", beside="without cipher", unit="µs", bar=1.3),
+    Figure(key="cipher_at_once", what="a turn, 64 at once", beside="without cipher", unit="µs", bar=1.6),
+    Figure(key="first_turn", what="first turn of a session", beside="a later one", unit="µs", bar=2.5),
+    Figure(key="growth_append", what="append two at 10,000", beside="at 10", unit="µs", bar=2.0),
+    Figure(key="growth_load", what="load ten at 10,000", beside="at 10", unit="µs", bar=2.0),
+    Figure(key="growth_window", what="window: 20 of 10,000", beside="10 of 10", unit="µs", bar=2.0),
+    Figure(key="bytes", what="bytes a message", beside="raw row and index", unit="B", bar=1.7),
+    Figure(key="bytes_with_keys", what="the same with keystore", beside="raw", unit="B"),
+    Figure(key="heartbeat", what="p99 lateness at 300 turns/s", beside="idle", unit="ms", bar=1.5, difference=True),
+    Figure(key="append_trim", what="append two, trimming two", beside=_RAW, unit="µs"),
+    Figure(key="erase", what="erase 200 messages", beside="one raw commit", unit="ms"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and 2 processes unless told otherwise")
+    parser.add_argument("--processes", type=int, metavar="N", help="fresh processes to run, 7 by default")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every process's figures there too")
+    parser.add_argument("--dir", type=Path, help="where the stores go, on a real disk; TMPDIR by default")
+    parser.add_argument("--single", type=int, metavar="SEED", help=argparse.SUPPRESS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run all processes and print the table; or be one of them, and print its figures as JSON."""
+    if arguments.single is not None:
+        process = CoreProcess(arguments.dir, QUICK if arguments.quick else FULL, arguments.single)
+        json.dump(asyncio.run(process.run()), sys.stdout)
+        return 0
+    count = arguments.processes or (2 if arguments.quick else 7)
+    passed_on = ["core", "--quick"] if arguments.quick else ["core"]
+    taken = []
+    for figures in processes.run(passed_on, count=count, directory=arguments.dir):
+        taken.append(figures)
+        print(f"process {len(taken)} of {count} done", file=sys.stderr)
+    medians, facts = processes.medians(taken), processes.machine()
+    show(f"SecureMem beside raw aiosqlite: medians of {count} processes", FIGURES, medians, facts)
+    if arguments.json is not None:
+        report = {
+            "facts": facts,
+            "bars": [asdict(figure) for figure in FIGURES],
+            "medians": medians,
+            "processes": taken,
+        }
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0

@@ -1,0 +1,50 @@
+"""Runs a benchmark in fresh processes, one after the other, and says what machine it was."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.timing import Measured
+
+Figures = dict[str, Measured]
+
+
+def run(arguments: Sequence[str], *, count: int, directory: Path | None) -> Iterator[Figures]:
+    """Run `python -m benchmarks <arguments> --single <n> --dir <new>` so often; each prints its figures as JSON."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SECUREMEM_")}
+    for number in range(1, count + 1):
+        with tempfile.TemporaryDirectory(prefix="securemem-bench-", dir=directory) as place:
+            command = [sys.executable, "-m", "benchmarks", *arguments, "--single", str(number), "--dir", place]
+            done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        yield {name: Measured(*values) for name, values in json.loads(done.stdout).items()}
+
+
+def medians(processes: Sequence[Figures]) -> Figures:
+    """Give the median over processes of every figure, each of its three numbers for itself."""
+    return {
+        name: Measured(*(statistics.median(column) for column in zip(*(each[name] for each in processes), strict=True)))
+        for name in processes[0]
+    }
+
+
+def machine() -> dict[str, str]:
+    """Say when and on what it was measured."""
+    return {
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "cores": str(os.cpu_count()),
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        **{name: version(name) for name in ("securemem", "aiosqlite", "cryptography", "msgspec")},
+    }

@@ -1,0 +1,67 @@
+"""What a benchmark prints: every figure beside its bar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.timing import Measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """How one figure is shown and judged.
+
+    Attributes:
+        key: its name in what the processes print.
+        what: in words.
+        beside: what ours is held against.
+        unit: of both.
+        bar: what the two compared may be at most; None where there is none.
+        difference: whether they are compared by difference rather than by ratio.
+    """
+
+    key: str
+    what: str
+    beside: str
+    unit: str
+    bar: float | None = None
+    difference: bool = False
+
+    def passes(self, measured: Measured) -> bool:
+        """Tell whether the bar is held."""
+        return self.bar is None or measured.compared <= self.bar
+
+    def compared(self, value: float) -> str:
+        """Give a ratio, or a difference with its unit."""
+        return f"{value:.2f} {self.unit}" if self.difference else f"{value:.2f}"
+
+
+def show(title: str, figures: Sequence[Figure], medians: Mapping[str, Measured], facts: Mapping[str, str]) -> None:
+    """Print the table, and below it the facts of the run."""
+    table = Table(title=title, title_justify="left", expand=False)
+    table.add_column("what / beside what", ratio=1)
+    for heading in ("ours", "beside", "ratio", "bar"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for figure in figures:
+        measured = medians[figure.key]
+        verdict = "pass" if figure.passes(measured) else "MISS"
+        table.add_row(
+            f"{figure.what} / {figure.beside}",
+            f"{_short(measured.ours)} {figure.unit}",
+            f"{_short(measured.beside)} {figure.unit}",
+            figure.compared(measured.compared),
+            f"≤ {figure.bar:g}" if figure.bar is not None else "",
+            f"[{'green' if verdict == 'pass' else 'bold red'}]{verdict}" if figure.bar is not None else "",
+        )
+    console = Console()
+    console.print(table)
+    console.print(", ".join(f"{name} {value}" for name, value in facts.items()), highlight=False)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"

@@ -1,0 +1,49 @@
+"""`securemem init`: makes a store, and says which file holds what and what to back up where."""
+
+from __future__ import annotations
+
+import typer
+
+from securemem.cli.command import command
+from securemem.cli.output import Output, grid
+from securemem.cli.place import Files, Place
+
+_HOLDS = {
+    "data": "sealed messages, and nothing that opens them",
+    "keystore": "wrapped keys, and ids as keyed hashes",
+    "ledger": "who was forgotten and when, by random handles",
+    "kek": "the key that the keystore's keys are wrapped under",
+}
+_ADVICE = (
+    "Back up the kek and the keystore apart from the data and from each other: whoever has all three reads everything, "
+    "and without kek and keystore nobody reads anything. Keep the ledger out of the keystore's backups."
+)
+
+
+async def _init(place: Place, out: Output) -> None:
+    """Make a store, and say which file holds what."""
+    files = place.files()
+    new = files is None or not files.data.exists()
+    async with place.open() as memory:
+        epochs = await memory.keys.status()
+    rows = [] if files is None else [(name, str(path), _HOLDS[name]) for name, path in files.all.items()]
+    document = {
+        "created": new,
+        "epoch": epochs[-1].epoch,
+        "files": [{"store": name, "path": path, "holds": holds} for name, path, holds in rows],
+        "advice": _ADVICE,
+    }
+    said = "A new store is ready." if new else "This store was there already, and opens."
+    out.answer(document, said, "", *_places(files), "", _ADVICE)
+
+
+def _places(files: Files | None) -> list[object]:
+    if files is None:
+        return []
+    found: list[object] = [grid(*((name, _HOLDS[name]) for name in files.all))]
+    return [*found, "", *(f"{name:<9} {path}" for name, path in files.all.items())]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "init")(_init)

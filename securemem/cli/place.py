@@ -1,0 +1,148 @@
+"""Where the store is that a command works on: the options that name it, its files, and its opening."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from securemem.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from securemem.config import Settings
+    from securemem.memory import SecureMemory
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="URL", envvar="SECUREMEM_URL", help="The data, such as sqlite:///conversations.db."),
+]
+KeystoreUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", envvar="SECUREMEM_KEYSTORE", help="Wrapped keys; beside the data if not given."),
+]
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", envvar="SECUREMEM_LEDGER", help="What was decided; beside the data."),
+]
+KmsUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", envvar="SECUREMEM_KMS", help="What the keys are wrapped under; beside the data."),
+]
+Tenant = Annotated[
+    str, typer.Option(metavar="NAME", envvar="SECUREMEM_TENANT", help="Whose sessions: the organisation.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of an embedded store; None for what is not a file.
+
+    Attributes:
+        data: sealed messages.
+        keystore: wrapped keys.
+        ledger: what was decided: who was forgotten and when.
+        kek: the key that the keystore's keys are wrapped under.
+    """
+
+    data: Path
+    keystore: Path | None
+    ledger: Path | None
+    kek: Path | None
+
+    @property
+    def databases(self) -> dict[str, Path]:
+        """The three stores that are SQLite files, by name."""
+        named = {"data": self.data, "keystore": self.keystore, "ledger": self.ledger}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
+    def all(self) -> dict[str, Path]:
+        """The three stores and the KEK, by name, where they are files."""
+        return self.databases | ({"kek": self.kek} if self.kek is not None else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The store that the options name."""
+
+    url: str | None
+    keystore: str | None
+    ledger: str | None
+    kms: str | None
+    tenant: str
+
+    def settings(self) -> Settings:
+        """Give the options together with what the environment and `securemem.toml` say.
+
+        Raises:
+            ConfigurationError: no store is named, or one that is gone when the command ends.
+        """
+        from securemem import config  # noqa: PLC0415
+
+        settings = config.resolve(self.url, keystore=self.keystore, ledger=self.ledger, kms=self.kms, table_name=None)
+        if "memory://" in (settings.url, settings.keystore, settings.ledger, settings.kms):
+            raise ConfigurationError(
+                "memory:// is gone when the command ends: name a store in a file, sqlite:///file.db"
+            )
+        return settings
+
+    def files(self) -> Files | None:
+        """Give the files of the store; None where its data is on a server."""
+        from securemem.compose import beside  # noqa: PLC0415
+        from securemem.config import file_of  # noqa: PLC0415
+
+        settings = self.settings()
+
+        def file(url: str | None, ending: str, *schemes: str) -> Path | None:
+            scheme = next((scheme for scheme in schemes if (url or "").startswith(f"{scheme}://")), None)
+            if url is None:
+                return beside(settings, ending)
+            return file_of(url, scheme) if scheme else None
+
+        data = file(settings.url, "", "sqlite")
+        if data is None:
+            return None
+        return Files(
+            data,
+            file(settings.keystore, ".keys.db", "sqlite"),
+            file(settings.ledger, ".ledger.db", "sqlite"),
+            file(settings.kms, ".kek", "file", "passphrase"),
+        )
+
+    def open(self) -> SecureMemory:
+        """Give the store, made where there is none."""
+        from securemem.memory import SecureMemory  # noqa: PLC0415
+
+        self.settings()
+        return SecureMemory.open(self.url, keystore=self.keystore, ledger=self.ledger, kms=self.kms, tenant=self.tenant)
+
+    def existing(self) -> SecureMemory:
+        """Give the store, which has to be there.
+
+        Raises:
+            ConfigurationError: it is not; nothing was created.
+        """
+        self.check_exists()
+        return self.open()
+
+    def check_exists(self) -> None:
+        """Refuse a store that is not there, or of which a part is missing.
+
+        Raises:
+            ConfigurationError: what is missing, and what to do.
+        """
+        files = self.files()
+        if files is None:
+            return
+        if not files.data.is_dir() and not _holds_something(files.data):
+            raise ConfigurationError(f"there is no store at {files.data}: `securemem init` makes one")
+        for name, path in files.databases.items():
+            if not path.is_dir() and not _holds_something(path):
+                raise ConfigurationError(f"the {name} {path} is missing: restore it, or name the right one")
+
+
+def _holds_something(path: Path) -> bool:
+    """Tell whether a database is there; one that no process has closed yet may lie in its write-ahead log alone."""
+    return path.exists() and (path.stat().st_size > 0 or path.with_name(f"{path.name}-wal").exists())

@@ -1,0 +1,31 @@
+"""`securemem sweep`: takes out, once, what is past its time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from securemem.cli.command import command
+from securemem.cli.output import Output, grid
+from securemem.cli.place import Place
+
+
+async def _sweep(place: Place, out: Output) -> None:
+    """Take out, once, what is past its time."""
+    with out.working("Sweeping"):
+        async with place.existing() as memory:
+            report = await memory.sweep()
+    rows = [
+        (str(report.records), "expired messages taken out"),
+        (str(report.sessions), "sessions destroyed, in which nothing was left to read"),
+        (str(report.closed_heads), "remains of sessions destroyed earlier removed"),
+    ]
+    if report.without_key:
+        rows.append((str(report.without_key), "sessions without a key in the keystore, left alone: look at `doctor`"))
+    out.answer(asdict(report), grid(*rows))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "sweep")(_sweep)

@@ -1,0 +1,79 @@
+"""What tests share: a store's URL on each backend, an open store, a clock moved by hand, a look at all bytes."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from securemem import SecureMemory
+
+Stored = Callable[[SecureMemory], Awaitable[object]]
+
+
+class FakeClock:
+    """A moment that stays where it is until it is moved."""
+
+    def __init__(self) -> None:
+        """Begin on a whole second of a plain day."""
+        self.now = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """As `ports.Clock`."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the settings of whoever runs the tests out of them: `SECUREMEM_*` and a `securemem.toml` in the folder."""
+    for name in [name for name in os.environ if name.startswith("SECUREMEM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock that is moved by hand."""
+    return FakeClock()
+
+
+@pytest.fixture
+def file_url(tmp_path: Path) -> str:
+    """Give the URL of a SQLite file that is not there yet."""
+    return f"sqlite:///{tmp_path}/store.db"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, file_url: str) -> str:
+    """Give the URL of a new store, once on each backend."""
+    return "memory://" if request.param == "memory" else file_url
+
+
+@pytest.fixture
+async def memory(url: str, clock: FakeClock) -> AsyncIterator[SecureMemory]:
+    """Give an open store on each backend, that goes by `clock`."""
+    async with SecureMemory.open(url, clock=clock) as memory:
+        yield memory
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Stored:
+    """Give a function that takes in all that a store holds, to be compared before and after."""
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir() if not path.name.endswith("-shm")}
+
+    async def look(memory: SecureMemory) -> object:
+        deployment = await memory._ready()
+        rows = copy.deepcopy(getattr(deployment.backend, "_sessions", None))
+        return files(), rows, await deployment.keyring.keystore.counts()
+
+    return look

@@ -1,0 +1,197 @@
+"""The file KMS passes the contract, and refuses files that are not its own."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from securemem.crypto.secret import RawKey
+from securemem.errors import ConfigurationError
+from securemem.kms.file import FileKms
+from securemem.testing import KmsContract
+from securemem.testing.kms import CONTEXT, DEPLOYMENT, ConnectKms
+
+
+class TestFileKms(KmsContract):
+    """Every connection is a new object over one file."""
+
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> ConnectKms:
+        """Give KMSs over one file."""
+        return lambda: FileKms(tmp_path / "store.kek")
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """Give a KEK file with one epoch."""
+    path = tmp_path / "store.kek"
+    kms = FileKms(path)
+    await kms.open(DEPLOYMENT, create=True)
+    await kms.create_epoch(1)
+    await kms.aclose()
+    return path
+
+
+async def test_the_file_is_for_its_owner_alone(path: Path) -> None:
+    """The file has mode 0600 when it is made and after every change, and nothing is left beside it."""
+    kms = FileKms(path)
+    await kms.open(DEPLOYMENT, create=False)
+    await kms.create_epoch(2)
+    await kms.destroy_epoch(1)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+async def test_a_missing_file_is_not_made_for_what_is_there(tmp_path: Path) -> None:
+    """Without `create` a missing file is an error that says to restore it, and none is made."""
+    with pytest.raises(ConfigurationError, match="restore it"):
+        await FileKms(tmp_path / "store.kek").open(DEPLOYMENT, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_missing_folder(tmp_path: Path) -> None:
+    """A folder that is not there is an error of ours."""
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        await FileKms(tmp_path / "nowhere" / "store.kek").open(DEPLOYMENT, create=True)
+
+
+async def test_a_directory(tmp_path: Path) -> None:
+    """A directory is an error of ours."""
+    tmp_path.chmod(0o700)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        await FileKms(tmp_path).open(DEPLOYMENT, create=True)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o601])
+async def test_a_file_open_to_others_is_refused(path: Path, mode: int) -> None:
+    """A KEK file that others may read is refused, and the error says what to do."""
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        await FileKms(path).open(DEPLOYMENT, create=False)
+
+
+async def test_another_deployments_file_is_refused(path: Path) -> None:
+    """Another deployment's file is refused, with the ids of both."""
+    other = b"another, 16 byte"
+    with pytest.raises(ConfigurationError, match=f"{DEPLOYMENT.hex()}, not to {other.hex()}"):
+        await FileKms(path).open(other, create=True)
+
+
+async def test_every_truncation_is_refused(path: Path) -> None:
+    """A file cut off anywhere is refused, and stays as it was."""
+    whole = path.read_bytes().rstrip()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ConfigurationError):
+            await FileKms(path).open(DEPLOYMENT, create=False)
+        assert path.read_bytes() == whole[:length]
+
+
+def _changed(document: dict[str, object], **changes: object) -> str:
+    return json.dumps(document | changes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "7",
+        '"securemem_kek"',
+        "[" * 100_000,
+        "\ufffd" * 50,
+        *(
+            _changed({"securemem_kek": 1, "deployment": DEPLOYMENT.hex(), "kdf": None, "epochs": {}}, **changes)
+            for changes in (
+                {"securemem_kek": 2},
+                {"securemem_kek": "1"},
+                {"deployment": "zz"},
+                {"deployment": 7},
+                {"deployment": ""},
+                {"epochs": []},
+                {"epochs": None},
+                {"epochs": {"1": "00"}},
+                {"epochs": {"1": 7}},
+                {"epochs": {"1": ""}},
+                {"epochs": {"one": "00" * 32}},
+                {"epochs": {"0": "00" * 32}},
+                {"epochs": {"-1": "00" * 32}},
+                {"kdf": {"name": "scrypt"}},
+            )
+        ),
+    ],
+)
+async def test_garbage_is_refused(path: Path, text: str) -> None:
+    """What is no KEK file of this version is a ConfigurationError, whatever it is."""
+    path.write_text(text)
+    with pytest.raises(ConfigurationError):
+        await FileKms(path).open(DEPLOYMENT, create=False)
+    assert path.read_text() == text
+
+
+async def test_a_huge_file_is_refused_unread(path: Path) -> None:
+    """A file of a gigabyte is refused by its length."""
+    with path.open("ab") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(ConfigurationError, match="too large"):
+        await FileKms(path).open(DEPLOYMENT, create=False)
+
+
+_CREATE = """
+import asyncio, sys
+from securemem.crypto.secret import RawKey
+from securemem.kms.file import FileKms
+
+async def main(path, deployment, context):
+    kms = FileKms(path)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    await kms.open(deployment, create=True)
+    await kms.create_epoch(1)
+    print((await kms.wrap(1, RawKey(bytes(32)), context=context)).hex(), flush=True)
+
+asyncio.run(main(sys.argv[1], bytes.fromhex(sys.argv[2]), bytes.fromhex(sys.argv[3])))
+"""
+
+
+async def test_processes_that_create_at_once_share_one_kek(tmp_path: Path) -> None:
+    """Processes that make the file and epoch 1 at the same moment share one KEK: each box opens for all."""
+    path = tmp_path / "store.kek"
+    arguments = [sys.executable, "-c", _CREATE, str(path), DEPLOYMENT.hex(), CONTEXT.hex()]
+    children = [
+        subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    boxes = [child.communicate(timeout=30)[0].strip() for child in children]
+    kms = FileKms(path)
+    await kms.open(DEPLOYMENT, create=False)
+    for box in boxes:
+        assert (await kms.unwrap(1, bytes.fromhex(box), context=CONTEXT)).expose_secret() == bytes(32)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+async def test_a_lost_file_is_said_when_it_is_needed(path: Path) -> None:
+    """Where the file vanishes while it is open, making or destroying an epoch is an error of ours."""
+    kms = FileKms(path)
+    await kms.open(DEPLOYMENT, create=False)
+    box = await kms.wrap(1, RawKey.generate(), context=CONTEXT)
+    path.unlink()
+    await kms.unwrap(1, box, context=CONTEXT)
+    with pytest.raises(ConfigurationError, match="KEK file"):
+        await kms.create_epoch(2)
+    with pytest.raises(ConfigurationError, match="KEK file"):
+        await kms.destroy_epoch(1)
+    assert not path.exists()

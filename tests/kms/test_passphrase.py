@@ -1,0 +1,149 @@
+"""The passphrase KMS passes the contract, and opens with its passphrase alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from securemem.crypto.secret import RawKey
+from securemem.errors import ConfigurationError, WrongKeyError
+from securemem.kms.file import FileKms
+from securemem.kms.passphrase import PassphraseKms
+from securemem.testing import KmsContract, search
+from securemem.testing.kms import CONTEXT, DEPLOYMENT, ConnectKms
+
+COST = 2**10
+PASSPHRASE = "correct horse ☂"
+
+
+def _kms(path: Path, passphrase: str = PASSPHRASE) -> PassphraseKms:
+    return PassphraseKms(path, lambda: passphrase, cost=COST)
+
+
+class TestPassphraseKms(KmsContract):
+    """Every connection is a new object over one file, with the same passphrase."""
+
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> ConnectKms:
+        """Give KMSs over one file."""
+        return lambda: _kms(tmp_path / "store.kek")
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """Give a KEK file with one epoch under the passphrase."""
+    path = tmp_path / "store.kek"
+    kms = _kms(path)
+    await kms.open(DEPLOYMENT, create=True)
+    await kms.create_epoch(1)
+    await kms.aclose()
+    return path
+
+
+@pytest.mark.parametrize("passphrase", ["correct horse", "Correct horse ☂", PASSPHRASE + " ", "x"])
+async def test_a_wrong_passphrase(path: Path, passphrase: str) -> None:
+    """Another passphrase is a WrongKeyError at open."""
+    with pytest.raises(WrongKeyError, match="passphrase"):
+        await _kms(path, passphrase).open(DEPLOYMENT, create=False)
+
+
+async def test_an_empty_passphrase(path: Path, tmp_path: Path) -> None:
+    """An empty passphrase is refused, for a file that is there and for a new one."""
+    for place in (path, tmp_path / "new.kek"):
+        with pytest.raises(ConfigurationError, match="empty"):
+            await _kms(place, "").open(DEPLOYMENT, create=True)
+
+
+async def test_a_passphrase_file_is_no_plain_file(path: Path) -> None:
+    """What is sealed under a passphrase does not open as file://, and stays as it is."""
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="passphrase://"):
+        await FileKms(path).open(DEPLOYMENT, create=True)
+    assert path.read_bytes() == before
+
+
+async def test_a_plain_file_is_no_passphrase_file(tmp_path: Path) -> None:
+    """A plain KEK file does not open as passphrase://, and stays as it is."""
+    path = tmp_path / "plain.kek"
+    plain = FileKms(path)
+    await plain.open(DEPLOYMENT, create=True)
+    await plain.create_epoch(1)
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="file://"):
+        await _kms(path).open(DEPLOYMENT, create=True)
+    assert path.read_bytes() == before
+
+
+async def test_the_passphrase_is_asked_for_once(path: Path) -> None:
+    """Opening asks once; what comes later does not ask again."""
+    asked = []
+
+    def ask() -> str:
+        asked.append(1)
+        return PASSPHRASE
+
+    kms = PassphraseKms(path, ask, cost=COST)
+    await kms.open(DEPLOYMENT, create=False)
+    await kms.create_epoch(2)
+    await kms.unwrap(2, await kms.wrap(2, RawKey.generate(), context=CONTEXT), context=CONTEXT)
+    await kms.destroy_epoch(1)
+    assert asked == [1]
+
+
+async def test_neither_kek_nor_passphrase_is_in_the_file(path: Path) -> None:
+    """The file shows neither the passphrase nor a KEK in hex; a plain file, the control, shows its KEK."""
+    kms = _kms(path)
+    await kms.open(DEPLOYMENT, create=False)
+    secret = kms._keks[1].expose_secret()
+    assert not search([path], [PASSPHRASE, secret, secret.hex()])
+    plain = FileKms(path.with_name("plain.kek"))
+    await plain.open(DEPLOYMENT, create=True)
+    await plain.create_epoch(1)
+    assert search([plain.path], plain._keks[1].expose_secret().hex())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "argon9"},
+        {"n": 2**40},
+        {"n": 3},
+        {"n": 0},
+        {"n": -1024},
+        {"n": "1024"},
+        {"n": None},
+        {"n": 1024.5},
+        {"r": 10**6},
+        {"r": 0},
+        {"p": 10**6},
+        {"salt": "zz"},
+        {"salt": 7},
+    ],
+)
+async def test_a_strange_derivation_is_refused(path: Path, changes: dict[str, object]) -> None:
+    """Parameters that are unknown, absurd or dangerous are refused before anything is derived."""
+    document = json.loads(path.read_text())
+    document["kdf"] |= changes
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigurationError):
+        await _kms(path).open(DEPLOYMENT, create=False)
+
+
+@pytest.mark.parametrize("kdf", [7, "scrypt", [], {}, True])
+async def test_a_derivation_of_another_shape_is_refused(path: Path, kdf: object) -> None:
+    """A `kdf` that is no object, or an empty one, is refused."""
+    document = json.loads(path.read_text()) | {"kdf": kdf}
+    path.write_text(json.dumps(document))
+    with pytest.raises(ConfigurationError):
+        await _kms(path).open(DEPLOYMENT, create=False)
+
+
+async def test_a_kek_moved_to_another_epoch_is_refused(path: Path) -> None:
+    """A sealed KEK is bound to its epoch and deployment."""
+    document = json.loads(path.read_text())
+    document["epochs"] = {"2": document["epochs"]["1"]}
+    path.write_text(json.dumps(document))
+    with pytest.raises(WrongKeyError):
+        await _kms(path).open(DEPLOYMENT, create=False)
