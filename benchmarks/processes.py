@@ -6,11 +6,13 @@ import datetime as dt
 import json
 import os
 import platform
+import resource
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -48,3 +50,30 @@ def machine() -> dict[str, str]:
         "sqlite": sqlite3.sqlite_version,
         **{name: version(name) for name in ("securemem", "aiosqlite", "cryptography", "msgspec")},
     }
+
+
+class OtherWork:
+    """Measures how much of the machine others use while this object lives; only Linux says."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._before = _others_seconds()
+
+    def facts(self) -> dict[str, str]:
+        """Give the share of all cores that went to others since this object was made."""
+        after = _others_seconds()
+        if self._before is None or after is None:
+            return {}
+        available = (time.monotonic() - self._start) * (os.cpu_count() or 1)
+        return {"others' share of the cores": f"{max(0.0, after - self._before) / available:.0%}"}
+
+
+def _others_seconds() -> float | None:
+    """Give the processor time that all but us and the processes we ran have used since the machine started."""
+    place = Path("/proc/stat")
+    if not place.exists():
+        return None
+    user, nice, system = (int(ticks) for ticks in place.read_text(encoding="ascii").split()[1:4])
+    ours = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = sum(usage.ru_utime + usage.ru_stime for usage in ours)
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - used

@@ -40,8 +40,10 @@ class Figure:
         return f"{value:.2f} {self.unit}" if self.difference else f"{value:.2f}"
 
 
-def show(title: str, figures: Sequence[Figure], medians: Mapping[str, Measured], facts: Mapping[str, str]) -> None:
-    """Print the table, and below it the facts of the run."""
+def show(
+    title: str, figures: Sequence[Figure], medians: Mapping[str, Measured], *, note: str, facts: Mapping[str, str]
+) -> None:
+    """Print the table, and below it how to read it and the facts of the run."""
     table = Table(title=title, title_justify="left", expand=False)
     table.add_column("what / beside what", ratio=1)
     for heading in ("ours", "beside", "ratio", "bar"):
@@ -60,6 +62,7 @@ def show(title: str, figures: Sequence[Figure], medians: Mapping[str, Measured],
         )
     console = Console()
     console.print(table)
+    console.print(note, highlight=False)
     console.print(", ".join(f"{name} {value}" for name, value in facts.items()), highlight=False)
 
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from securemem import codec
-from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed, Sealer
+from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
 from securemem.crypto.head import Walk
 from securemem.errors import ConflictError, ReorderedError, UserErasedError
 from securemem.keys.keyring import Keyring
-from securemem.keys.unwrapped import SessionKeys, Title
+from securemem.keys.unwrapped import MOST_KNOWN, SessionKeys, Title
 from securemem.model import NEVER, Change, Head, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Backend, Clock
 
@@ -238,15 +238,17 @@ class Conversation:
         """Verify and open a page, and leave out what is past its time."""
         now = to_milliseconds(self._clock())
         keys, walk, rows = found.keys, found.walk, found.rows
+        known = keys.known if len(rows) <= MOST_KNOWN else {}
         messages: list[Message] = []
         done = 0
         while done < len(rows):
-            opened = walk.run(keys.owner, rows[done : done + YIELD_EVERY] if len(rows) > YIELD_EVERY else rows)
+            opened = walk.run(keys.owner, rows[done : done + YIELD_EVERY] if len(rows) > YIELD_EVERY else rows, known)
             done += len(opened)
-            messages += _decoded(opened, now)
+            messages += [_message(*record) for record in opened if not NEVER < record[2] <= now]
             if len(opened) < YIELD_EVERY:
                 break
             await asyncio.sleep(0)
+        keys.forget_most()
         if done < len(rows):
             messages += await self.open_all(keys, walk.page(rows[done:]))
         if found.whole:
@@ -261,7 +263,9 @@ class Conversation:
             sealer = keys.owner
             if sealed.subject is not None:
                 sealer = await self._keyring.guest_for_reading(keys, sealed.subject, sealed.seq)
-            messages += _decoded([(sealed.seq, sealed.flags, sealed.expiry, sealer.open(sealed))], now)
+            payload = sealer.open(sealed)
+            if not NEVER < sealed.expiry <= now:
+                messages.append(_message(sealed.seq, sealed.flags, sealed.expiry, payload))
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
         return messages
@@ -305,9 +309,9 @@ class Conversation:
             await self._changed(keys)
         return keys
 
-    async def guest_sealer(self, keys: SessionKeys, user_id: str) -> Sealer:
-        """Give the sealer for another person's messages in this session."""
-        return await self._keyring.guest_for_writing(keys, user_id)
+    async def guest_sealer(self, keys: SessionKeys, user_id: str, guest: bytes | None) -> Sealer:
+        """Give the sealer for another person's messages in this session; the handle has to be there still."""
+        return await self._keyring.guest_for_writing(keys, user_id, guest)
 
     async def await_shredding(self, keys: SessionKeys) -> None:
         """Give whoever closed the session a moment to shred its key, so that a new one can begin."""
@@ -318,16 +322,7 @@ class Conversation:
             await asyncio.sleep(_CLOSED_POLL_SECONDS)
 
 
-def _decoded(records: list[Opened], now: int) -> list[Message]:
-    """Give the messages in records that are not past their time."""
-    messages = []
-    decode = codec.decode
-    for seq, flags, expiry, payload in records:
-        expires_at = None
-        if expiry != NEVER:
-            if expiry <= now:
-                continue
-            expires_at = from_milliseconds(expiry)
-        plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
-        messages.append(decode(plain, seq=seq, expires_at=expires_at))
-    return messages
+def _message(seq: int, flags: int, expiry: int, payload: bytes) -> Message:
+    """Give the message in an opened record."""
+    plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
+    return codec.decode(plain, seq=seq, expires_at=from_milliseconds(expiry) if expiry != NEVER else None)

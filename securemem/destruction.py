@@ -75,30 +75,32 @@ class Destruction:
         )
         return await self.carry_out(act, purge_seconds=purge_seconds)
 
-    async def person(self, row: UserRow, *, purge_seconds: float) -> Outcome:
-        """Destroy everything of one person: their key, their sessions, and their messages in other people's."""
-        own, _ = await self._keystore.sessions_of(row.number)
-        act = await self._ledger.begin(
+    async def decide(self, row: UserRow) -> Act:
+        """Decide to destroy everything of one person: their key, sessions, and messages in other people's sessions."""
+        own, visited = await self._keystore.sessions_of(row.number)
+        return await self._ledger.begin(
             ActKind.ERASE,
             tenant=self._keyring.tenant,
             user=row.handle,
             generation=row.generation,
-            sessions=[Tombstone(handle, GENERATION) for handle in own],
+            sessions=_tombstones(own, visited),
             at=self._now(),
         )
-        return await self.carry_out(act, purge_seconds=purge_seconds)
 
     async def carry_out(self, act: Act, *, purge_seconds: float) -> Outcome:
         """Do what an act says, from wherever it was left; marking it as through is the caller's."""
-        outcome = Outcome(act.counter, act.user, len(act.tombstones))
-        sessions = {tombstone.session for tombstone in act.tombstones}
+        outcome = Outcome(act.counter, act.user)
+        sessions = {tombstone.session for tombstone in act.tombstones if not tombstone.guest}
+        visited = {tombstone.session for tombstone in act.tombstones if tombstone.guest} - sessions
         for session in sessions:
             await self._close(session)
         if act.user is None:
             for session in sessions:
                 await self._keystore.shred_session(session)
         else:
-            outcome.records += await self._shred_person(act, act.user, sessions)
+            for session in visited:
+                await self._stub_out(session, act.user, outcome)
+            await self._shred_person(act, act.user, sessions, visited, outcome)
             self._keyring.forget_handle(act.user)
         outcome.sessions = len(sessions)
         outcome.records += await self._backend.delete(sorted(sessions), heads=False)
@@ -108,26 +110,23 @@ class Destruction:
         await self._purge(outcome, purge_seconds)
         return outcome
 
-    async def _shred_person(self, act: Act, user: bytes, sessions: set[bytes]) -> int:
-        """Close what came in meanwhile, put stubs for the person's guest messages, and delete the keys."""
-        stubbed: set[bytes] = set()
-        records = 0
-        while True:
-            number = await self._keystore.user_number(user)
-            if number is None:
-                return records
-            own, visited = await self._keystore.sessions_of(number)
+    async def _shred_person(
+        self, act: Act, user: bytes, sessions: set[bytes], visited: set[bytes], outcome: Outcome
+    ) -> None:
+        """Delete a person's keys, once no session of theirs, or that they spoke in, is open for them any more."""
+        while (number := await self._keystore.user_number(user)) is not None:
+            own, guest_in = await self._keystore.sessions_of(number)
             late = [session for session in own if session not in sessions]
-            if late:
-                await self._ledger.add_tombstones(act.counter, [Tombstone(each, GENERATION) for each in late])
-                sessions.update(late)
+            late_visits = [session for session in guest_in if session not in sessions | visited]
+            await self._ledger.add_tombstones(act.counter, _tombstones(late, late_visits))
             for session in late:
                 await self._close(session)
-            for session in set(visited) - stubbed - sessions:
-                records += await self._stub_out(session, user)
-                stubbed.add(session)
-            if await self._keystore.shred_user(number, known=sessions | stubbed):
-                return records
+            for session in late_visits:
+                await self._stub_out(session, user, outcome)
+            sessions.update(late)
+            visited.update(late_visits)
+            if await self._keystore.shred_user(number, known=sessions | visited):
+                return
 
     async def _close(self, session: bytes) -> None:
         """Close a session's head, so that nothing is appended any more, whatever is cached anywhere."""
@@ -160,37 +159,32 @@ class Destruction:
         except IntegrityError:
             return Head(version=_LAST_VERSION, generation=GENERATION)
 
-    async def _stub_out(self, session: bytes, guest: bytes) -> int:
-        """Put stubs in place of a guest's records in somebody else's session; gives how many."""
-        seal, owner = self._keyring.head_seal(session), await self._keystore.owner_of(session)
-        while owner is not None:
+    async def _stub_out(self, session: bytes, guest: bytes, outcome: Outcome) -> None:
+        """Put stubs in place of a guest's records in somebody else's session.
+
+        A session that has no head yet is given one, so that a first append in flight fails. One that was tampered with
+        keeps nobody from being forgotten: what is left in it opens under no key, and the receipt says so.
+        """
+        owner = await self._keystore.owner_of(session)
+        if owner is None:
+            return
+        seal = self._keyring.head_seal(session)
+        while True:
             raw, rows = await self._backend.tail(session, _ALL_ROWS)
-            if not raw:
-                return 0
-            head = seal.decode(raw)
-            if head.closed:
-                return 0
-            walk = Walk(seal, head, session=session, owner=owner[0])
-            stubs = [seal.stub_for(sealed) for sealed in walk.page(rows) if sealed.subject == guest]
-            walk.finish()
-            gone = {seq for seq, _ in stubs}
-            changed = Head(
-                version=head.version + 1,
-                generation=head.generation,
-                epoch=head.epoch + 1,
-                flags=head.flags,
-                first=head.first,
-                next=head.next,
-                last_tag=head.last_tag,
-                holes=head.holes + len(stubs),
-                due=head.due,
-                latest_expiry=head.latest_expiry,
-                edits=head.edits,
-                pins=tuple(pin for pin in head.pins if pin not in gone),
-            )
+            try:
+                head = seal.decode(raw) if raw else Head(version=0, generation=owner.generation)
+                if head.closed:
+                    return
+                walk = Walk(seal, head, session=session, owner=owner.user)
+                stubs = [seal.stub_for(sealed) for sealed in walk.page(rows) if sealed.subject == guest]
+                walk.finish()
+            except IntegrityError:
+                outcome.residue.append(Residue("data", "sealed messages in another person's session that is damaged"))
+                return
+            changed = _without(head, stubs)
             if await self._backend.swap(Change(session, raw, seal.encode(changed), rows=stubs)) is None:
-                return len(stubs)
-        return 0
+                outcome.records += len(stubs)
+                return
 
     async def _purge(self, outcome: Outcome, seconds: float) -> None:
         left = await self._backend.purge(seconds)
@@ -213,3 +207,27 @@ class Destruction:
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
+
+
+def _tombstones(own: Iterable[bytes], visited: Iterable[bytes]) -> list[Tombstone]:
+    sessions = [Tombstone(session, GENERATION) for session in own]
+    return sessions + [Tombstone(session, GENERATION, guest=True) for session in visited]
+
+
+def _without(head: Head, stubs: list[tuple[int, bytes]]) -> Head:
+    """Give the head of a session in which stubs were put in place of records."""
+    gone = {seq for seq, _ in stubs}
+    return Head(
+        version=head.version + 1,
+        generation=head.generation,
+        epoch=head.epoch + 1,
+        flags=head.flags,
+        first=head.first,
+        next=head.next,
+        last_tag=head.last_tag,
+        holes=head.holes + len(stubs),
+        due=head.due,
+        latest_expiry=head.latest_expiry,
+        edits={seq: tag for seq, tag in head.edits.items() if seq not in gone},
+        pins=tuple(pin for pin in head.pins if pin not in gone),
+    )

@@ -24,6 +24,7 @@ from securemem.errors import BackendUnavailableError, ConfigurationError, Secure
 
 BUSY_SECONDS = 30.0
 CACHED_STATEMENTS = 256
+_PRIMARY_CODE = 0xFF
 
 Work = Callable[[sqlite3.Connection, list[Any]], list[Any]]
 Runner = Callable[[sqlite3.Connection, list[tuple[Work, Any]]], list[Any]]
@@ -72,7 +73,20 @@ def in_transaction(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) ->
 
 
 def plainly(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) -> list[Any]:
-    """Run a batch of reads, each statement on its own."""
+    """Run a batch of reads, each statement on its own; wait where another process recovers or closes the log."""
+    try:
+        return _run_plainly(con, requests)
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+            raise
+    con.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    try:
+        return _run_plainly(con, requests)
+    finally:
+        con.execute("PRAGMA busy_timeout = 0")
+
+
+def _run_plainly(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) -> list[Any]:
     results: list[Any] = []
     for work, group in groupby(requests, key=itemgetter(0)):
         results += work(con, [argument for _, argument in group])
@@ -165,6 +179,22 @@ class Lane:
 
     def _translated(self, error: Exception) -> Exception:
         return translated(error, self._path) if isinstance(error, sqlite3.Error) else error
+
+    def step_past(self, work: Work, argument: Any) -> Any:
+        """Run one short read here and now, on the caller's own thread, if nothing else is under way.
+
+        A hop into the connection's thread and back costs more than reading a few rows that are in memory. The
+        connection must be one that never waits for a lock.
+
+        Returns:
+            The result, or None where it has to go through the thread.
+        """
+        if self._busy:
+            return None
+        try:
+            return work(self._connection._conn, [argument])[0]  # noqa: SLF001
+        except sqlite3.Error:
+            return None
 
     async def run_alone(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Run `call(connection, *arguments)` after what is under way, outside of any transaction."""

@@ -218,7 +218,7 @@ class SecureMemory:
         deployment = await self._ready()
         key = (user_id, session_id)
         shared = self._conversations.get(key)
-        if shared is None:
+        if shared is None or shared.erased:
             shared = Conversation(
                 deployment.backend,
                 deployment.keyring,
@@ -239,6 +239,8 @@ class SecureMemory:
         """Clear a session."""
         deployment = await self._ready()
         async with conversation.lock:
+            # A clear is not hot: the keystore is asked, so that what other processes did is known.
+            deployment.keyring.forget(conversation.user_id, conversation.session_id)
             keys = await conversation.keys()
             if keys is None:
                 return

@@ -171,10 +171,10 @@ class Session:
             at = codec.check_count(at, "at")
         shared = self._shared or await self._open()
         shared.check()
-        keys, copies = await self._host.writer.copy(shared, at)
+        copies = await self._host.writer.copy(shared, at)
         branch = self._host.session(session_id, user_id=self._user_id)
-        conversation = await self._host.conversation(self._user_id, session_id, keys.title.tags)
-        await self._host.writer.start(conversation, copies, owner=keys.user)
+        conversation = await self._host.conversation(self._user_id, session_id, copies.tags)
+        await self._host.writer.start(conversation, copies)
         return branch
 
     async def clear(self) -> None:

@@ -55,7 +55,7 @@ class SqliteFile:
         if self.path == MEMORY:
             self._reader = self._writer
         else:
-            self._reader = Lane(await connect(self.path, _settings), plainly, self.path)
+            self._reader = Lane(await connect(self.path, _reading_settings), plainly, self.path)
 
     async def write(self, work: Work, argument: Any) -> Any:
         """Run `work` in a transaction, together with what else waits, and give its result once it is durable."""
@@ -68,6 +68,11 @@ class SqliteFile:
         if self._reader is None:
             raise BackendUnavailableError(f"{self.path} is closed")
         return await self._reader.call(work, argument)
+
+    def read_here(self, work: Work, argument: Any) -> Any:
+        """Run a short read of what is likely in memory on the caller's thread; None where that cannot be."""
+        reader = self._reader
+        return reader.step_past(work, argument) if reader is not None and reader is not self._writer else None
 
     async def write_one(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Run `call(connection, *arguments)` in a transaction, together with what else waits."""
@@ -145,6 +150,13 @@ def _settings(con: sqlite3.Connection) -> None:
         raise ConfigurationError("this file system does not let SQLite keep a write-ahead log: use a local disk")
     if (secure, con.execute("PRAGMA synchronous").fetchone()[0]) != (_ON, _FULL):
         raise ConfigurationError("this build of SQLite refuses secure_delete or synchronous=FULL: use another")
+
+
+def _reading_settings(con: sqlite3.Connection) -> None:
+    """Set up a connection that reads, and never waits for a lock by itself (`lane.plainly` does)."""
+    _settings(con)
+    con.execute("PRAGMA query_only = ON")
+    con.execute("PRAGMA busy_timeout = 0")
 
 
 def _checkpoint(con: sqlite3.Connection) -> bool:

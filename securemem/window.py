@@ -19,8 +19,7 @@ _RESULT_ROLES = frozenset({"tool", "function"})
 MESSAGE_OVERHEAD_TOKENS = 4
 """What role and separators of a message cost in chat formats (OpenAI's cookbook counts 3 and a little)."""
 
-_CALL_KEYS = {"tool_use": "id", "function_call": "call_id", "computer_call": "call_id"}
-_RESULT_KEYS = {"tool_result": "tool_use_id", "function_call_output": "call_id", "computer_call_output": "call_id"}
+_CALL_ENDING, _RESULT_ENDING = "_call", "_call_output"  # as OpenAI's Responses name their items
 
 
 class EstimatingTokenizer:
@@ -80,26 +79,37 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
         yield message.metadata
 
 
+def _named(item: dict[str, Any], key: str) -> set[str]:
+    value = item.get(key)
+    return {value} if isinstance(value, str) else set()
+
+
 def _calls(message: Message) -> set[str]:
     """Give the ids of the tool calls that a message makes, in OpenAI's and Anthropic's shapes."""
-    ids = set()
+    ids: set[str] = set()
     for item in _items(message):
-        key = _CALL_KEYS.get(item.get("type", ""))
-        if key is not None and isinstance(item.get(key), str):
-            ids.add(item[key])
-        for call in item.get("tool_calls") or ():
-            if isinstance(call, dict) and isinstance(call.get("id"), str):
-                ids.add(call["id"])
+        kind = item.get("type")
+        if kind == "tool_use":
+            ids |= _named(item, "id")
+        elif isinstance(kind, str) and kind.endswith(_CALL_ENDING):
+            ids |= _named(item, "call_id")
+        calls = item.get("tool_calls")
+        for call in calls if isinstance(calls, list | tuple) else ():
+            if isinstance(call, dict):
+                ids |= _named(call, "id")
     return ids
 
 
 def _results(message: Message) -> set[str]:
     """Give the ids of the tool calls that a message answers."""
-    ids = set()
+    ids: set[str] = set()
     for item in _items(message):
-        key = _RESULT_KEYS.get(item.get("type", ""), "tool_call_id")
-        if isinstance(item.get(key), str):
-            ids.add(item[key])
+        kind = item.get("type")
+        if kind == "tool_result":
+            ids |= _named(item, "tool_use_id")
+        elif isinstance(kind, str) and kind.endswith(_RESULT_ENDING):
+            ids |= _named(item, "call_id")
+        ids |= _named(item, "tool_call_id")
     return ids
 
 

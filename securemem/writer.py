@@ -12,7 +12,7 @@ from securemem import codec, window
 from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import MAX_PINS
-from securemem.errors import ConflictError, InvalidInputError, UserErasedError
+from securemem.errors import ConflictError, InvalidInputError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import NEVER, Change, Head, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Clock
@@ -128,43 +128,47 @@ class Writer:
                     await conversation.await_shredding(keys)
                 else:
                     sealers = await _sealers(conversation, keys, prepared, guests)
-                    change, new, stored = await self._change(conversation, place, prepared, sealers)
-                    if await conversation.swap(keys, change, new):
-                        return stored
+                    step = await self._step(conversation, place, prepared, sealers)
+                    if await conversation.swap(keys, step.change, step.head):
+                        step.remember(keys)
+                        return step.stored
                 if time.monotonic() > deadline:
                     raise ConflictError(f"session {keys.handle.hex()}: others were quicker for too long; try again")
 
-    async def start(self, conversation: Conversation, prepared: list[Prepared], *, owner: bytes) -> None:
-        """Append the first messages of a session that must not exist yet, of a person who must exist still.
+    async def start(self, conversation: Conversation, copies: Copies) -> None:
+        """Append the first messages of a session that must not exist yet, of people who must exist still.
 
         Raises:
             ConflictError: the session exists.
-            UserErasedError: the person was forgotten since `owner` was read.
+            UserErasedError: the owner or a guest was forgotten since the copies were read.
         """
         async with conversation.lock:
             if await conversation.keys() is not None:
                 raise ConflictError("a session of this id exists already: clear it, or choose another id")
-            keys = await conversation.mint(owner)
+            keys = await conversation.mint(copies.owner)
             place = await conversation.place(keys)
-            sealers = await _sealers(conversation, keys, prepared, {})
-            change, new, _ = await self._change(conversation, place, prepared, sealers)
-            if place.raw or not await conversation.swap(keys, change, new):
+            sealers = await _sealers(conversation, keys, copies.messages, copies.guests)
+            step = await self._step(conversation, place, copies.messages, sealers)
+            if place.raw or not await conversation.swap(keys, step.change, step.head):
                 raise ConflictError("a session of this id was made or erased at the same moment")
 
-    async def copy(self, conversation: Conversation, at: int | None) -> tuple[SessionKeys, list[Prepared]]:
+    async def copy(self, conversation: Conversation, at: int | None) -> Copies:
         """Prepare a session's messages, up to and with `at`, to be sealed for another one.
 
         Raises:
             InvalidInputError: there is no such session, or no message of this seq.
         """
         found = await conversation.read(_ALL_ROWS)
-        if found is None:
-            raise InvalidInputError("there is nothing to fork: the session is empty")
-        keys, head = found.keys, found.head
-        if at is not None and not head.first <= at < head.next:
+        keys, head = (found.keys, found.head) if found is not None else (None, None)
+        if head is not None and at is not None and not head.first <= at < head.next:
             raise InvalidInputError(f"there is no message {at}: this session holds {head.first} to {head.next - 1}")
-        wanted = [sealed for sealed in found.records() if at is None or sealed.seq <= at]
-        return keys, await self._prepare_again(conversation, keys, wanted)
+        messages: list[Prepared] = []
+        if found is not None:
+            wanted = [sealed for sealed in found.records() if at is None or sealed.seq <= at]
+            messages = await self._prepare_again(conversation, found.keys, wanted)
+        if keys is None or not messages:
+            raise InvalidInputError("there is nothing to fork: the session holds no message")
+        return Copies(keys.user, dict(keys.guest_ids), keys.title.tags, messages)
 
     async def _prepare_again(
         self, conversation: Conversation, keys: SessionKeys, records: list[Sealed]
@@ -174,22 +178,20 @@ class Writer:
         messages = await conversation.open_all(keys, records)
         return [self._again(message, by_seq[message.seq or 0]) for message in reversed(messages)]
 
-    async def _change(
+    async def _step(
         self,
         conversation: Conversation,
         place: Place,
         prepared: list[Prepared],
         sealers: dict[str | None, Sealer],
-    ) -> tuple[Change, Head, list[Message]]:
+    ) -> _Step:
         """Seal messages for the place after the head, and work out what goes to make room."""
         keys, head, raw = place
         first, holes, entries = head.first, head.holes, prepared
         if head.live + len(prepared) > self._limits.max_messages and not head.keep:
-            first, holes, carried = await self._make_room(conversation, place, len(prepared))
-            if carried:
-                entries = carried + prepared
-                sealers |= await _sealers(conversation, keys, carried, {})
-        sealed = _seal(head, entries, sealers)
+            first, holes, entries = await self._make_room(conversation, place, prepared)
+            sealers |= await _sealers(conversation, keys, entries, dict(keys.guest_ids))
+        run = _seal(head, entries, sealers)
         due, latest = _deadlines(head, [entry.expiry for entry in entries])
         new = Head(
             version=head.version + 1,
@@ -197,86 +199,142 @@ class Writer:
             epoch=head.epoch,
             flags=head.flags,
             first=first,
-            next=sealed.next,
-            last_tag=sealed.last_tag,
+            next=run.next,
+            last_tag=run.last_tag,
             holes=holes,
             due=due,
             latest_expiry=latest,
             edits={edited: tag for edited, tag in head.edits.items() if edited >= first} if head.edits else {},
-            pins=tuple(pin for pin in sealed.pins if pin >= first)[-MAX_PINS:] if sealed.pins else (),
+            pins=tuple(pin for pin in run.pins if pin >= first)[-MAX_PINS:] if run.pins else (),
         )
         change = Change(
             session=keys.handle,
             expected=raw,
             head=keys.head.encode(new),
-            rows=[row for row in sealed.rows if row[0] >= first] if first > head.next else sealed.rows,
+            rows=[row for row in run.rows if row[0] >= first] if first > head.next else run.rows,
             trim=(head.first, min(first, head.next)),
             due=due if due != head.due else None,
         )
-        return change, new, sealed.stored[-len(prepared) :]
+        return _Step(change, new, run, entries, prepared, head.last_tag)
 
-    async def _make_room(self, conversation: Conversation, place: Place, added: int) -> tuple[int, int, list[Prepared]]:
-        """Work out where the session goes on: its new first seq, the stubs behind it, and what is carried over.
+    async def _make_room(
+        self, conversation: Conversation, place: Place, prepared: list[Prepared]
+    ) -> tuple[int, int, list[Prepared]]:
+        """Work out where the session goes on, the stubs behind it, and what is sealed, in order.
 
-        A pinned message that would go is sealed anew at the end instead, in the same step.
+        A pinned message that would go is sealed anew at the end instead, in the same step; of a batch that is larger
+        than the session may be, what goes at once is sealed first.
         """
-        head = place.head
-        excess = head.live + added - self._limits.max_messages
+        head, limit, added = place.head, self._limits.max_messages, len(prepared)
+        excess = head.live + added - limit
         records: list[Sealed] = []
         if head.holes or (head.pins and head.pins[0] < head.first + excess):
             found = await conversation.read(head.next - head.first, head.next)
             records = found.records() if found is not None else []
         live = sorted(sealed.seq for sealed in records) if head.holes else range(head.first, head.next)
+        room = max(0, limit - sum(entry.pinned for entry in prepared))
+        pinned = [sealed for sealed in records if sealed.seq in head.pins][:room]
         carried: list[Sealed] = []
         while True:
             cut = excess + len(carried)
             first = live[cut] if cut < len(live) else head.next + cut - len(live)
-            room = max(0, self._limits.max_messages - added)
-            going = [sealed for sealed in records if sealed.seq in head.pins and sealed.seq < first][:room]
+            going = [sealed for sealed in pinned if sealed.seq < first]
             if len(going) == len(carried):
                 break
             carried = going
         holes = max(0, head.next - first) - sum(seq >= first for seq in live) if head.holes else 0
-        return first, holes, await self._prepare_again(conversation, place.keys, carried)
+        again = await self._prepare_again(conversation, place.keys, carried)
+        return first, holes, _in_order(again, prepared, len(again) + added - limit)
 
 
 async def _sealers(
     conversation: Conversation, keys: SessionKeys, prepared: list[Prepared], guests: dict[str, bytes]
 ) -> dict[str | None, Sealer]:
-    """Give the sealers that messages want; a guest who was forgotten between two tries is an error."""
+    """Give the sealers that messages want.
+
+    Args:
+        conversation: the session.
+        keys: its keys.
+        prepared: the messages.
+        guests: handles of people by their ids, who have to be there still; those that are found are added, so that a
+            second try does not bring back who was forgotten since the first.
+    """
     sealers: dict[str | None, Sealer] = {None: keys.owner}
     for entry in prepared:
         user_id = entry.message.user_id
         if user_id is not None and user_id not in sealers:
-            sealers[user_id] = await conversation.guest_sealer(keys, user_id)
-            if guests.setdefault(user_id, keys.guest_ids[user_id]) != keys.guest_ids[user_id]:
-                raise UserErasedError("the person of a message was forgotten meanwhile; nothing was written")
+            sealers[user_id] = await conversation.guest_sealer(keys, user_id, guests.get(user_id))
+            guests[user_id] = keys.guest_ids[user_id]
     return sealers
 
 
-class _SealedRun(NamedTuple):
+class Copies(NamedTuple):
+    """Messages that were read from one session to be sealed for another, and whose they were."""
+
+    owner: bytes
+    guests: dict[str, bytes]
+    tags: tuple[str, ...]
+    messages: list[Prepared]
+
+
+class _Run(NamedTuple):
     """Messages that were sealed one after the other, and where they leave the chain."""
 
     rows: list[tuple[int, bytes]]
-    stored: list[Message]
     pins: list[int]
     next: int
     last_tag: bytes
 
 
-def _seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]) -> _SealedRun:
+class _Step(NamedTuple):
+    """A change that is ready to be made, and what comes of it."""
+
+    change: Change
+    head: Head
+    run: _Run
+    entries: list[Prepared]
+    prepared: list[Prepared]
+    prev: bytes
+
+    @property
+    def stored(self) -> list[Message]:
+        """The messages that the caller gave, in that order, with their seqs."""
+        if self.entries is self.prepared:
+            return [_at(entry.message, seq) for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)]
+        seqs = {id(entry): seq for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)}
+        return [_at(entry.message, seqs[id(entry)]) for entry in self.prepared]
+
+    def remember(self, keys: SessionKeys) -> None:
+        """Keep what was sealed, where it is the owner's and ordinary, so that it need not be opened again."""
+        if self.entries is self.prepared and all(entry.message.user_id is None for entry in self.entries):
+            opened = [
+                (seq, entry.compressed, entry.expiry, entry.payload)
+                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
+            ]
+            keys.remember(self.run.rows, opened, self.prev)
+
+
+def _in_order(carried: list[Prepared], prepared: list[Prepared], over: int) -> list[Prepared]:
+    """Put what goes at once first: the oldest that are not pinned of a batch `over` the limit by so many."""
+    going: list[Prepared] = []
+    staying: list[Prepared] = []
+    for entry in prepared:
+        (going if len(going) < over and not entry.pinned else staying).append(entry)
+    return going + carried + staying
+
+
+def _seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]) -> _Run:
     """Seal messages for the places after a head."""
-    prev, seq, rows, stored, pins = head.last_tag, head.next, [], [], list(head.pins)
+    prev, seq, rows, pins = head.last_tag, head.next, [], list(head.pins)
     for message, payload, compressed, expiry, hour, pinned in entries:
         record, prev = sealers[message.user_id].seal(
             payload, seq=seq, prev=prev, expiry=expiry, retention_class=NO_CLASS, hour=hour, compressed=compressed
         )
         rows.append((seq, record))
-        stored.append(_at(message, seq))
         if pinned:
             pins.append(seq)
         seq += 1
-    return _SealedRun(rows, stored, pins, seq, prev)
+    return _Run(rows, pins, seq, prev)
 
 
 def _at(message: Message, seq: int) -> Message:

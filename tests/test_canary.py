@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securemem import SecureMemory
+from securemem.compose import Deployment
 from securemem.sqlitefile import SqliteFile
-from securemem.testing import assert_absent, assert_found, make_canary, pieces
+from securemem.testing import assert_absent, assert_found, make_canary, pieces, search
 
 _HEAD = 0xFFFFFFFF
-_HEADER_BYTES, _TAGS_BYTES = 49, 32
+_HEADER_BYTES, _GUEST_HEADER_BYTES, _TAGS_BYTES = 49, 65, 32
+_GUEST_FLAG = 2
+_KEEP = 20
 
 
 class Clock:
@@ -32,30 +36,215 @@ class Clock:
 
 
 class Evidence:
-    """Raw sealed bytes of one person's sessions, collected from the files while they were there."""
+    """Raw sealed bytes as they lay in the files: records by (session, seq), key rows by session and by user."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.records: set[bytes] = set()
-        self.keys: set[bytes] = set()
+        self.records: dict[tuple[bytes, int], bytes] = {}
+        self.keys: dict[bytes, set[bytes]] = {}
 
-    def sessions(self, user: str) -> set[bytes]:
-        """Give the handles of a person's sessions; the newest user row is theirs."""
-        with closing(sqlite3.connect(self._folder / "store.keys.db")) as con:
-            query = "SELECT s.handle FROM sessions s JOIN users u ON u.user = s.user WHERE u.handle = ?"
-            return {handle for (handle,) in con.execute(query, (bytes.fromhex(user),))}
-
-    def collect(self, sessions: set[bytes]) -> None:
-        """Take the records of sessions, and their and their owners' wrapped keys and lookup tags, as they lie now."""
+    def collect(self) -> None:
+        """Take what lies there now; what was taken before is kept."""
         with closing(sqlite3.connect(self._folder / "store.db")) as con:
-            numbers = {number for number, handle in con.execute("SELECT number, handle FROM messages_sessions") if handle in sessions}
+            handles = {number: handle for handle, number in con.execute("SELECT handle, number FROM messages_sessions")}
             for row, body in con.execute("SELECT id, body FROM messages"):
-                if row >> 32 in numbers and row & _HEAD != _HEAD:
-                    # Neither the header, which says what the head says, nor the tags, which the neighbours know.
-                    self.records.update(pieces(body[_HEADER_BYTES:-_TAGS_BYTES]))
+                if row & _HEAD != _HEAD:
+                    # Neither the header, which has what head and ledger have, nor the tags, which the neighbours know.
+                    header = _GUEST_HEADER_BYTES if body[4] & _GUEST_FLAG else _HEADER_BYTES
+                    self.records[handles[row >> 32], row & _HEAD] = body[header:-_TAGS_BYTES]
         with closing(sqlite3.connect(self._folder / "store.keys.db")) as con:
-            for handle, *blobs in con.execute(
-                "SELECT s.handle, s.wrapped, s.title, s.tag, u.wrapped, u.name, u.tag FROM sessions s JOIN users u ON u.user = s.user"
+            for query in (
+                "SELECT handle, wrapped, title, tag FROM sessions",
+                "SELECT handle, wrapped, name, tag FROM users",
+                "SELECT session, wrapped FROM guests",
             ):
-                if handle in sessions:
-                    self.keys.update(piece for blob in blobs for piece in pieces(blob[3:]))
+                for handle, *blobs in con.execute(query):
+                    self.keys.setdefault(handle, set()).update(piece for blob in blobs for piece in pieces(blob[3:]))
+
+    def of(self, handles: Iterable[bytes]) -> list[bytes]:
+        """Give every piece of the records and keys of some handles."""
+        wanted = set(handles)
+        found = {piece for (session, _), body in self.records.items() if session in wanted for piece in pieces(body)}
+        return sorted(found.union(*(self.keys.get(handle, set()) for handle in wanted)))
+
+    def trimmed(self) -> list[bytes]:
+        """Give every piece of those records that are not in the file any more."""
+        with closing(sqlite3.connect(self._folder / "store.db")) as con:
+            handles = {number: handle for handle, number in con.execute("SELECT handle, number FROM messages_sessions")}
+            here = {(handles[row >> 32], row & _HEAD) for (row,) in con.execute("SELECT id FROM messages")}
+        return sorted({piece for key, body in self.records.items() if key not in here for piece in pieces(body)})
+
+
+def _inside(memory: SecureMemory) -> Deployment:
+    assert memory._deployment is not None
+    return memory._deployment
+
+
+async def _handle(memory: SecureMemory, user: str, session: str) -> tuple[bytes, bytes]:
+    """Give the handles of a session and of its user."""
+    keys = await _inside(memory).keyring.find(user, session)
+    assert keys is not None
+    return keys.handle, keys.user
+
+
+async def _secure_delete_off(memory: SecureMemory) -> None:
+    """The control: let deletions leave in the files what they leave in a SQLite that does not overwrite."""
+
+    def switch_off(con: sqlite3.Connection, asked: list[None]) -> list[Any]:
+        return [con.execute("PRAGMA secure_delete = OFF").fetchone()[0] for _ in asked]
+
+    files: list[SqliteFile] = [_inside(memory).backend._file, _inside(memory).keyring.keystore.file]  # type: ignore[attr-defined]
+    for file in files:
+        assert await file.write(switch_off, None) == 0
+
+
+USERS = ("ann", "bob", "cleo")
+SESSIONS = ("one", "two", "three")
+
+
+async def _converse(memory: SecureMemory, evidence: Evidence, *, seed: int, messages: int = 240) -> None:
+    """Write interleaved messages of very different lengths, so that pages split, rows overflow and fronts are trimmed."""
+    draw = random.Random(seed)
+    for number in range(messages):
+        user, session = draw.choice(USERS), draw.choice(SESSIONS)
+        guest = draw.choice(USERS) if draw.random() < 0.1 else None
+        text = "x" * draw.choice([1, 30, 200, 200, 200, 900, 2500, 9000])
+        await memory.session(session, user_id=user).add("user", text, user_id=guest)
+        if number % 7 == 0 and draw.random() < 0.3:
+            await memory.session(f"short {number}", user_id=user).add("user", text)
+        if number % 10 == 0:
+            evidence.collect()
+    evidence.collect()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+async def memory(tmp_path: Path, clock: Clock) -> AsyncIterator[SecureMemory]:
+    """Give an open store that keeps few messages a session."""
+    async with SecureMemory.open(f"sqlite:///{tmp_path}/store.db", max_messages=_KEEP, clock=clock) as memory:
+        await memory.session("first").add("user", "hello")
+        yield memory
+
+
+@pytest.fixture
+def evidence(tmp_path: Path, memory: SecureMemory) -> Evidence:
+    """Give a collector for the store's files."""
+    return Evidence(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_is_left_of_a_cleared_session(
+    memory: SecureMemory, evidence: Evidence, tmp_path: Path, seed: int
+) -> None:
+    """After `clear` no piece of a sealed record or wrapped key of the session is in any file, nor of what was trimmed."""
+    await _converse(memory, evidence, seed=seed)
+    session, _ = await _handle(memory, "ann", "one")
+    assert_found([tmp_path], sorted(evidence.keys[session]))
+    await memory.session("one", user_id="ann").clear()
+    assert len(evidence.of([session])) > 200
+    assert_absent([tmp_path], evidence.of([session]))
+    assert_absent([tmp_path], evidence.trimmed())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_is_left_of_an_erased_person(
+    memory: SecureMemory, evidence: Evidence, tmp_path: Path, seed: int
+) -> None:
+    """After `erase_user` no piece of their records, guest messages, wrapped keys, sealed names or tags is in any file."""
+    await _converse(memory, evidence, seed=seed)
+    handles = [await _handle(memory, info.user_id, info.session_id) async for info in memory.sessions(user_id="bob")]
+    gone = {handle for pair in handles for handle in pair}
+    receipt = await memory.erase_user("bob")
+    assert bytes.fromhex(receipt.handle) in gone
+    assert receipt.state == "SHREDDED"
+    assert_absent([tmp_path], evidence.of(gone))
+    assert_absent([tmp_path], evidence.trimmed())
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_no_key_is_left_among_many(memory: SecureMemory, evidence: Evidence, tmp_path: Path, seed: int) -> None:
+    """Of many erased among many living, no wrapped key, sealed name, title or lookup tag is in any file."""
+    draw = random.Random(seed)
+    names = [f"user {number}" + "n" * draw.choice([1, 30, 300]) for number in range(500)]
+    for start in range(0, len(names), 50):
+        await asyncio.gather(
+            *(memory.session("s", user_id=name).add("user", "hello") for name in names[start : start + 50])
+        )
+    evidence.collect()
+    gone = set()
+    for name in draw.sample(names, 200):
+        gone.update(await _handle(memory, name, "s"))
+        await memory.erase_user(name)
+    assert_absent([tmp_path], evidence.of(gone))
+
+
+async def test_nothing_is_left_of_what_has_expired(
+    memory: SecureMemory, evidence: Evidence, clock: Clock, tmp_path: Path
+) -> None:
+    """After expiry and a sweep no piece of what has expired is in any file, of whole sessions or from between others."""
+    whole, mixed = memory.session("whole", user_id="dora"), memory.session("mixed", user_id="dora")
+    for number in range(15):
+        await whole.add("user", "w" * 50 * number, ttl=60)
+        await mixed.add("user", "m" * 50 * number, ttl=60 if number % 3 else None)
+    evidence.collect()
+    first, user = await _handle(memory, "dora", "whole")
+    second, _ = await _handle(memory, "dora", "mixed")
+    await _converse(memory, evidence, seed=7, messages=60)
+    clock.now += timedelta(seconds=61)
+    report = await memory.sweep()
+    assert (report.sessions, report.records) == (1, 25)
+    kept = {(second, seq) for seq in range(1, 16, 3)}
+    expired = {
+        piece
+        for key, body in evidence.records.items()
+        if key[0] in (first, second) and key not in kept
+        for piece in pieces(body)
+    }
+    assert_absent([tmp_path], sorted(expired | evidence.keys[first]))
+    assert_found([tmp_path], sorted({piece for key in kept for piece in pieces(evidence.records[key])}))
+    assert_found([tmp_path], sorted(evidence.keys[user]))
+    assert_absent([tmp_path], evidence.trimmed())
+
+
+@pytest.mark.parametrize("act", ["clear", "erase", "expire"])
+async def test_the_search_finds_what_sqlite_leaves(
+    memory: SecureMemory, evidence: Evidence, clock: Clock, tmp_path: Path, act: str
+) -> None:
+    """The control: with `secure_delete` off the same search finds the records and the wrapped keys after each act."""
+    await _secure_delete_off(memory)
+    session = memory.session("gone", user_id="dora")
+    for _ in range(15):
+        await session.add("user", "x" * 300, ttl=60)
+    evidence.collect()
+    handle, user = await _handle(memory, "dora", "gone")
+    await _converse(memory, evidence, seed=1, messages=40)
+    clock.now += timedelta(seconds=61)
+    if act == "clear":
+        await session.clear()
+    elif act == "erase":
+        await memory.erase_user("dora")
+    else:
+        await memory.sweep()
+    assert search([tmp_path / "store.db"], evidence.of([handle]))
+    assert search([tmp_path / "store.keys.db"], sorted(evidence.keys[handle]))
+    if act == "erase":
+        assert search([tmp_path / "store.keys.db"], sorted(evidence.keys[user]))
+
+
+async def test_old_wraps_are_gone_after_a_rotation(memory: SecureMemory, evidence: Evidence, tmp_path: Path) -> None:
+    """After `rotate` no piece of the old wraps and lookup tags of any user is in any file."""
+    await _converse(memory, evidence, seed=3, messages=40)
+    before = dict(evidence.keys)
+    with closing(sqlite3.connect(tmp_path / "store.keys.db")) as con:
+        old = [blob for row in con.execute("SELECT wrapped, tag FROM users") for blob in row]
+        old += [tag for (tag,) in con.execute("SELECT tag FROM sessions")]
+    assert before
+    needles = sorted({piece for blob in old for piece in pieces(blob[19:] if blob[:2] == b"SK" else blob)})
+    assert_found([tmp_path], needles)
+    await memory.keys.rotate()
+    assert_absent([tmp_path], needles)

@@ -147,7 +147,7 @@ async def test_an_altered_receipt_does_not_verify(memory: SecureMemory, part: st
 
 
 async def test_residue_is_dated_or_the_operators(memory: SecureMemory, clock: FakeClock) -> None:
-    """Other processes' caches end within 300 s, and the KEK's epoch stays the operator's to close, so no horizon is given."""
+    """Other processes' caches end within 300 s; the KEK's epoch is the operator's to close, so there is no horizon."""
     await _fill(memory)
     receipt = await memory.erase_user("alice")
     dates = {entry.store: entry.until for entry in receipt.residue}

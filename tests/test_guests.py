@@ -150,7 +150,7 @@ async def test_the_first_append_races_with_a_guests_erasure(file_url: str, monke
 
 
 async def test_a_damaged_session_keeps_no_guest_from_being_erased(file_url: str) -> None:
-    """Where a guest's host session was tampered with, the guest's keys are shredded all the same, and the store opens."""
+    """Where a guest's host session was tampered with, the guest's keys go all the same, and the store opens."""
     async with SecureMemory.open(file_url) as memory:
         await _group(memory)
         await memory.session("own", user_id="gwen").add("user", "gwen alone")
@@ -167,7 +167,7 @@ async def test_a_damaged_session_keeps_no_guest_from_being_erased(file_url: str)
 
 
 async def test_data_from_before_a_guests_erasure(file_url: str, tmp_path: Path) -> None:
-    """Where the data is restored from before it, the guest's records are taken out again and the owner's are readable."""
+    """In data restored from before it the guest's records are taken out again, and the owner's are readable."""
     async with SecureMemory.open(file_url) as memory:
         await _group(memory)
     shutil.copy(tmp_path / "store.db", tmp_path / "backup")

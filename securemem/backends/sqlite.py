@@ -26,6 +26,7 @@ DEFAULT_TABLE = "messages"
 _HEAD_SEQ = 0xFFFFFFFF
 _ROWS_A_STATEMENT = 64
 _NUMBERS_KEPT = 100_000
+_ROWS_NEAR = 128
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
 
@@ -67,15 +68,22 @@ class SqliteBackend:
 
     async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
         """As `ports.Backend`."""
-        tail: Tail = await self._file.read(self._tails, _TailRequest(session, limit, before))
-        return tail
+        request = _TailRequest(session, limit, before)
+        tail: Tail | None = None
+        if before is None and limit <= _ROWS_NEAR and session in self._numbers:
+            # Read before by this process, so most likely in memory: no hop into the thread and back.
+            tail = self._file.read_here(self._tails, request)
+        return tail if tail is not None else await self._file.read(self._tails, request)
 
     async def swap(self, change: Change) -> bytes | None:
         """As `ports.Backend`."""
         if change.rows and change.rows[-1][0] >= _HEAD_SEQ:
             raise InvalidInputError("this session is full: 4,294,967,294 messages; fork it")
-        current: bytes | None = await self._file.write(self._swaps, change)
-        return current
+        current, number = await self._file.write(self._swaps, change)
+        if current is None:
+            self._keep_number(change.session, number)
+        answer: bytes | None = current
+        return answer
 
     async def delete(self, sessions: Sequence[bytes], *, heads: bool) -> int:
         """As `ports.Backend`."""
@@ -111,7 +119,7 @@ class SqliteBackend:
     def _lookup(self, con: sqlite3.Connection, sessions: list[bytes]) -> dict[bytes, int]:
         """Give the numbers of those sessions that the file knows.
 
-        Only what a reader saw is kept: what a writer sees may still be rolled back, and its number be given anew.
+        Only what is committed is kept: what a writer sees may still be rolled back, and its number be given anew.
         """
         known = self._numbers
         numbers = {session: known[session] for session in sessions if session in known}
@@ -120,10 +128,14 @@ class SqliteBackend:
             found = con.execute(f"{self._sql['numbers']} ({placeholders(len(missing))})", missing).fetchall()
             numbers.update(found)
             if not con.in_transaction:
-                if len(known) > _NUMBERS_KEPT:
-                    known.clear()
-                known.update(found)
+                for session, number in found:
+                    self._keep_number(session, number)
         return numbers
+
+    def _keep_number(self, session: bytes, number: int) -> None:
+        if len(self._numbers) > _NUMBERS_KEPT:
+            self._numbers.clear()
+        self._numbers[session] = number
 
     def _tails(self, con: sqlite3.Connection, requests: list[_TailRequest]) -> list[Tail]:
         numbers = self._lookup(con, [request.session for request in requests])
@@ -147,17 +159,17 @@ class SqliteBackend:
             head = found.pop(0)[1]
         return Tail(head, [(row - low, body) for row, body in found[:limit]])
 
-    def _swaps(self, con: sqlite3.Connection, changes: list[Change]) -> list[bytes | None]:
+    def _swaps(self, con: sqlite3.Connection, changes: list[Change]) -> list[tuple[bytes | None, int | None]]:
         numbers = self._lookup(con, [change.session for change in changes])
         tops = [numbers[change.session] << 32 | _HEAD_SEQ for change in changes if change.session in numbers]
         heads = dict(con.execute(f"{self._sql['head']} ({placeholders(len(tops))})", tops).fetchall()) if tops else {}
-        answers: list[bytes | None] = []
+        answers: list[tuple[bytes | None, int | None]] = []
         put: dict[int, bytes] = {}
         for change in changes:
             number = numbers.get(change.session)
             current = b"" if number is None else heads.get(number << 32 | _HEAD_SEQ, b"")
             if current != change.expected:
-                answers.append(current)
+                answers.append((current, number))
                 continue
             if number is None:
                 number = numbers[change.session] = con.execute(self._sql["new_number"], (change.session,)).fetchone()[0]
@@ -168,7 +180,7 @@ class SqliteBackend:
             self._trim(con, low, change, put)
             if change.due is not None:
                 con.execute(self._sql["set_due"], (change.due, number))
-            answers.append(None)
+            answers.append((None, number))
         self._put_rows(con, [value for row in put.items() for value in row])
         return answers
 

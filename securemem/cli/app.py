@@ -47,6 +47,7 @@ def _left(message: str, code: int) -> int:
 
 
 app = group()
+app.info.name = "securemem"
 app.info.cls = Commands
 app.info.context_settings = {"help_option_names": ["-h", "--help"]}
 

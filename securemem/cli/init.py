@@ -23,7 +23,7 @@ _ADVICE = (
 async def _init(place: Place, out: Output) -> None:
     """Make a store, and say which file holds what."""
     files = place.files()
-    new = files is None or not files.data.exists()
+    new = files is None or not all(path.exists() for path in files.all.values())
     async with place.open() as memory:
         epochs = await memory.keys.status()
     rows = [] if files is None else [(name, str(path), _HOLDS[name]) for name, path in files.all.items()]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from securemem.config import Settings
     from securemem.memory import SecureMemory
 
+_SQLITE = b"SQLite format 3\0"
+
 Url = Annotated[
     str | None,
     typer.Option("--url", metavar="URL", envvar="SECUREMEM_URL", help="The data, such as sqlite:///conversations.db."),
@@ -138,11 +140,21 @@ class Place:
             return
         if not files.data.is_dir() and not _holds_something(files.data):
             raise ConfigurationError(f"there is no store at {files.data}: `securemem init` makes one")
+        if not _is_sqlite(files.data):
+            raise ConfigurationError(f"{files.data} is not a SecureMem store: name the right file")
         for name, path in files.databases.items():
-            if not path.is_dir() and not _holds_something(path):
+            if not _holds_something(path):
                 raise ConfigurationError(f"the {name} {path} is missing: restore it, or name the right one")
 
 
 def _holds_something(path: Path) -> bool:
     """Tell whether a database is there; one that no process has closed yet may lie in its write-ahead log alone."""
     return path.exists() and (path.stat().st_size > 0 or path.with_name(f"{path.name}-wal").exists())
+
+
+def _is_sqlite(path: Path) -> bool:
+    """Tell whether a file may be a SQLite database, by its first bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _SQLITE.startswith(file.read(len(_SQLITE)))

@@ -14,8 +14,8 @@ A record, big-endian:
 - `subject` is the handle of the person the message is about, where that is not the session's owner; it stands in the
   AAD in the owner's place too.
 - The row tag is keyed BLAKE2b-128 (tenant head key, "sm-row-1", PAE(tenant, user, session) ‖ header): it lets the
-  worker, which holds no user's key, check the clear columns before it deletes by them. It is in the AAD, so that whoever
-  opens the record has checked it too; the GCM tag is bound by the successor's `prev`, which is in a header.
+  worker, which holds no user's key, check the clear columns before it deletes by them. It is in the AAD, so that
+  whoever opens the record has checked it too; the GCM tag is bound by the successor's `prev`, which is in a header.
 
 Flags: 1 the plaintext is compressed, 2 GUEST. A suite of 0 marks a stub, whose format stands in `head`.
 Lengths are checked before anything is trusted.
@@ -60,6 +60,10 @@ ROW_PURPOSE = b"sm-row-1"
 
 Opened = tuple[int, int, int, bytes]
 """A record that was verified and opened: seq, flags, expiry, payload. A bare tuple, for the hot path makes many."""
+
+Known = dict[int, tuple[bytes, bytes, Opened]]
+"""Records that were opened under the keys at hand: by seq, the record, its `prev`, and what was in it. It can give no
+more than those keys could, and lives and dies with them."""
 
 
 class Sealed(NamedTuple):
@@ -182,44 +186,55 @@ class Sealer:
         ciphertext = self._aead.encrypt(nonce, payload, self._aad + header)
         return header + nonce + ciphertext, ciphertext[-TAG_BYTES:]
 
-    def open_run(self, rows: Sequence[tuple[int, bytes]], before: int, tag: bytes) -> tuple[list[Opened], bytes]:
+    def open_run(
+        self,
+        rows: Sequence[tuple[int, bytes]],
+        before: int,
+        tag: bytes,
+        known: Known,
+    ) -> tuple[list[Opened], bytes]:
         """Open the run of ordinary records that rows begin with: this is the path that nearly every read takes.
 
         It only ever accepts what the general path (`parse`, the chain, `open`) accepts too. At the first record that
         is anything but ordinary, be it a stub, a guest's, or not as it should be, it stops, and leaves the rest to
-        that path, which says what is wrong.
+        that path, which says what is wrong. A record that is, byte for byte and in the same place, one that was opened
+        before is not opened again.
 
         Args:
             rows: (seq, bytes), newest first.
             before: the seq after the newest.
             tag: the GCM tag that the newest must bear.
+            known: what was opened before; what is opened now is added.
 
         Returns:
             The records, and the tag that the next older one must bear.
         """
-        opened: list[Opened] = []
+        out: list[Opened] = []
         unpack, decrypt, aad = _PLAIN_HEADER.unpack_from, self._aead.decrypt, self._aad
-        generation, seq = self.generation, before
+        generation, seq, look_up = self.generation, before, known.get
         for at, raw in rows:
             seq -= 1
+            if raw[-TAG_BYTES:] != tag:
+                break
+            entry = look_up(at)
+            if entry is not None and at == seq and entry[0] == raw:
+                tag = entry[1]
+                out.append(entry[2])
+                continue
             if not SEALED_OVERHEAD <= len(raw) <= MAX_RECORD_BYTES:
                 break
             start, flags, number, prev, expiry, sealed_under = unpack(raw)
-            if (
-                start != _START
-                or flags > FLAG_COMPRESSED
-                or not at == number == seq
-                or sealed_under != generation
-                or raw[-TAG_BYTES:] != tag
-            ):
+            if start != _START or flags > FLAG_COMPRESSED or not at == number == seq or sealed_under != generation:
                 break
             try:
                 payload = decrypt(raw[_NONCE:_BODY], raw[_BODY:], aad + raw[:_NONCE])
             except InvalidTag:
                 break
-            opened.append((seq, flags, expiry, payload))
+            opened = (seq, flags, expiry, payload)
+            known[seq] = (raw, prev, opened)
+            out.append(opened)
             tag = prev
-        return opened, tag
+        return out, tag
 
     def open(self, sealed: Sealed) -> bytes:
         """Open one record that `walk` has put in its place.

@@ -23,7 +23,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, Opened, RowTags, Sealed, Sealer, parse
+from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, Known, Opened, RowTags, Sealed, Sealer, parse
 from securemem.crypto.mac import MAC_BYTES, blake2b_state, equal
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
@@ -212,11 +212,11 @@ class Walk:
         self.expected: bytes | None = head.last_tag if self._whole else None
         self.holes = 0
 
-    def run(self, sealer: Sealer, rows: Sequence[tuple[int, bytes]]) -> list[Opened]:
-        """Open the ordinary records that a page begins with; what comes after them is for `page`."""
+    def run(self, sealer: Sealer, rows: Sequence[tuple[int, bytes]], known: Known) -> list[Opened]:
+        """Open the ordinary records that a page begins with (`Sealer.open_run`); what comes after is for `page`."""
         if self.expected is None or self._head.edits:
             return []
-        opened, self.expected = sealer.open_run(rows, self.seq, self.expected)
+        opened, self.expected = sealer.open_run(rows, self.seq, self.expected, known)
         self.seq -= len(opened)
         return opened
 

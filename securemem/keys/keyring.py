@@ -170,19 +170,26 @@ class Keyring:
         row = UserRow(0, handle, tenant.open_epoch, GENERATION, wrapped, name)
         return new, UserKey(self.tenant, row, user_id, key)
 
-    async def guest_for_writing(self, keys: SessionKeys, user_id: str) -> Sealer:
+    async def guest_for_writing(self, keys: SessionKeys, user_id: str, guest: bytes | None = None) -> Sealer:
         """Give the sealer for another person's records in a session, and make its key where there is none.
 
+        Args:
+            keys: the session's.
+            user_id: the guest.
+            guest: the guest's handle that has to be there still, for whoever read it before.
+
         Raises:
-            UserErasedError: the session is gone.
+            UserErasedError: the session, or the guest's handle, is gone.
         """
         while True:
             if user_id not in keys.guest_ids:
                 await self._load_guests(keys)
             handle = keys.guest_ids.get(user_id)
-            if handle is not None:
+            if handle is not None and guest in (None, handle):
                 return keys.guests[handle]
             found = await self._look_up(user_id, None)
+            if guest is not None and (found.user is None or found.user.handle != guest):
+                raise UserErasedError("the person of a message was forgotten meanwhile; nothing was written")
             new, user = (
                 (None, await self._user(found.user, user_id))
                 if found.user is not None

@@ -9,7 +9,18 @@ from __future__ import annotations
 import sqlite3
 
 from securemem.keys.epochstore import EpochStore
-from securemem.keys.rows import Found, Guard, GuestKey, GuestRow, Minted, NewSession, NewUser, SessionRow, UserRow
+from securemem.keys.rows import (
+    Found,
+    Guard,
+    GuestKey,
+    GuestRow,
+    Minted,
+    NewSession,
+    NewUser,
+    Owner,
+    SessionRow,
+    UserRow,
+)
 from securemem.model import Stamp
 from securemem.sqlitefile import MEMORY, placeholders
 
@@ -75,10 +86,10 @@ class Keystore(EpochStore):
         row: tuple[int] | None = await self.file.read_one(self._row, "user_by_handle", (user,))
         return row[0] if row else None
 
-    async def owner_of(self, session: bytes) -> tuple[bytes, int] | None:
-        """Give the handle of a session's owner and the generation of its key."""
-        row: tuple[bytes, int] | None = await self.file.read_one(self._row, "session_owner", (session,))
-        return row
+    async def owner_of(self, session: bytes) -> Owner | None:
+        """Give whose session it is, or None where it has no key any more."""
+        row = await self.file.read_one(self._row, "session_owner", (session,))
+        return Owner(*row) if row else None
 
     async def shred_user(self, user: int, *, known: set[bytes]) -> bool:
         """Delete a user's key and every session key under it, in one commit.

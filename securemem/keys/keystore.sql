@@ -128,7 +128,8 @@ SELECT handle FROM sessions WHERE user = ? ORDER BY session;
 SELECT session FROM guests WHERE user = ? ORDER BY session;
 
 -- name: session_owner
-SELECT u.handle, s.generation FROM sessions s JOIN users u ON u.user = s.user WHERE s.handle = ?;
+SELECT u.handle, s.generation, t.handle
+FROM sessions s JOIN users u ON u.user = s.user JOIN tenants t ON t.tenant = u.tenant WHERE s.handle = ?;
 
 -- name: list
 SELECT s.session, u.user, u.handle, u.epoch, u.generation, u.wrapped, u.name,

@@ -60,6 +60,14 @@ class GuestRow(NamedTuple):
     key: GuestKey
 
 
+class Owner(NamedTuple):
+    """Whose session it is: the user's handle, the generation of the session's key, and the tenant's handle."""
+
+    user: bytes
+    generation: int
+    tenant: bytes
+
+
 class Found(NamedTuple):
     """What a look-up found, and the epoch that was open just after it."""
 

@@ -14,12 +14,13 @@ All of tenant, user and session are handles.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from securemem.crypto.aead import Aead, InvalidTag
-from securemem.crypto.envelope import Sealed, Sealer
+from securemem.crypto.aead import TAG_BYTES, Aead, InvalidTag
+from securemem.crypto.envelope import Known, Opened, Sealed, Sealer
 from securemem.crypto.head import HeadSeal
 from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.pae import pae, u32
@@ -30,6 +31,9 @@ from securemem.keys.rows import SessionRow, UserRow
 
 GENERATION = 1
 """Of a key that was just made."""
+
+MOST_KNOWN = 64
+"""How many opened records a session keeps in memory beside its keys."""
 
 
 class Title(msgspec.Struct, frozen=True, array_like=True):
@@ -142,6 +146,8 @@ class SessionKeys:
         head: makes and checks heads and stubs.
         guests: sealers of other people's records in it, by their handles; filled when first needed.
         guest_ids: handles by real id.
+        known: the owner's newest messages that were opened, so that they are not opened again; they are no more than
+            these keys could open, and go with them.
     """
 
     handle: bytes
@@ -154,6 +160,20 @@ class SessionKeys:
     head: HeadSeal = field(repr=False)
     guests: dict[bytes, Sealer] = field(default_factory=dict, repr=False)
     guest_ids: dict[str, bytes] = field(default_factory=dict, repr=False)
+    known: Known = field(default_factory=dict, repr=False)
+
+    def remember(self, rows: Iterable[tuple[int, bytes]], opened: Iterable[Opened], prev: bytes) -> None:
+        """Keep records that were just sealed as if they had been opened."""
+        for (seq, raw), record in zip(rows, opened, strict=True):
+            self.known[seq] = (raw, prev, record)
+            prev = raw[-TAG_BYTES:]
+        self.forget_most()
+
+    def forget_most(self) -> None:
+        """Keep of what was opened only the newest."""
+        if len(self.known) > MOST_KNOWN:
+            for seq in sorted(self.known)[:-MOST_KNOWN]:
+                del self.known[seq]
 
     def genuine(self, sealed: Sealed) -> bool:
         """Tell whether a record was written in this session at all, wherever it lies now."""
@@ -164,3 +184,4 @@ class SessionKeys:
         """Let go: the ciphers are freed with this object, when the last operation under way has ended."""
         self.guests = {}
         self.guest_ids = {}
+        self.known = {}

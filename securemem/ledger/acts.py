@@ -16,10 +16,17 @@ class ActKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A session whose records and keys, up to a generation, are not to come back."""
+    """A session whose records and keys, up to a generation, are not to come back.
+
+    Attributes:
+        session: its handle.
+        generation: the highest generation of its key that is meant.
+        guest: whether only the records of the act's person are meant, in a session that is somebody else's.
+    """
 
     session: bytes
     generation: int
+    guest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

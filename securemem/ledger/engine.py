@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from securemem.errors import ConfigurationError
+from securemem import lane
+from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.ledger.schema import stamp
 
 
@@ -33,6 +38,23 @@ def make_engine(path: str, busy_seconds: float) -> AsyncEngine:
         cursor.close()
 
     return engine
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise what SQLAlchemy raises as an error of ours.
+
+    Raises:
+        BackendUnavailableError: the ledger cannot be reached, read or written just now.
+    """
+    try:
+        yield
+    except DBAPIError as exc:
+        if isinstance(exc.orig, sqlite3.Error):
+            raise lane.translated(exc.orig, path) from exc
+        raise BackendUnavailableError(f"the ledger {path} cannot be used just now") from exc
+    except SQLAlchemyError as exc:
+        raise BackendUnavailableError(f"the ledger {path} cannot be used just now") from exc
 
 
 def migrate(connection: Connection, deployment: bytes) -> None:

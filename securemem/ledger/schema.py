@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -47,4 +48,5 @@ tombstones = Table(
     Column("counter", _Serial, ForeignKey("acts.counter"), primary_key=True),
     Column("session", LargeBinary, primary_key=True),
     Column("generation", Integer, nullable=False),
+    Column("guest", Boolean, nullable=False),
 )

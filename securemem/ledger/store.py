@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.errors import ConfigurationError
 from securemem.ledger.acts import Act, ActKind, Tombstone
 from securemem.model import Stamp
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 MEMORY = ":memory:"
 _BUSY_SECONDS = 30.0
@@ -59,7 +59,8 @@ class Ledger:
         """Belong to a deployment; in a file, make the tables now."""
         self._deployment = deployment
         if self.path != MEMORY and await self.peek() is None:
-            await self._ready()
+            async with self._transaction():
+                pass
 
     async def begin(
         self, kind: ActKind, *, tenant: bytes, user: bytes | None, generation: int, sessions: list[Tombstone], at: int
@@ -67,8 +68,7 @@ class Ledger:
         """Write an act and its tombstones, durably, before anything is touched."""
         from securemem.ledger import schema  # noqa: PLC0415
 
-        engine = await self._ready()
-        async with engine.begin() as connection:
+        async with self._transaction() as connection:
             row = await connection.execute(
                 schema.acts.insert().values(kind=kind.value, tenant=tenant, person=user, generation=generation, at=at)
             )
@@ -78,19 +78,17 @@ class Ledger:
 
     async def add_tombstones(self, counter: int, sessions: list[Tombstone]) -> None:
         """Add sessions that came to light while an act was under way."""
-        engine = await self._ready()
-        async with engine.begin() as connection:
+        async with self._transaction() as connection:
             await self._bury(connection, counter, sessions)
 
     async def finish(self, counter: int, *, at: int, receipt: dict[str, Any] | None = None) -> None:
         """Mark an act as through, and keep its receipt."""
         from securemem.ledger import schema  # noqa: PLC0415
 
-        engine = await self._ready()
         values: dict[str, Any] = {"done_at": at}
         if receipt is not None:
             values["receipt"] = json.dumps(receipt)
-        async with engine.begin() as connection:
+        async with self._transaction() as connection:
             await connection.execute(schema.acts.update().where(schema.acts.c.counter == counter).values(**values))
 
     async def acts(self, *, after: int = 0, unfinished: bool = False) -> list[Act]:
@@ -101,13 +99,12 @@ class Ledger:
 
         acts, tombstones = schema.acts, schema.tombstones
         condition = acts.c.done_at.is_(None) if unfinished else acts.c.counter > after
-        engine = await self._ready()
-        async with engine.connect() as connection:
+        async with self._transaction() as connection:
             rows = (await connection.execute(select(acts).where(condition).order_by(acts.c.counter))).all()
             graves = await connection.execute(select(tombstones).join(acts).where(condition))
             by_act: dict[int, list[Tombstone]] = {}
-            for counter, session, generation in graves:
-                by_act.setdefault(counter, []).append(Tombstone(session, generation))
+            for counter, session, generation, guest in graves:
+                by_act.setdefault(counter, []).append(Tombstone(session, generation, guest))
         return [
             Act(
                 row.counter,
@@ -127,42 +124,48 @@ class Ledger:
             await self._engine.dispose()
             self._engine = None
 
-    async def _bury(self, connection: Any, counter: int, sessions: list[Tombstone]) -> None:
+    async def _bury(self, connection: AsyncConnection, counter: int, sessions: list[Tombstone]) -> None:
         from securemem.ledger import schema  # noqa: PLC0415
 
         if sessions:
             await connection.execute(
                 schema.tombstones.insert(),
                 [
-                    {"counter": counter, "session": tombstone.session, "generation": tombstone.generation}
+                    {
+                        "counter": counter,
+                        "session": tombstone.session,
+                        "generation": tombstone.generation,
+                        "guest": tombstone.guest,
+                    }
                     for tombstone in sessions
                 ],
             )
 
-    async def _ready(self) -> AsyncEngine:
-        """Connect, and bring the schema up to date, once."""
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Connect and bring the schema up to date, once; then give a transaction, its errors translated."""
         async with self._starting:
             if self._engine is None:
                 self._engine = await self._start()
-            return self._engine
+        from securemem.ledger.engine import translated  # noqa: PLC0415
+
+        with translated(self.path):
+            async with self._engine.begin() as connection:
+                yield connection
 
     async def _start(self) -> AsyncEngine:
-        await asyncio.to_thread(__import__, "securemem.ledger.engine")
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+        await asyncio.to_thread(__import__, "securemem.ledger.engine")  # half a second of importing, off the loop
 
-        from securemem.ledger.engine import make_engine, migrate  # noqa: PLC0415
+        from securemem.ledger.engine import make_engine, migrate, translated  # noqa: PLC0415
 
         engine = make_engine(self.path, _BUSY_SECONDS)
-
-        def prepare(connection: Connection) -> None:
-            migrate(connection, self._deployment)
-
         try:
-            async with engine.begin() as connection:
-                await connection.run_sync(prepare)
-        except SQLAlchemyError as exc:
+            with translated(self.path):
+                async with engine.begin() as connection:
+                    await connection.run_sync(migrate, self._deployment)
+        except BaseException:
             await engine.dispose()
-            raise BackendUnavailableError(f"the ledger {self.path} cannot be opened or written") from exc
+            raise
         return engine
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction
+from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring
+from securemem.keys.rows import Owner
 from securemem.ledger.acts import ActKind
 from securemem.ledger.store import Ledger
 from securemem.model import NEVER, Change, Head, to_milliseconds
@@ -56,51 +58,69 @@ class Sweep:
         """Take out all that is due now, and what the deletions left on disk.
 
         Raises:
-            IntegrityError: a record or head is not as it was written; nothing of its session was deleted.
+            IntegrityError: a record or head is not as it was written; nothing of its session was deleted, and all the
+                others were swept.
         """
         report = SweepReport()
         now = to_milliseconds(self._clock())
         looked_at: set[bytes] = set()
+        damaged: list[IntegrityError] = []
         while True:
             due = await self._backend.due(now, len(looked_at) + _BATCH)
             fresh = [session for session in due if session not in looked_at]
             if not fresh:
                 break
             for session in fresh:
-                await self._session(session, now, report, purge_seconds)
+                try:
+                    await self._session(session, now, report, purge_seconds)
+                except IntegrityError as exc:
+                    damaged.append(exc)
             looked_at.update(fresh)
         if report.records or report.closed_heads:
             await self._backend.purge(purge_seconds)
+        if damaged:
+            raise damaged[0]
         return report
 
     async def _session(self, session: bytes, now: int, report: SweepReport, purge_seconds: float) -> None:
+        owner = await self._keyring.keystore.owner_of(session)
         seal = self._keyring.head_seal(session)
-        while True:
+        if owner is None:
+            await self._without_key(session, seal, report)
+            return
+        while owner.tenant == self._keyring.tenant:
             raw, rows = await self._backend.tail(session, _ALL_ROWS)
-            if not raw:
+            head = seal.decode(raw) if raw else None
+            if head is None or head.closed or head.keep:
                 return
-            head = seal.decode(raw)
-            if head.closed:
-                report.closed_heads += 1
-                await self._backend.delete([session], heads=True)
-                return
-            owner = await self._keyring.keystore.owner_of(session)
-            if owner is None:
-                report.without_key += 1
-                return
-            if head.keep:
-                return
-            change, count = self._change(seal, head, raw, rows, session=session, owner=owner[0], now=now)
+            change, count = self._change(seal, head, raw, rows, session=session, owner=owner.user, now=now)
             if change is None:
-                act = await self._destruction.session(session, owner[1], ActKind.EXPIRE, purge_seconds=purge_seconds)
-                await self._ledger.finish(act.counter, at=to_milliseconds(self._clock()))
-                report.sessions += 1
-                report.records += act.records
+                await self._destroy(session, owner, report, purge_seconds)
                 return
             if await self._backend.swap(change) is None:
                 await self._keyring.keystore.raise_floors([(head.version + 1, session)])
                 report.records += count
                 return
+
+    async def _destroy(self, session: bytes, owner: Owner, report: SweepReport, purge_seconds: float) -> None:
+        """Destroy a session in which nothing is left to read."""
+        done = await self._destruction.session(session, owner.generation, ActKind.EXPIRE, purge_seconds=purge_seconds)
+        await self._ledger.finish(done.counter, at=to_milliseconds(self._clock()))
+        report.sessions += 1
+        report.records += done.records
+
+    async def _without_key(self, session: bytes, seal: HeadSeal, report: SweepReport) -> None:
+        """Remove the closed head of a session of this tenant that was destroyed; leave all else alone."""
+        raw, _ = await self._backend.tail(session, 0)
+        try:
+            closed = bool(raw) and seal.decode(raw).closed
+        except IntegrityError:
+            return  # another tenant's, whose own sweep knows it
+        if closed:
+            report.closed_heads += 1
+            await self._backend.delete([session], heads=True)
+        elif raw:
+            report.without_key += 1
 
     def _change(
         self,

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from securemem.destruction import Destruction, Outcome
 from securemem.keys.keyring import CACHE_SECONDS, Keyring
+from securemem.ledger.acts import Act
 from securemem.ledger.store import Ledger
 from securemem.model import Residue, to_milliseconds
 from securemem.policy import Policy
@@ -26,15 +27,21 @@ class Erasure:
         self._ledger = ledger
         self._clock = clock
         self._policy = policy
+        self._interrupted: dict[str, Act] = {}
 
     async def erase(self, user_id: str, *, purge_seconds: float) -> Receipt:
         """Erase a person; of somebody who is not known the receipt says that nothing is held."""
-        row = await self._keyring.find_user(user_id)
-        if row is None:
-            return self._receipt(Outcome(purged={"data", "keystore"}))
-        outcome = await self._destruction.person(row, purge_seconds=purge_seconds)
+        act = self._interrupted.get(user_id)
+        if act is None:
+            row = await self._keyring.find_user(user_id)
+            if row is None:
+                return self._receipt(Outcome(purged={"data", "keystore"}))
+            # Once it is decided, a failure is followed by the rest of the same act, here or when the store is opened.
+            act = self._interrupted[user_id] = await self._destruction.decide(row)
+        outcome = await self._destruction.carry_out(act, purge_seconds=purge_seconds)
         receipt = self._receipt(outcome)
         await self._ledger.finish(outcome.counter, at=to_milliseconds(receipt.at), receipt=receipt.to_json())
+        self._interrupted.pop(user_id, None)
         return receipt
 
     def _receipt(self, outcome: Outcome) -> Receipt:

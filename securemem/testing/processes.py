@@ -1,8 +1,8 @@
 """Processes for tests: started, held at the line, let go together, listened to, and killed.
 
-    writers = [start_writer(Plan(...)) for _ in range(4)]
-    release(*writers)                     # all open the store at the same moment
-    acknowledged = [writer.finish() for writer in writers]
+writers = [start_writer(Plan(...)) for _ in range(4)]
+release(*writers)                     # all open the store at the same moment
+acknowledged = [writer.finish() for writer in writers]
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ class Child:
     def __init__(self, *arguments: str) -> None:
         """Start it and wait until it is ready."""
         self._process = subprocess.Popen(  # noqa: S603  (our own interpreter, with what the test gives)
-            [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         first = self.listen()
         if first != "ready":

@@ -90,6 +90,13 @@ def people(keystore: Path) -> int:
         return row[0]
 
 
+def tombstones(ledger: Path, session: bytes) -> int:
+    """Count the tombstones that the ledger holds for a session."""
+    with closing(sqlite3.connect(ledger)) as con:
+        row: tuple[int] = con.execute("SELECT count(*) FROM tombstones WHERE session = ?", (session,)).fetchone()
+        return row[0]
+
+
 def plain_table(path: Path, texts: Iterable[str]) -> None:
     """Keep texts as an ordinary SQLite table does, for the search to be tried on."""
     with closing(sqlite3.connect(path)) as con, con:

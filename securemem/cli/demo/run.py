@@ -19,7 +19,7 @@ from securemem.cli.receipt import as_text
 from securemem.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from securemem.cli.demo.steps import Demo
+    from securemem.cli.demo.ground import Demo
 
 
 async def _demo(
@@ -39,7 +39,7 @@ async def _demo(
     """
     if keep is not None and drop:
         raise ConfigurationError("give --keep FOLDER or --drop, not both")
-    from securemem.cli.demo.steps import Demo  # noqa: PLC0415
+    from securemem.cli.demo.ground import Demo  # noqa: PLC0415
 
     with _folder(keep) as folder:
         store = folder / "store"

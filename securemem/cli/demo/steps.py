@@ -4,105 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from securemem.cli.demo import files
-from securemem.cli.demo.story import NORA, TOMAS, Person, words
+from securemem.cli.demo.ground import Demo, check, readable, refused, whole
+from securemem.cli.demo.story import NORA, TOMAS, words
 from securemem.cli.demo.vault import opened_by_what_is_left
 from securemem.cli.doctor import size
 from securemem.cli.outcome import AnswerIsNo
 from securemem.errors import CorruptRecordError, IntegrityError
-from securemem.memory import SecureMemory
-from securemem.rights.receipt import Receipt, verify_receipt
+from securemem.rights.receipt import verify_receipt
 
 NEEDLES = [word.encode() for word in words(NORA, TOMAS)]
 _FILES = {f"conversation{part}" for part in (".db", ".db-wal", ".db-shm", ".keys.db", ".ledger.db", ".kek")}
 _PURGED = "SHREDDED"
-
-
-@dataclass(slots=True)
-class Demo:
-    """Where the demo is, and what it has found out on the way.
-
-    Attributes:
-        folder: holds the store, and nothing else but what the demo puts there.
-        backup: the copy of the data from before the erasure.
-        handles: the random handles of the sessions, by person.
-        numbers: their numbers in the data file, by person.
-        before: the sealed records by person, as they lay in the file before the erasure.
-        log: the size of the data's write-ahead log when the last conversation had just been written.
-        receipt: of the erasure.
-        public_key: that it is signed with, as PEM.
-    """
-
-    folder: Path
-    backup: Path
-    handles: dict[Person, bytes] = field(default_factory=dict)
-    numbers: dict[Person, int] = field(default_factory=dict)
-    before: dict[Person, dict[int, bytes]] = field(default_factory=dict)
-    log: int = 0
-    receipt: Receipt | None = None
-    public_key: str = ""
-
-    @property
-    def data(self) -> Path:
-        """The data file."""
-        return self.folder / "conversation.db"
-
-    @property
-    def keystore(self) -> Path:
-        """The keystore's file."""
-        return self.folder / "conversation.keys.db"
-
-    def store(self) -> SecureMemory:
-        """Name the store; it is opened anew each time, so that nothing is told from memory."""
-        return SecureMemory.open(
-            f"sqlite:///{self.data}",
-            keystore=f"sqlite:///{self.keystore}",
-            ledger=f"sqlite:///{self.folder}/conversation.ledger.db",
-            kms=f"file:///{self.folder}/conversation.kek",
-            policy="plain",
-            table_name="messages",
-        )
-
-    def rows(self, person: Person) -> dict[int, bytes]:
-        """Give a person's sealed records as they lie in the file now."""
-        return files.records(self.data, self.numbers[person])
-
-
-def check(holds: object, otherwise: str) -> None:
-    """Go on only if something holds.
-
-    Raises:
-        AnswerIsNo: it does not.
-    """
-    if not holds:
-        raise AnswerIsNo(f"the demo's own check failed: {otherwise}; please report it")
-
-
-async def whole(memory: SecureMemory, person: Person) -> bool:
-    """Tell whether a person's conversation reads back word for word."""
-    history = await memory.session(person.session_id, user_id=person.user_id).history()
-    return [(message.role, message.content) for message in history] == list(person.said)
-
-
-async def refused(demo: Demo, person: Person) -> IntegrityError:
-    """Give the error that reading a person's conversation ends in, while the other's reads well."""
-    async with demo.store() as memory:
-        check(await whole(memory, TOMAS), "the other conversation does not read back")
-        try:
-            await memory.session(person.session_id, user_id=person.user_id).history()
-        except IntegrityError as exc:
-            return exc
-    raise AnswerIsNo("the demo's own check failed: a changed record was read without an error; please report it")
-
-
-async def readable(demo: Demo) -> None:
-    """Check that both conversations read back."""
-    async with demo.store() as memory:
-        for person in (NORA, TOMAS):
-            check(await whole(memory, person), f"the conversation of {person.name} does not read back")
 
 
 async def write(demo: Demo) -> list[str]:
@@ -123,7 +38,22 @@ async def write(demo: Demo) -> list[str]:
         f"{len(person.said)} messages of {person.name}, made up for this, are written; the store was closed and "
         "opened anew, and they read back word for word."
         for person in (NORA, TOMAS)
-    ]
+    ] + [await _as_it_lies(demo)]
+
+
+async def _as_it_lies(demo: Demo) -> str:
+    """Put a message that is read beside what the file holds in its place."""
+    async with demo.store() as memory:
+        [message] = await memory.session(NORA.session_id, user_id=NORA.user_id).history(limit=1, before=6)
+    check((message.role, message.content) == NORA.said[4], "a message does not read back")
+    sealed = demo.rows(NORA)[5]
+    content = demo.data.read_bytes()
+    place = content.find(sealed)
+    check(place >= 0, "a sealed record does not lie in the data file in one piece")
+    return (
+        f"Message {message.seq} reads: {message.content} In conversation.db it is {len(sealed)} bytes at {place:,}, "
+        f"the last of them {content[place : place + len(sealed)][-24:].hex(' ')}."
+    )
 
 
 async def search(demo: Demo) -> list[str]:
@@ -231,6 +161,7 @@ async def bring_back(demo: Demo) -> list[str]:
         check(not await memory.session(NORA.session_id, user_id=NORA.user_id).history(), "she can be read again")
         check(not [info async for info in memory.sessions(user_id=NORA.user_id)], "she has a session again")
         check(await whole(memory, TOMAS), "the other conversation was harmed")
+    check(files.tombstones(demo.ledger, demo.handles[NORA]), "the ledger has no tombstone of hers")
     left = len(demo.rows(NORA))
     check(left == 0, "the restored rows are still in the data file")
     check(not files.found(demo.folder, back.values()), "bytes of the restored rows are still in a file of the store")
@@ -241,8 +172,8 @@ async def bring_back(demo: Demo) -> list[str]:
             f"Control: the same try opens {opened[demo.handles[TOMAS]]} of {len(TOMAS.said)} of Tomás's."
         ),
         (
-            "The store opened on the restored file gives nothing of Nora. Its ledger knows that she was erased, so her "
-            f"rows were destroyed again: {left} of {len(back)} are in the file."
+            "The store opened on the restored file gives nothing of Nora: its ledger holds her tombstone, and "
+            f"{left} of her {len(back)} rows are in the file any more."
         ),
         "Tomás's conversation reads word for word.",
     ]

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("counter", serial, sa.ForeignKey("acts.counter"), primary_key=True),
         sa.Column("session", sa.LargeBinary, primary_key=True),
         sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("guest", sa.Boolean, nullable=False),
     )
 
 

@@ -1,0 +1,89 @@
+"""A process that does one act on a store, and may end itself with SIGKILL before its n-th step.
+
+Arguments: url, act (clear, erase, rotate, close), n (0: never). It says `ready`, waits for a line, opens the store and
+says `begun`, does the act and says how many steps it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from securemem import SecureMemory
+from securemem.kms.file import FileKms
+from securemem.ledger.store import Ledger
+from securemem.sqlitefile import SqliteFile
+
+STEPS: list[tuple[type, str]] = [
+    (SqliteFile, "write"),
+    (SqliteFile, "truncate_log"),
+    (Ledger, "begin"),
+    (Ledger, "add_tombstones"),
+    (Ledger, "finish"),
+    (FileKms, "create_epoch"),
+    (FileKms, "destroy_epoch"),
+]
+
+
+class Counter:
+    """Counts steps, and ends the process before the one that was asked for."""
+
+    def __init__(self, last: int) -> None:
+        self.count = 0
+        self._last = last
+
+    def watch(self, where: type, name: str) -> None:
+        """Count every call of a method."""
+        real: Callable[..., Awaitable[Any]] = getattr(where, name)
+
+        async def counted(*arguments: Any, **options: Any) -> Any:
+            self.count += 1
+            if self.count == self._last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return await real(*arguments, **options)
+
+        setattr(where, name, counted)
+
+
+def say(line: object) -> None:
+    """Say something to the test."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+async def act(url: str, what: str, last: int) -> None:
+    """Open the store and do the act."""
+    folder = Path(url.removeprefix("sqlite:///")).parent
+    async with SecureMemory.open(url) as memory:
+        await memory.session("warm", user_id="warm").add("user", "so that everything is imported")
+        await memory.session("warm", user_id="warm").clear()
+        counter = Counter(last)
+        for where, name in STEPS:
+            counter.watch(where, name)
+        say("begun")
+        if what == "clear":
+            await memory.session("one", user_id="ann").clear()
+        elif what == "erase":
+            await memory.erase_user("ann")
+        elif what == "rotate":
+            await memory.keys.rotate()
+        else:
+            await memory.keys.close_epoch(backup=folder / f"backup {os.getpid()}.db")
+        say(counter.count)
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    say("ready")
+    sys.stdin.readline()
+    asyncio.run(act(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+
+
+if __name__ == "__main__":
+    main()

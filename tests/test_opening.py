@@ -1,0 +1,242 @@
+"""Opening a store: how it is named, what settings it takes, and where its object may be used."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from securemem import (
+    ConfigurationError,
+    InvalidInputError,
+    SecureMemError,
+    SecureMemory,
+    Session,
+    WrongKeyError,
+)
+
+PARTS = ("store.db", "store.kek", "store.keys.db", "store.ledger.db")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give the folder in which `file_url` names a store."""
+    return tmp_path
+
+
+async def _texts(chat: Session) -> list[Any]:
+    return [message.content for message in await chat.history()]
+
+
+async def _write(url: str, *users: str, **settings: Any) -> None:
+    async with SecureMemory.open(url, **settings) as memory:
+        for user in users:
+            await memory.session("s", user_id=user).add("user", f"of {user}")
+
+
+async def _read(url: str, user: str, **settings: Any) -> list[Any]:
+    async with SecureMemory.open(url, **settings) as memory:
+        return await _texts(memory.session("s", user_id=user))
+
+
+async def test_each_store_can_be_named(folder: Path) -> None:
+    """By arguments, and likewise in the URL's query, a variable or the settings file."""
+    (folder / "apart").mkdir()
+    places = {name: f"sqlite:///{folder}/apart/{name}" for name in ("keystore", "ledger")}
+    places["kms"] = f"file:///{folder}/apart/kms"
+    await _write(f"sqlite:///{folder}/data", "alice", **places)
+    assert sorted(path.name for path in folder.iterdir()) == ["apart", "data"]
+    assert sorted(path.name for path in (folder / "apart").iterdir()) == ["keystore", "kms", "ledger"]
+    query = "&".join(f"{name}={place}" for name, place in places.items())
+    assert await _read(f"sqlite:///{folder}/data?{query}", "alice") == ["of alice"]
+    lines = [f'{name} = "{place}"' for name, place in places.items()]
+    (folder / "securemem.toml").write_text("\n".join([f'url = "sqlite:///{folder}/data"', *lines]))
+    assert await _read("", "alice") == ["of alice"]
+
+
+async def test_variables_name_stores(file_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SECUREMEM_URL` names the store where nothing else does; without it there is a clear error."""
+    with pytest.raises(ConfigurationError, match="SECUREMEM_URL"):
+        SecureMemory.open()
+    monkeypatch.setenv("SECUREMEM_URL", file_url)
+    async with SecureMemory.open() as memory:
+        await memory.session("s").add("user", "x")
+    assert len(await _read(file_url, "s")) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["conversations.db", "sqlite://x.db", "sqlite:///", "sqlite:///dir/", "mysql://x", "redis://", "memory://x"]
+)
+async def test_a_url_that_names_nothing(url: str, folder: Path) -> None:
+    """Another scheme or no file is a configuration error, and nothing is made."""
+    with pytest.raises(ConfigurationError):
+        await _write(url, "alice")
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_relative_url_is_in_this_folder(folder: Path) -> None:
+    """Three slashes name a file from where the process is."""
+    await _write("sqlite:///store.db", "alice")
+    assert sorted(path.name for path in folder.iterdir()) == list(PARTS)
+
+
+async def test_the_file_is_a_directory_or_its_folder_is_missing(folder: Path) -> None:
+    """Either is a configuration error that names it, and nothing is made."""
+    (folder / "store.db").mkdir()
+    for path in (folder / "store.db", folder / "no" / "store.db"):
+        with pytest.raises(ConfigurationError, match=str(path)):
+            await _write(f"sqlite:///{path}", "alice")
+    assert [path.name for path in folder.iterdir()] == ["store.db"]
+
+
+async def test_tables_and_tenants_are_apart(file_url: str) -> None:
+    """Sessions of another table or tenant are not seen, listed or cleared."""
+    await _write(file_url, "alice")
+    for settings in ({"table_name": "agent_memory"}, {"tenant": "two"}):
+        assert await _read(file_url, "alice", **settings) == []
+        async with SecureMemory.open(file_url, **settings) as memory:  # type: ignore[arg-type]
+            assert [info async for info in memory.sessions()] == []
+            await memory.session("s", user_id="alice").clear()
+    assert await _read(file_url, "alice") == ["of alice"]
+
+
+@pytest.mark.parametrize("name", ["1a", "a b", 'a"; DROP TABLE messages; --', "sqlite_x", "securemem_x", "ä", "x" * 64])
+async def test_a_table_name_is_a_plain_identifier(file_url: str, folder: Path, name: str) -> None:
+    """Anything else is refused before a file is made."""
+    with pytest.raises(ConfigurationError, match="table_name"):
+        await _read(file_url, "alice", table_name=name)
+    assert list(folder.iterdir()) == []
+
+
+async def test_a_passphrase(file_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right one opens, a wrong one is a WrongKeyError and none a ConfigurationError, and neither changes a file."""
+    monkeypatch.setattr("securemem.kms.passphrase.PassphraseKms.__init__.__kwdefaults__", {"cost": 2**10})
+    kms = f"passphrase:///{folder}/sealed.kek"
+    monkeypatch.setenv("SECUREMEM_PASSPHRASE", "correct horse")
+    await _write(file_url, "alice", kms=kms)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setenv("SECUREMEM_PASSPHRASE", "battery staple")
+    with pytest.raises(WrongKeyError, match="passphrase"):
+        await _read(file_url, "alice", kms=kms)
+    monkeypatch.delenv("SECUREMEM_PASSPHRASE")
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(ConfigurationError, match="SECUREMEM_PASSPHRASE"):
+        await _read(file_url, "alice", kms=kms)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    monkeypatch.setenv("SECUREMEM_PASSPHRASE", "correct horse")
+    assert await _read(file_url, "alice", kms=kms) == ["of alice"]
+
+
+async def test_compressed_and_plain_stores_read_each_other(file_url: str) -> None:
+    """`compress` is a matter of writing: both kinds are read either way, and compressing makes the file smaller."""
+    text = "a very repetitive text, " * 400
+    sizes = []
+    for compress in (True, False):
+        async with SecureMemory.open(file_url, compress=compress) as memory:
+            chat = memory.session("s")
+            await chat.add("user", text)
+            await chat.add("user", "short")
+            deployment = await memory._ready()
+            keys = await deployment.keyring.find("s", "s")
+            assert keys is not None
+            sizes.append(max(len(row) for _, row in (await deployment.backend.tail(keys.handle, 2)).rows))
+    for compress in (True, False):
+        assert await _read(file_url, "s", compress=compress) == [text, "short", text, "short"]
+    assert sizes[0] * 10 < sizes[1]
+
+
+async def test_a_store_opens_on_first_use(file_url: str) -> None:
+    """Without `async with` the first call opens it, or ten at once; it may be closed twice, and is then of no use."""
+    memory = SecureMemory.open(file_url)
+    chat = memory.session("s")
+    await asyncio.gather(*(chat.add("user", str(number)) for number in range(10)))
+    assert len(await chat.history()) == 10
+    await memory.close()
+    await memory.close()
+    for use in (chat.history(), chat.add("user", "x"), memory.erase_user("s"), memory.session("t").history()):
+        with pytest.raises(ConfigurationError, match="closed"):
+            await use
+
+
+def test_one_event_loop(file_url: str) -> None:
+    """A store that was used in one event loop says so in another."""
+    memory = SecureMemory.open(file_url)
+    chat = memory.session("s")
+
+    async def use() -> None:
+        await chat.add("user", "x")
+
+    with asyncio.Runner() as first:
+        first.run(use())
+        with pytest.raises(ConfigurationError, match="event loop"), asyncio.Runner() as second:
+            second.run(use())
+        first.run(memory.close())
+
+
+async def test_another_process_or_a_pickle(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use after a fork of the process, and pickling, are clear errors."""
+    chat = memory.session("s")
+    await chat.add("user", "x")
+    for thing in (memory, chat):
+        with pytest.raises(ConfigurationError, match="pickled"):
+            pickle.dumps(thing)
+    pid = os.getpid()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: pid + 1)
+        for use in (chat.history(), memory.session("t").add("user", "x")):
+            with pytest.raises(ConfigurationError, match="fork"):
+                await use
+    assert len(await chat.history()) == 1
+
+
+UNCLOSED = """
+import asyncio, sys
+from securemem import SecureMemory
+async def main():
+    memory = SecureMemory.open(sys.argv[1])
+    await memory.session("s").add("user", "x")
+asyncio.run(main())
+"""
+
+
+async def test_an_unclosed_store_neither_hangs_nor_loses(file_url: str) -> None:
+    """A process that forgets to close ends by itself, and what it added is there."""
+    command = [sys.executable, "-W", "ignore", "-c", UNCLOSED, file_url]
+    assert subprocess.run(command, timeout=60, check=True, capture_output=True).stdout == b""
+    assert await _read(file_url, "s") == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"max_messages": 0}, InvalidInputError),
+        ({"max_messages": 2.5}, InvalidInputError),
+        ({"context_window": -1}, InvalidInputError),
+        ({"ttl": 0}, InvalidInputError),
+        ({"ttl": float("nan")}, InvalidInputError),
+        ({"ttl": float("inf")}, InvalidInputError),
+        ({"ttl": "60"}, InvalidInputError),
+        ({"tenant": ""}, InvalidInputError),
+        ({"tenant": "x" * 1025}, InvalidInputError),
+        ({"tokenizer": "words"}, ConfigurationError),
+        ({"policy": "gdpr-nonsense"}, ConfigurationError),
+        ({"client": object()}, ConfigurationError),
+        ({"keystore": "mysql://x"}, ConfigurationError),
+        ({"kms": "nonsense://x"}, ConfigurationError),
+    ],
+    ids=repr,
+)
+async def test_settings_that_do_not_fit(
+    file_url: str, folder: Path, settings: dict[str, Any], error: type[SecureMemError]
+) -> None:
+    """Each is an error of its kind, and no file is made."""
+    with pytest.raises(error):
+        await _write(file_url, "alice", **settings)
+    assert list(folder.iterdir()) == []
