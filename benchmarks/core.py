@@ -35,10 +35,10 @@ FIGURES = (
     Figure(key="erase", what="erase 200 messages", beside="1 commit", unit="ms"),
 )
 _NOTE = """\
-raw: one aiosqlite connection under a lock. turn: load twenty, append two. no
-cipher: our store with the identity for a cipher. late: a 1 ms heartbeat's beats.
-What hops to a thread is fastest where another process keeps a core busy: ratios
-hold for a quiet machine."""
+raw: one aiosqlite connection under a lock. turn: load twenty, append two.
+no cipher: our store with the identity for a cipher. late: a 1 ms heartbeat.
+A hop to a thread is several times faster while others keep a core busy, so the
+ratios hold for a quiet machine only."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

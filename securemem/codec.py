@@ -64,52 +64,67 @@ def check_count(value: object, what: str, *, least: int = 0) -> int:
     return min(value, MAX_SEQ)
 
 
-def check_json(value: object, what: str, depth: int = 0) -> None:
-    """Refuse what JSON does not know.
+def plain_json(value: object, what: str, depth: int = 0) -> Any:
+    """Give JSON as the plain types that it will come back as: no subclasses, lists for tuples, nothing shared.
 
     Raises:
         InvalidInputError: another type, NaN or infinity, a key that is not text, nested deeper than 100.
     """
-    if value is None or isinstance(value, str | bool | int):
-        return
-    if depth >= MAX_DEPTH:
-        raise InvalidInputError(f"{what} is nested deeper than {MAX_DEPTH}")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidInputError(f"{what} holds NaN or infinity, which JSON does not know")
-    elif isinstance(value, list | tuple):
-        for item in value:
-            check_json(item, what, depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise InvalidInputError(f"{what} has a key that is no text: {type(key).__name__}")
-            check_json(item, what, depth + 1)
-    else:
-        raise InvalidInputError(f"{what} holds a {type(value).__name__}, which is not JSON")
+        return float(value)
+    if depth >= MAX_DEPTH:
+        raise InvalidInputError(f"{what} is nested deeper than {MAX_DEPTH}")
+    if isinstance(value, list | tuple):
+        return [plain_json(item, what, depth + 1) for item in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise InvalidInputError(f"{what} has a key that is no text")
+        return {str.__str__(key): plain_json(item, what, depth + 1) for key, item in value.items()}
+    raise InvalidInputError(f"{what} holds a {type(value).__name__}, which is not JSON")
+
+
+def plain(message: Message) -> Message:
+    """Give a message whose content and metadata are plain JSON; one of text alone is given as it is.
+
+    Raises:
+        InvalidInputError: role, content or metadata is none that can be stored.
+    """
+    role, content, metadata = message.role, message.content, message.metadata
+    check_id(role, "role")
+    if type(role) is str and type(content) is str and metadata is None:
+        return message
+    if metadata is not None and not isinstance(metadata, dict):
+        raise InvalidInputError("metadata has to be a JSON object")
+    return msgspec.structs.replace(
+        message,
+        role=plain_json(role, "role"),
+        content=plain_json(content, "content"),
+        metadata=plain_json(metadata, "metadata"),
+    )
 
 
 def encode(message: Message, timestamp: datetime, *, guest: bool) -> bytes:
     """Encode what is sealed of a message.
 
     Args:
-        message: as the caller gave it.
+        message: of plain JSON (`plain`).
         timestamp: its time, aware.
         guest: whether its `user_id` goes in, being that of another person than the session's owner.
 
     Raises:
         InvalidInputError: it cannot be stored.
     """
-    role, content, metadata = message.role, message.content, message.metadata
-    check_id(role, "role")
-    if type(content) is not str:
-        check_json(content, "content")
-    if metadata is not None:
-        if not isinstance(metadata, dict):
-            raise InvalidInputError("metadata has to be a JSON object")
-        check_json(metadata, "metadata")
+    stored = _Payload(message.role, message.content, timestamp, message.metadata, message.user_id if guest else None)
     try:
-        payload = _encoder.encode(_Payload(role, content, timestamp, metadata, message.user_id if guest else None))
+        payload = _encoder.encode(stored)
     except UnicodeEncodeError:
         raise InvalidInputError("a text has a lone surrogate, which UTF-8 cannot carry") from None
     except OverflowError:
@@ -173,6 +188,9 @@ def check_time(moment: object, what: str) -> datetime:
     Raises:
         InvalidInputError: no datetime, or one without a time zone.
     """
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise InvalidInputError(f"{what} has to be a datetime with a time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInputError(f"{what} is beyond the calendar") from None

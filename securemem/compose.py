@@ -127,7 +127,7 @@ def make_kms(settings: Settings) -> KeyManagementService:
     if url.startswith("passphrase://"):
         from securemem.kms.passphrase import PassphraseKms  # noqa: PLC0415
 
-        return PassphraseKms(file_of(url, "passphrase"), _ask_passphrase)
+        return PassphraseKms(file_of(url, "passphrase"), _ask_passphrase())
     raise ConfigurationError("this version takes its KEKs from file:///, passphrase:/// or memory://")
 
 

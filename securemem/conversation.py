@@ -21,6 +21,8 @@ from securemem.model import NEVER, Change, Head, Message, from_milliseconds, to_
 from securemem.ports import Backend, Clock
 
 YIELD_EVERY = 100
+MOST_BOUNDARIES = 256
+"""How many places a session remembers from which older pages can be read."""
 _CLOSED_POLL_SECONDS = 0.01
 
 
@@ -66,6 +68,7 @@ class Conversation:
         keyring: Keyring,
         clock: Clock,
         check: Callable[[], None],
+        floors: dict[bytes, int],
         *,
         user_id: str,
         session_id: str,
@@ -78,6 +81,7 @@ class Conversation:
             keyring: the tenant's keys.
             clock: the store's.
             check: raises where the store is closed, or belongs to another event loop or process.
+            floors: the newest head version of every session that this process saw, for the keystore.
             user_id: the session's owner.
             session_id: its id.
             tags: what it is given when it is made.
@@ -91,18 +95,16 @@ class Conversation:
         self._backend = backend
         self._keyring = keyring
         self._clock = clock
+        self._floors = floors
         self._user: bytes | None = None
         self._handle: bytes | None = None
         self._raw: bytes | None = None
         self._head: Head | None = None
+        self._certain = False
         self._seen = 0
+        self._boundaries: dict[int, bytes] = {}
 
     # Keys and head
-
-    @property
-    def seen(self) -> tuple[int, bytes] | None:
-        """The newest head version that was seen, and of which session, for the keystore's floor."""
-        return (self._seen, self._handle) if self._handle is not None and self._seen else None
 
     async def keys(self) -> SessionKeys | None:
         """Give the session's keys; None where there is no such session.
@@ -127,21 +129,31 @@ class Conversation:
             if row is None or row.handle != self._user:
                 self.erased = True
                 raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
-        self._handle = keys.handle if keys is not None else None
+        self._begin(keys.handle if keys is not None else None)
         self._user = keys.user if keys is not None else self._user
+
+    def _begin(self, handle: bytes | None) -> None:
+        """Know nothing yet of a session's head."""
+        self._handle = handle
         self._raw = self._head = None
+        self._certain = False
         self._seen = 0
+        self._boundaries = {}
+
+    def _adopt(self, handle: bytes, raw: bytes, head: Head) -> None:
+        """Take over a verified head that is the newest seen."""
+        self._raw, self._head, self._seen, self._certain = raw, head, head.version, True
+        self._floors[handle] = head.version
 
     def mark_erased(self) -> None:
         """End this object: its person was forgotten by this process."""
         self.erased = True
-        self._raw = self._head = None
+        self._begin(None)
 
     def reset(self) -> None:
         """Forget keys and head: the session was cleared by this process."""
         self._keyring.forget(self.user_id, self.session_id)
-        self._handle = self._raw = self._head = None
-        self._seen = 0
+        self._begin(None)
 
     def _accept(self, keys: SessionKeys, raw: bytes, seen: int) -> Head:
         """Verify a head that was read.
@@ -152,15 +164,16 @@ class Conversation:
             seen: the newest version that had been seen when the read was asked for.
         """
         if raw == self._raw and self._head is not None and keys.handle == self._handle:
+            self._certain = True
             return self._head
         head = keys.head.decode(raw)
         if head.version < max(seen, keys.floor) or head.generation != keys.generation:
             raise ReorderedError("the session was rolled back to an older state", session=keys.handle)
         if keys.handle == self._handle:
-            if head.version == self._seen and self._raw is not None:
+            if head.version == self._seen:
                 raise ReorderedError("the session has two states of one version", session=keys.handle)
             if head.version > self._seen:
-                self._raw, self._head, self._seen = raw, head, head.version
+                self._adopt(keys.handle, raw, head)
         return head
 
     async def _voided(self, keys: SessionKeys, before: int | None, head: Head) -> bool:
@@ -200,21 +213,30 @@ class Conversation:
                 continue
             if head.closed:
                 return None
-            walk = Walk(keys.head, head, session=keys.handle, owner=keys.user, before=before, genuine=keys.genuine)
+            tag = self._boundaries.get(before) if before is not None and before < head.next else None
+            walk = Walk(keys.head, head, session=keys.handle, owner=keys.user, genuine=keys.genuine, page=(before, tag))
             whole = len(rows) < limit or rows[-1][0] <= head.first
             return Found(keys, head, walk, rows, whole)
 
     async def newest(self, limit: int, before: int | None = None) -> tuple[list[Message], Head | None]:
-        """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head."""
+        """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head.
+
+        A page from the middle begins where an earlier one has ended, at a tag that was verified then; if none has, all
+        from the head down to it is read and verified once.
+        """
         ask = limit
         while True:
-            # A page from the middle is read with its successor, whose `prev` it is checked against.
-            found = await self.read(ask + 1, before + 1) if before is not None else await self.read(ask)
+            start = before if before in self._boundaries else None
+            newest = self._head.next if self._head is not None else 0
+            above = max(0, newest - before) if before is not None and start is None else 0
+            found = await self.read(ask + above, start)
             if found is None:
                 return [], None
+            if before is not None and start is None and found.head.next - before > above:
+                continue  # the head was not known, or has moved: now it is known how far it is
             messages = await self._open(found)
-            if before is not None and messages and messages[0].seq == before:
-                del messages[0]
+            if before is not None:
+                messages = [message for message in messages if message.seq is not None and message.seq < before]
             if found.whole or len(messages) >= limit:
                 del messages[limit:]
                 messages.reverse()
@@ -253,7 +275,14 @@ class Conversation:
             messages += await self.open_all(keys, walk.page(rows[done:]))
         if found.whole:
             walk.finish()
+        self._remember_boundary(walk)
         return messages
+
+    def _remember_boundary(self, walk: Walk) -> None:
+        """Keep the verified tag that the next older page begins with."""
+        if len(self._boundaries) >= MOST_BOUNDARIES:
+            del self._boundaries[next(iter(self._boundaries))]
+        self._boundaries[walk.seq] = walk.expected
 
     async def open_all(self, keys: SessionKeys, records: list[Sealed]) -> list[Message]:
         """Open records that were put in their place, and leave out those past their time."""
@@ -274,7 +303,7 @@ class Conversation:
 
     async def place(self, keys: SessionKeys) -> Place:
         """Give the head that a change builds on, read only if it is not known."""
-        if self._head is not None and self._raw is not None:
+        if self._certain and self._head is not None and self._raw is not None:
             return Place(keys, self._head, self._raw)
         seen = self._seen
         raw, rows = await self._backend.tail(keys.handle, 1)
@@ -289,16 +318,16 @@ class Conversation:
         """Make a change; False, with the head that stands taken over, where somebody else was quicker."""
         seen, epoch = self._seen, self._head.epoch if self._head is not None else None
         # Should this be cancelled or fail, the head is unknown, and whoever comes next reads it.
-        self._raw = None
+        self._certain = False
         current = await self._backend.swap(change)
         if current is None:
             if keys.handle == self._handle and new.version > self._seen:
-                self._raw, self._head, self._seen = change.head, new, new.version
+                self._adopt(keys.handle, change.head, new)
             return True
         if current:
             await self._voided(keys, epoch, self._accept(keys, current, seen))
         else:
-            self.reset()
+            self._keyring.forget(self.user_id, self.session_id)
         return False
 
     async def mint(self, owner: bytes | None = None) -> SessionKeys:
@@ -318,7 +347,7 @@ class Conversation:
         self._keyring.forget(self.user_id, self.session_id)
         fresh = await self.keys()
         if fresh is not None and fresh.handle == keys.handle:
-            self._raw = self._head = None
+            self._certain = False
             await asyncio.sleep(_CLOSED_POLL_SECONDS)
 
 

@@ -172,7 +172,7 @@ class Destruction:
         while True:
             raw, rows = await self._backend.tail(session, _ALL_ROWS)
             try:
-                head = seal.decode(raw) if raw else Head(version=0, generation=owner.generation)
+                head = owner.accepts(seal.decode(raw) if raw else Head(version=0, generation=owner.generation), session)
                 if head.closed:
                     return
                 walk = Walk(seal, head, session=session, owner=owner.user)

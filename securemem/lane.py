@@ -72,12 +72,17 @@ def in_transaction(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) ->
     return results
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether another connection was in the way."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def plainly(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) -> list[Any]:
     """Run a batch of reads, each statement on its own; wait where another process recovers or closes the log."""
     try:
         return _run_plainly(con, requests)
     except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+        if not is_busy(exc):
             raise
     con.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
     try:

@@ -16,7 +16,7 @@ from securemem import codec, compose, config
 from securemem import policy as policies
 from securemem.compose import Deployment
 from securemem.conversation import Conversation
-from securemem.errors import ConfigurationError
+from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
 from securemem.keys.unwrapped import SessionKeys
@@ -33,6 +33,9 @@ from securemem.writer import Limits, Writer, until
 
 RECENT_SESSIONS = 1024
 """How many sessions' heads stay in memory after their last handle is gone."""
+
+MOST_FLOORS = 10_000
+"""How many sessions' head versions are kept before the keystore is told."""
 
 
 def _now() -> datetime:
@@ -66,6 +69,7 @@ class SecureMemory:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
         self._conversations: WeakValueDictionary[tuple[str, str], Conversation] = WeakValueDictionary()
+        self._floors: dict[bytes, int] = {}
         self._recent: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
 
     @classmethod
@@ -140,14 +144,17 @@ class SecureMemory:
 
     async def close(self) -> None:
         """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing."""
+        if self._deployment is not None:
+            self._check()
         deployment, self._deployment = self._deployment, None
         self._closed = True
         if deployment is None:
             return
-        floors = [seen for shared in self._conversations.values() if (seen := shared.seen) is not None]
         try:
-            if floors:
-                await deployment.keyring.keystore.raise_floors(floors)
+            await self._raise_floors(deployment)
+        except BackendUnavailableError:
+            # A floor that cannot be raised, for the disk is full, says less than it could; nothing is lost.
+            self._floors.clear()
         finally:
             self._recent.clear()
             await deployment.aclose()
@@ -216,6 +223,8 @@ class SecureMemory:
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share."""
         deployment = await self._ready()
+        if len(self._floors) > MOST_FLOORS:
+            await self._raise_floors(deployment)
         key = (user_id, session_id)
         shared = self._conversations.get(key)
         if shared is None or shared.erased:
@@ -224,6 +233,7 @@ class SecureMemory:
                 deployment.keyring,
                 self._clock,
                 self._check,
+                self._floors,
                 user_id=user_id,
                 session_id=session_id,
                 tags=tags,
@@ -272,6 +282,13 @@ class SecureMemory:
                     self._deployment = await self._assemble()
         return self._deployment
 
+    async def _raise_floors(self, deployment: Deployment) -> None:
+        """Record in the keystore how far sessions have come, so that no older state of them is accepted again."""
+        floors = [(version, session) for session, version in self._floors.items()]
+        self._floors.clear()
+        if floors:
+            await deployment.keyring.keystore.raise_floors(floors)
+
     async def _keyring(self) -> Keyring:
         return (await self._ready()).keyring
 
@@ -283,7 +300,7 @@ class SecureMemory:
         return SessionInfo(
             session_id=keys.title.session_id,
             user_id=keys.user_id,
-            messages=head.live,
+            messages=head.live if messages or not head.latest_expiry else 0,
             created_at=from_milliseconds(keys.title.created_at),
             last_at=messages[0].timestamp if messages else None,
             tags=keys.title.tags,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,16 +14,17 @@ NEVER = 0
 """An expiry that never comes; other expiries are milliseconds since 1970 in UTC."""
 
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_milliseconds(moment: datetime) -> int:
     """Give an aware datetime as whole milliseconds since 1970 in UTC."""
-    return int(moment.timestamp() * 1000)
+    return (moment - _EPOCH_START) // _MILLISECOND
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
     """Give milliseconds since 1970 as an aware datetime in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return _EPOCH_START + timedelta(milliseconds=milliseconds)
 
 
 class _Positional(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +87,10 @@ class HeadFlag(enum.IntFlag):
     """Nothing is appended any more."""
 
 
-class Head(msgspec.Struct, frozen=True):
+_KEEP, _CLOSED = int(HeadFlag.KEEP), int(HeadFlag.CLOSED)
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
     """The authenticated summary of a session.
 
     Attributes:
@@ -119,12 +123,12 @@ class Head(msgspec.Struct, frozen=True):
     @property
     def closed(self) -> bool:
         """Whether nothing may be appended any more."""
-        return bool(self.flags & HeadFlag.CLOSED)
+        return self.flags & _CLOSED != 0
 
     @property
     def keep(self) -> bool:
         """Whether nothing may be taken out by a writer."""
-        return bool(self.flags & HeadFlag.KEEP)
+        return self.flags & _KEEP != 0
 
     @property
     def live(self) -> int:
@@ -139,7 +143,7 @@ class Tail(NamedTuple):
     rows: list[tuple[int, bytes]]
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One atomic step on a session in a data store.
 
     Attributes:

@@ -66,9 +66,15 @@ async def agree(stores: Stores) -> Stamps:
         ConfigurationError: they do not belong together, or one is missing or something else.
         NotReadyError: the ledger is missing or older than what it decided about.
     """
-    data, peek = await stores.backend.open(), await stores.ledger.peek()
+    data, keys = await stores.backend.open(), await stores.keystore.open()
+    # The ledger last: every act is written there first, so what it says is never older than what the others do.
+    peek = await stores.ledger.peek()
     decided = peek.stamp if peek is not None else None
-    keys = await _keystore_stamp(stores.keystore, data or decided)
+    if keys is None:
+        keys = await _begin(stores, data or decided)
+    else:
+        await stores.kms.open(keys.deployment, create=not await stores.keystore.epochs())
+    await _first_epoch(stores)
     for what, stamp in (("data", data), ("ledger", decided)):
         if stamp is not None and stamp.deployment != keys.deployment:
             raise ConfigurationError(
@@ -81,7 +87,6 @@ async def agree(stores: Stores) -> Stamps:
             "the ledger is missing, or older than the data or the keystore: restore its newest copy, "
             "or who was forgotten since may come back"
         )
-    await _ready_kms(stores, keys.deployment)
     await stores.ledger.create(keys.deployment)
     if data is None:
         data = Stamp(keys.deployment, newest)
@@ -89,24 +94,25 @@ async def agree(stores: Stores) -> Stamps:
     return Stamps(keys.deployment, min(keys.counter, data.counter), newest, peek.unfinished if peek is not None else 0)
 
 
-async def _keystore_stamp(keystore: Keystore, held: Stamp | None) -> Stamp:
-    """Open the keystore and give its stamp, made for a deployment that is new."""
-    stamp = await keystore.open()
-    if stamp is not None:
-        return stamp
+async def _begin(stores: Stores, held: Stamp | None) -> Stamp:
+    """Begin a deployment: its KEK file first, which refuses one that is another's, then the keystore."""
     if held is not None:
         raise ConfigurationError(
             f"what is stored here belongs to deployment {held.deployment.hex()}, and the keystore "
-            f"{keystore.file.path} is empty: name or restore the keystore of that deployment"
+            f"{stores.keystore.file.path} is missing or empty: name or restore the keystore of that deployment"
         )
-    await keystore.stamp(Stamp(secrets.token_bytes(HANDLE_BYTES), 0))
-    return await keystore.stamp_now()
+    deployment = secrets.token_bytes(HANDLE_BYTES)
+    await stores.kms.open(deployment, create=True)
+    await stores.keystore.stamp(Stamp(deployment, 0))
+    keys = await stores.keystore.stamp_now()
+    if keys.deployment != deployment:
+        # Another process began one at the same moment, and its keystore stands.
+        await stores.kms.open(keys.deployment, create=True)
+    return keys
 
 
-async def _ready_kms(stores: Stores, deployment: bytes) -> None:
-    new = not await stores.keystore.epochs()
-    await stores.kms.open(deployment, create=new)
-    if new:
+async def _first_epoch(stores: Stores) -> None:
+    if not await stores.keystore.epochs():
         await stores.kms.create_epoch(1)
         await stores.keystore.add_epoch(1, OPEN, to_milliseconds(stores.clock()))
 

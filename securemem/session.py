@@ -196,6 +196,8 @@ class Session:
 
 
 def _messages(messages: Iterable[Message]) -> list[Message]:
+    if not isinstance(messages, Iterable):
+        raise InvalidInputError("add_many takes a list of Message objects")
     found = list(messages)
     if any(not isinstance(message, Message) for message in found):
         raise InvalidInputError("add_many takes Message objects")

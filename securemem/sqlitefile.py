@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.lane import BUSY_SECONDS, Lane, Work, connect, in_transaction, plainly
+from securemem.lane import BUSY_SECONDS, Lane, Work, connect, in_transaction, is_busy, plainly
 
 MEMORY = ":memory:"
+SCRUB_BYTES = 64 * 1024 * 1024
+_POLL_SECONDS = 0.005
 _ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
 
 
@@ -38,36 +40,54 @@ class SqliteFile:
         self._application_id = application_id
         self._version = version
         self._schema = schema
-        self._tables = set(re.findall(r'CREATE TABLE IF NOT EXISTS "?(\w+)', schema))
+        self._tables = set(re.findall(r'CREATE (?:TABLE|INDEX) IF NOT EXISTS "?(\w+)', schema))
+        self._closed = False
+        self._creating = asyncio.Lock()
         self._writer: Lane | None = None
         self._reader: Lane | None = None
 
-    async def open(self) -> None:
-        """Open or create the file.
+    async def open(self) -> bool:
+        """Open the file; one that does not exist is created by the first read or write.
+
+        Returns:
+            Whether it exists.
 
         Raises:
             ConfigurationError: a directory, another program's file, a newer version, or a setting did not take.
             BackendUnavailableError: it may not be read or written.
         """
-        if self.path != MEMORY:
-            self._check_place()
+        self._closed = False
+        if self.path != MEMORY and not self._check_place():
+            return False
+        await self._connect()
+        return True
+
+    async def _connect(self) -> None:
         self._writer = Lane(await connect(self.path, self._prepare), in_transaction, self.path)
         if self.path == MEMORY:
             self._reader = self._writer
         else:
             self._reader = Lane(await connect(self.path, _reading_settings), plainly, self.path)
 
+    async def _lane(self, *, write: bool) -> Lane:
+        if self._writer is None or self._reader is None:
+            if self._closed:
+                raise BackendUnavailableError(f"{self.path} is closed")
+            async with self._creating:
+                if self._writer is None or self._reader is None:
+                    await self._connect()
+        lane = self._writer if write else self._reader
+        if lane is None:
+            raise BackendUnavailableError(f"{self.path} is closed")
+        return lane
+
     async def write(self, work: Work, argument: Any) -> Any:
         """Run `work` in a transaction, together with what else waits, and give its result once it is durable."""
-        if self._writer is None:
-            raise BackendUnavailableError(f"{self.path} is closed")
-        return await self._writer.call(work, argument)
+        return await (self._writer or await self._lane(write=True)).call(work, argument)
 
     async def read(self, work: Work, argument: Any) -> Any:
         """Run `work` on the reading connection."""
-        if self._reader is None:
-            raise BackendUnavailableError(f"{self.path} is closed")
-        return await self._reader.call(work, argument)
+        return await (self._reader or await self._lane(write=False)).call(work, argument)
 
     def read_here(self, work: Work, argument: Any) -> Any:
         """Run a short read of what is likely in memory on the caller's thread; None where that cannot be."""
@@ -82,32 +102,49 @@ class SqliteFile:
         """Run `call(connection, *arguments)` on the reading connection."""
         return await self.read(_each, (call, arguments))
 
-    async def truncate_log(self, seconds: float) -> bool:
-        """Move the write-ahead log into the file and cut it to nothing, overwriting what deletions left.
+    async def scrub(self, seconds: float) -> list[str]:
+        """Remove what deletions left in the file and its write-ahead log.
+
+        `secure_delete` overwrites a row where it lies; but where SQLite has split a page, an older copy of a row can be
+        left in its free space, and the log holds pages as they were. So the file is rewritten, and the log moved into
+        it and cut to nothing. A file over 64 MiB is not rewritten here: that would hold up its writers for too long.
 
         Returns:
-            False where another connection was reading for all of `seconds`: the log is then still there.
+            What is still there, in words: other connections can keep the log, or the lock, for all of `seconds`.
         """
         if self.path == MEMORY or self._writer is None:
-            return True
+            return []
         deadline = time.monotonic() + seconds
-        while True:
-            if not await self._writer.run_alone(_checkpoint):
+        large = await self._writer.run_alone(_size) > SCRUB_BYTES
+        left = ["older copies of deleted rows in the file's free space, until it is vacuumed"] if large else []
+        if not large and not await self._repeat(_rewrite, deadline):
+            left.append("older copies of deleted rows in the file's free space: another process kept it locked")
+        if not await self._repeat(_checkpoint, deadline):
+            left.append("deleted pages in the write-ahead log: another process kept reading it")
+        return left
+
+    async def _repeat(self, step: Callable[[sqlite3.Connection], bool], deadline: float) -> bool:
+        """Run a step until it is through, or the time is."""
+        while self._writer is not None:
+            if await self._writer.run_alone(step):
                 return True
             if time.monotonic() >= deadline:
-                return False
-            await asyncio.sleep(0.005)
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        return False
 
     async def aclose(self) -> None:
         """Finish what waits and close both connections."""
         writer, reader = self._writer, self._reader
         self._writer = self._reader = None
+        self._closed = True
         if reader is not None and reader is not writer:
             await reader.aclose()
         if writer is not None:
             await writer.aclose()
 
-    def _check_place(self) -> None:
+    def _check_place(self) -> bool:
+        """Refuse what cannot become our file; tell whether it is there."""
         path = Path(self.path)
         if path.is_dir():
             raise ConfigurationError(f"{self.path} is a directory: name a file in it")
@@ -115,20 +152,28 @@ class SqliteFile:
             raise ConfigurationError(f"the folder of {self.path} does not exist: create it first")
         if path.exists() and not os.access(path, os.W_OK):
             raise BackendUnavailableError(f"{self.path} is read-only: give this process the right to write")
+        return path.exists()
 
     def _prepare(self, con: sqlite3.Connection) -> None:
         """Set up the writer, and the file if it is new; runs in the connection's thread."""
+        self._check_owner(con)
+        _settings(con)
+        in_transaction(con, [(self._create, None)] if self._wants_tables(con) else [])
+
+    def _check_owner(self, con: sqlite3.Connection) -> None:
+        """Refuse another program's file, and one of a newer version."""
+        con.execute("BEGIN")  # both answers from one state: another process may be making the file just now
         application = con.execute("PRAGMA application_id").fetchone()[0]
         version = con.execute("PRAGMA user_version").fetchone()[0]
         empty = con.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        con.execute("COMMIT")
         if application != self._application_id and not (empty and application == 0):
             raise ConfigurationError(f"{self.path} is not a SecureMem store of this kind: name another file")
         if application == self._application_id and version > self._version:
             raise ConfigurationError(f"{self.path} was written by a newer SecureMem: upgrade this one")
-        _settings(con)
-        tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if application != self._application_id or not tables >= self._tables:
-            in_transaction(con, [(self._create, None)])
+
+    def _wants_tables(self, con: sqlite3.Connection) -> bool:
+        return not self._tables <= {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
 
     def _create(self, con: sqlite3.Connection, _: list[Any]) -> list[Any]:
         con.execute(f"PRAGMA application_id = {self._application_id}")
@@ -146,6 +191,7 @@ def _settings(con: sqlite3.Connection) -> None:
     con.execute("PRAGMA synchronous = FULL")
     secure = con.execute("PRAGMA secure_delete = ON").fetchone()[0]
     con.execute("PRAGMA foreign_keys = ON")
+    con.execute("PRAGMA temp_store = MEMORY")  # a rewrite must not leave a copy among temporary files
     if not in_memory and mode != "wal":
         raise ConfigurationError("this file system does not let SQLite keep a write-ahead log: use a local disk")
     if (secure, con.execute("PRAGMA synchronous").fetchone()[0]) != (_ON, _FULL):
@@ -159,13 +205,32 @@ def _reading_settings(con: sqlite3.Connection) -> None:
     con.execute("PRAGMA busy_timeout = 0")
 
 
+def _size(con: sqlite3.Connection) -> int:
+    pages, size = con.execute("PRAGMA page_count").fetchone()[0], con.execute("PRAGMA page_size").fetchone()[0]
+    return int(pages * size)
+
+
+def _rewrite(con: sqlite3.Connection) -> bool:
+    """Rewrite the file without its free space; False if another connection holds the lock."""
+    return _unhindered(con, "VACUUM")
+
+
 def _checkpoint(con: sqlite3.Connection) -> bool:
-    """Checkpoint and truncate; True if another connection was in the way."""
+    """Move the log into the file and cut it to nothing; False if another connection was in the way."""
+    return _unhindered(con, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _unhindered(con: sqlite3.Connection, statement: str) -> bool:
     con.execute("PRAGMA busy_timeout = 0")
     try:
-        return bool(con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        row = con.execute(statement).fetchone()
+    except sqlite3.OperationalError as exc:
+        if not is_busy(exc):
+            raise
+        return False
     finally:
         con.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    return row is None or row[0] == 0
 
 
 def placeholders(count: int) -> str:

@@ -71,7 +71,7 @@ class Writer:
             InvalidInputError: one of them cannot be stored.
         """
         now = self._clock()
-        return [self._prepare(message, now, self._end(now, message, ttl), owner) for message in messages]
+        return [self._prepare(codec.plain(message), now, self._end(now, message, ttl), owner) for message in messages]
 
     def _end(self, now: datetime, message: Message, ttl: float | None) -> int:
         """Give the shortest of what store, call and message ask for."""
@@ -229,7 +229,7 @@ class Writer:
         excess = head.live + added - limit
         records: list[Sealed] = []
         if head.holes or (head.pins and head.pins[0] < head.first + excess):
-            found = await conversation.read(head.next - head.first, head.next)
+            found = await conversation.read(head.next - head.first)
             records = found.records() if found is not None else []
         live = sorted(sealed.seq for sealed in records) if head.holes else range(head.first, head.next)
         room = max(0, limit - sum(entry.pinned for entry in prepared))
@@ -364,6 +364,8 @@ def until(now: datetime, ttl: float) -> datetime:
     Raises:
         InvalidInputError: not a positive number of seconds, or beyond the calendar.
     """
+    if isinstance(ttl, bool):
+        raise InvalidInputError("ttl has to be a number of seconds")
     try:
         life = timedelta(seconds=ttl)
         end = now + life

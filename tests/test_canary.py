@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
@@ -16,7 +17,7 @@ import pytest
 from securemem import SecureMemory
 from securemem.compose import Deployment
 from securemem.sqlitefile import SqliteFile
-from securemem.testing import assert_absent, assert_found, make_canary, pieces, search
+from securemem.testing import assert_absent, assert_found, pieces, search
 
 _HEAD = 0xFFFFFFFF
 _HEADER_BYTES, _GUEST_HEADER_BYTES, _TAGS_BYTES = 49, 65, 32
@@ -103,7 +104,7 @@ SESSIONS = ("one", "two", "three")
 
 
 async def _converse(memory: SecureMemory, evidence: Evidence, *, seed: int, messages: int = 240) -> None:
-    """Write interleaved messages of very different lengths, so that pages split, rows overflow and fronts are trimmed."""
+    """Write interleaved messages of very different lengths: pages split, rows overflow, fronts are trimmed."""
     draw = random.Random(seed)
     for number in range(messages):
         user, session = draw.choice(USERS), draw.choice(SESSIONS)
@@ -141,7 +142,7 @@ def evidence(tmp_path: Path, memory: SecureMemory) -> Evidence:
 async def test_nothing_is_left_of_a_cleared_session(
     memory: SecureMemory, evidence: Evidence, tmp_path: Path, seed: int
 ) -> None:
-    """After `clear` no piece of a sealed record or wrapped key of the session is in any file, nor of what was trimmed."""
+    """After `clear` no piece of the session's records or wrapped keys is in any file, nor of what was trimmed."""
     await _converse(memory, evidence, seed=seed)
     session, _ = await _handle(memory, "ann", "one")
     assert_found([tmp_path], sorted(evidence.keys[session]))
@@ -155,7 +156,7 @@ async def test_nothing_is_left_of_a_cleared_session(
 async def test_nothing_is_left_of_an_erased_person(
     memory: SecureMemory, evidence: Evidence, tmp_path: Path, seed: int
 ) -> None:
-    """After `erase_user` no piece of their records, guest messages, wrapped keys, sealed names or tags is in any file."""
+    """After `erase_user` no piece of their records, guest messages, wrapped keys, names or tags is in any file."""
     await _converse(memory, evidence, seed=seed)
     handles = [await _handle(memory, info.user_id, info.session_id) async for info in memory.sessions(user_id="bob")]
     gone = {handle for pair in handles for handle in pair}
@@ -166,18 +167,22 @@ async def test_nothing_is_left_of_an_erased_person(
     assert_absent([tmp_path], evidence.trimmed())
 
 
-@pytest.mark.parametrize("seed", range(2))
-async def test_no_key_is_left_among_many(memory: SecureMemory, evidence: Evidence, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("seed", [5, 6])
+async def test_no_key_is_left_among_many(
+    memory: SecureMemory, evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     """Of many erased among many living, no wrapped key, sealed name, title or lookup tag is in any file."""
     draw = random.Random(seed)
+    # Which pages of an index split is a matter of the tags, so that a run that finds something can be had again.
+    monkeypatch.setattr(os, "urandom", random.Random(seed).randbytes)
     names = [f"user {number}" + "n" * draw.choice([1, 30, 300]) for number in range(500)]
     for start in range(0, len(names), 50):
         await asyncio.gather(
             *(memory.session("s", user_id=name).add("user", "hello") for name in names[start : start + 50])
         )
     evidence.collect()
-    gone = set()
-    for name in draw.sample(names, 200):
+    gone = set[bytes]()
+    for name in draw.sample(names, 250):
         gone.update(await _handle(memory, name, "s"))
         await memory.erase_user(name)
     assert_absent([tmp_path], evidence.of(gone))
@@ -186,7 +191,7 @@ async def test_no_key_is_left_among_many(memory: SecureMemory, evidence: Evidenc
 async def test_nothing_is_left_of_what_has_expired(
     memory: SecureMemory, evidence: Evidence, clock: Clock, tmp_path: Path
 ) -> None:
-    """After expiry and a sweep no piece of what has expired is in any file, of whole sessions or from between others."""
+    """After expiry and a sweep no piece of what has expired is in any file, be it a session or from between others."""
     whole, mixed = memory.session("whole", user_id="dora"), memory.session("mixed", user_id="dora")
     for number in range(15):
         await whole.add("user", "w" * 50 * number, ttl=60)

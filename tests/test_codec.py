@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -105,10 +106,8 @@ def test_what_is_no_payload_is_named(payload: bytes) -> None:
 @given(st.binary(max_size=64))
 def test_any_bytes_are_decoded_or_refused(payload: bytes) -> None:
     """No bytes make anything but a message or a CorruptRecordError."""
-    try:
+    with contextlib.suppress(CorruptRecordError):
         decode(payload, seq=1, expires_at=None)
-    except CorruptRecordError:
-        pass
 
 
 @pytest.mark.parametrize("payload", [b"", b"short", os.urandom(4096), b"again and again " * 4096])

@@ -1,4 +1,4 @@
-"""kill -9: what was acknowledged is there, in order and verified; no half append; what was begun is ended by the next."""
+"""kill -9: what was acknowledged is there, in order and verified, with no half append; what was begun is ended."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _steps(act: str, folder: Path, chosen: random.Random | None) -> Iterator[int
 @pytest.mark.parametrize("act", ["clear", "erase", "rotate", "close"])
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_who_is_killed_within_an_act_is_followed(tmp_path: Path, act: str, *, every: bool) -> None:
-    """An act whose process is killed before any of its steps was never begun, or is through once the store is reopened."""
+    """An act killed before any of its steps was never begun, or is through once the store is reopened."""
     chosen = None if every else random.Random(act)
     outcomes = []
     for step in _steps(act, tmp_path / "measured", chosen):

@@ -7,7 +7,9 @@ import copy
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +49,8 @@ async def main():
     child = os.fork()
     if child == 0:
         refused = 0
-        for use in (session.add("user", "in the child"), session.history(), memory.erase_user("s"), memory.session("t").add("user", "")):
+        late = memory.session("t").add("user", "")
+        for use in (session.add("user", "in the child"), session.history(), memory.erase_user("s"), late):
             try:
                 use.send(None)
             except ConfigurationError as exc:
@@ -63,7 +66,7 @@ asyncio.run(main())
 
 
 def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error::ResourceWarning", "-c", script, *arguments]
+    command = [sys.executable, "-c", script, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
@@ -97,9 +100,32 @@ def test_a_store_in_another_event_loop(tmp_path: Path) -> None:
     session = memory.session("s")
     with asyncio.Runner() as own, asyncio.Runner() as other:
         own.run(session.add("user", "hello"))
-        for use in (session.history, memory.keys.status, memory.close, lambda: memory.erase_user("s")):
+        uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
+            session.history,
+            memory.keys.status,
+            memory.sweep,
+            lambda: memory.erase_user("s"),
+            lambda: memory.session("t").add("user", "hello"),
+        ]
+        for use in uses:
             with pytest.raises(ConfigurationError, match="event loop"):
-                other.run(use())  # type: ignore[arg-type]
+                other.run(use())
+        assert len(own.run(session.history())) == 1
+        own.run(memory.close())
+
+
+def test_closing_elsewhere(tmp_path: Path) -> None:
+    """Closing from another event loop, or from a child process, is refused too, and the store goes on in its own."""
+    memory = SecureMemory.open(f"sqlite:///{tmp_path}/store.db")
+    session = memory.session("s")
+    with asyncio.Runner() as own, asyncio.Runner() as other:
+        own.run(session.add("user", "hello"))
+        with pytest.raises(ConfigurationError, match="event loop"):
+            other.run(memory.close())
+        memory._process += 1
+        with pytest.raises(ConfigurationError, match="fork"):
+            own.run(memory.close())
+        memory._process -= 1
         assert len(own.run(session.history())) == 1
         own.run(memory.close())
 
@@ -122,6 +148,12 @@ async def test_a_closed_store_is_refused(tmp_path: Path) -> None:
     await session.add("user", "hello")
     await memory.close()
     await memory.close()
-    for use in (session.history(), memory.session("t").add("user", "hello"), memory.keys.status()):
+    uses: list[Coroutine[Any, Any, object]] = [
+        session.history(),
+        memory.session("t").add("user", "hello"),
+        memory.keys.status(),
+        memory.erase_user("s"),
+    ]
+    for use in uses:
         with pytest.raises(ConfigurationError, match="closed"):
-            await use  # type: ignore[misc]
+            await use

@@ -41,7 +41,10 @@ async def _live(folder: Path, words: Words, note: Note, *, compress: bool) -> No
         for number in range(12):
             await session.add("user", f"{words.text} {number} " * 10, metadata={words.key: [words.value, number]})
             await session.add_many(
-                [Message(words.role, [{"type": "text", "text": words.part}]), Message("user", words.text, user_id=words.guest)]
+                [
+                    Message(words.role, [{"type": "text", "text": words.part}]),
+                    Message("user", words.text, user_id=words.guest),
+                ]
             )
             await own.add("user", words.text, ttl=1000)
         note()
@@ -63,7 +66,7 @@ async def _live(folder: Path, words: Words, note: Note, *, compress: bool) -> No
 
 @pytest.mark.parametrize("compress", [False, True])
 async def test_nothing_is_in_clear(tmp_path: Path, *, compress: bool) -> None:
-    """From the first append to the last receipt no file shows a word, a role, metadata, or an id of a person or session."""
+    """From the first append to the last receipt no file shows a word, a role, metadata, or a real id."""
     words = Words()
     await _live(tmp_path, words, lambda: assert_absent([tmp_path], words.all()), compress=compress)
 

@@ -101,7 +101,7 @@ def test_writers_on_sessions_of_their_own(tmp_path: Path, appends: int) -> None:
     _check(_url(tmp_path), plans, _race(plans))
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(60, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [8, pytest.param(60, marks=pytest.mark.soak)])
 def test_writers_that_make_the_store_together(tmp_path: Path, rounds: int) -> None:
     """Four processes that open a store that is not there yet, at the same moment, end up in one and the same."""
     for number in range(rounds):

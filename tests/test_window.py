@@ -25,7 +25,9 @@ def call(shape: str, *ids: str) -> Message:
             return Message("assistant", "", metadata={"tool_calls": calls})
         return Message("assistant", {"role": "assistant", "content": None, "tool_calls": calls})
     if shape == RESPONSES:
-        items = [{"type": "function_call", "call_id": each, "id": f"fc_{each}", "name": "f"} for each in ids]
+        items: list[dict[str, Any]] = [
+            {"type": "function_call", "call_id": each, "id": f"fc_{each}", "name": "f"} for each in ids
+        ]
     elif shape == RESPONSES_CUSTOM:
         items = [{"type": "custom_tool_call", "call_id": each, "name": "f", "input": "x"} for each in ids]
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ _HEAD_SEQ = 0xFFFFFFFF
 _ROWS_A_STATEMENT = 64
 _NUMBERS_KEPT = 100_000
 _ROWS_NEAR = 128
+_TAKEN = re.compile(r"^(sqlite|securemem)_|_(sessions|due)$", re.IGNORECASE)
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
 
@@ -45,8 +45,11 @@ class SqliteBackend:
         Raises:
             ConfigurationError: the table name is not a plain identifier.
         """
-        if not _TABLE_NAME.match(table_name) or table_name.lower().startswith(("sqlite_", "securemem_")):
-            raise ConfigurationError("table_name has to be a letter, then letters, digits and underscores, at most 63")
+        if not _TABLE_NAME.match(table_name) or _TAKEN.search(table_name):
+            raise ConfigurationError(
+                "table_name has to be letters, digits and underscores, at most 63, and none that SQLite or SecureMem "
+                "uses itself (sqlite_…, securemem_…, …_sessions, …_due)"
+            )
         # The statement that puts rows is made for 64, 32, 16 … rows, so that a batch of any size is a few cached ones.
         self._sql = sql.load(Path(__file__).with_suffix(".sql"), table=table_name)
         self._put = {
@@ -58,8 +61,7 @@ class SqliteBackend:
 
     async def open(self) -> Stamp | None:
         """As `ports.Backend`."""
-        await self._file.open()
-        stamp: Stamp | None = await self._file.read(self._read_stamp, None)
+        stamp: Stamp | None = await self._file.read(self._read_stamp, None) if await self._file.open() else None
         return stamp
 
     async def stamp(self, stamp: Stamp) -> None:
@@ -96,10 +98,8 @@ class SqliteBackend:
         return sessions
 
     async def purge(self, seconds: float) -> list[Residue]:
-        """Cut the write-ahead log; the pages themselves were overwritten by `secure_delete`."""
-        if await self._file.truncate_log(seconds):
-            return []
-        return [Residue("data", "deleted pages in the write-ahead log, while another process reads", datetime.now(UTC))]
+        """Overwrite what deletions left, as `SqliteFile.scrub` does."""
+        return [Residue("data", left) for left in await self._file.scrub(seconds)]
 
     async def aclose(self) -> None:
         """As `ports.Backend`."""
@@ -151,16 +151,38 @@ class SqliteBackend:
             found = con.execute(query, (low, top, limit + 1)).fetchall()
         else:
             con.execute("BEGIN")
-            found = con.execute(query, (top, top, 1)).fetchall()
-            found += con.execute(query, (low, low | min(before - 1, _HEAD_SEQ - 1), limit)).fetchall()
-            con.execute("COMMIT")
+            try:
+                found = con.execute(query, (top, top, 1)).fetchall()
+                found += con.execute(query, (low, low | min(before - 1, _HEAD_SEQ - 1), limit)).fetchall()
+            finally:
+                con.execute("ROLLBACK")
         head = b""
-        if found and found[0][0] == top:
+        if found and found[0][0] == _HEAD_SEQ:
             head = found.pop(0)[1]
-        return Tail(head, [(row - low, body) for row, body in found[:limit]])
+        return Tail(head, found if len(found) <= limit else found[:limit])
+
+    def _swap(self, con: sqlite3.Connection, number: int, change: Change) -> tuple[bytes | None, int | None]:
+        """Make the one change of a batch, with the comparison in the statement that moves the head."""
+        top = number << 32 | _HEAD_SEQ
+        if not con.execute(self._sql["swap_head"], (change.head, top, change.expected)).rowcount:
+            found = con.execute(f"{self._sql['head']} (?)", (top,)).fetchone()
+            return (found[1] if found else b""), number
+        put = {number << 32 | seq: body for seq, body in change.rows}
+        self._follow(con, number, change, put)
+        self._put_rows(con, [value for row in put.items() for value in row])
+        return None, number
+
+    def _known_to_writer(self, con: sqlite3.Connection, changes: list[Change]) -> dict[bytes, int]:
+        """Give the sessions' numbers; those of sessions that are begun are asked for anew, not taken from memory."""
+        for change in changes:
+            if not change.expected:
+                self._numbers.pop(change.session, None)
+        return self._lookup(con, [change.session for change in changes])
 
     def _swaps(self, con: sqlite3.Connection, changes: list[Change]) -> list[tuple[bytes | None, int | None]]:
-        numbers = self._lookup(con, [change.session for change in changes])
+        numbers = self._known_to_writer(con, changes)
+        if len(changes) == 1 and changes[0].expected and changes[0].session in numbers:
+            return [self._swap(con, numbers[changes[0].session], changes[0])]
         tops = [numbers[change.session] << 32 | _HEAD_SEQ for change in changes if change.session in numbers]
         heads = dict(con.execute(f"{self._sql['head']} ({placeholders(len(tops))})", tops).fetchall()) if tops else {}
         answers: list[tuple[bytes | None, int | None]] = []
@@ -177,19 +199,21 @@ class SqliteBackend:
             heads[low | _HEAD_SEQ] = put[low | _HEAD_SEQ] = change.head
             for seq, body in change.rows:
                 put[low | seq] = body
-            self._trim(con, low, change, put)
-            if change.due is not None:
-                con.execute(self._sql["set_due"], (change.due, number))
+            self._follow(con, number, change, put)
             answers.append((None, number))
         self._put_rows(con, [value for row in put.items() for value in row])
         return answers
 
-    def _trim(self, con: sqlite3.Connection, low: int, change: Change, put: dict[int, bytes]) -> None:
+    def _follow(self, con: sqlite3.Connection, number: int, change: Change, put: dict[int, bytes]) -> None:
+        """Do what goes with a head that was moved: trim, and set when the worker should look."""
+        low = number << 32
         first, end = change.trim
         if first < end:
             for row in range(low | first, low | end):
                 put.pop(row, None)
             con.execute(self._sql["delete_range"], (low | first, low | (end - 1)))
+        if change.due is not None:
+            con.execute(self._sql["set_due"], (change.due, number))
 
     def _put_rows(self, con: sqlite3.Connection, values: list[Any]) -> None:
         start, rows = 0, len(values) // 2

@@ -29,10 +29,13 @@ SELECT handle, number FROM "{table}_sessions" WHERE handle IN
 INSERT INTO "{table}_sessions" (handle) VALUES (?) RETURNING number;
 
 -- name: tail
-SELECT id, body FROM "{table}" WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?;
+SELECT id & 4294967295, CAST(body AS BLOB) FROM "{table}" WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?;
 
 -- name: head
-SELECT id, body FROM "{table}" WHERE id IN
+SELECT id, CAST(body AS BLOB) FROM "{table}" WHERE id IN
+
+-- name: swap_head
+UPDATE "{table}" SET body = ? WHERE id = ? AND body = ?;
 
 -- name: put
 INSERT INTO "{table}" (id, body) VALUES {rows} ON CONFLICT (id) DO UPDATE SET body = excluded.body;

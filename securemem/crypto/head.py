@@ -175,8 +175,7 @@ def is_stub(raw: bytes) -> bool:
 class Walk:
     """Follows the chain of one session backwards, page by page, from its head.
 
-    After each page `expected` is the tag that the next older record must bear (None where a page began in the middle
-    and nothing is known yet).
+    After each page `expected` is the tag that the next older record must bear.
     """
 
     __slots__ = ("_genuine", "_head", "_owner", "_seal", "_session", "_whole", "expected", "holes", "seq")
@@ -188,8 +187,8 @@ class Walk:
         *,
         session: bytes,
         owner: bytes,
-        before: int | None = None,
         genuine: Callable[[Sealed], bool] | None = None,
+        page: tuple[int | None, bytes | None] = (None, None),
     ) -> None:
         """Start from a head that was verified.
 
@@ -198,23 +197,25 @@ class Walk:
             head: the newest one.
             session: the session's handle.
             owner: its owner's.
-            before: where the first page begins, for one from the middle.
             genuine: tells, for a record in the wrong place, whether it was written here at all; by its row tag if not
                 given, which says less.
+            page: the seq that the rows lie below and the tag that the newest of them bears, for a page from the middle;
+                from the head if they are None.
         """
         self._seal = seal
         self._head = head
         self._session = session
         self._owner = owner
         self._genuine = genuine or self._row_tag_holds
-        self._whole = before is None or before >= head.next
-        self.seq = head.next if before is None or before >= head.next else before
-        self.expected: bytes | None = head.last_tag if self._whole else None
+        before, tag = page
+        self._whole = before is None or tag is None
+        self.seq = head.next if before is None or tag is None else before
+        self.expected = head.last_tag if tag is None else tag
         self.holes = 0
 
     def run(self, sealer: Sealer, rows: Sequence[tuple[int, bytes]], known: Known) -> list[Opened]:
         """Open the ordinary records that a page begins with (`Sealer.open_run`); what comes after is for `page`."""
-        if self.expected is None or self._head.edits:
+        if self._head.edits or (rows and rows[-1][0] < self._head.first):
             return []
         opened, self.expected = sealer.open_run(rows, self.seq, self.expected, known)
         self.seq -= len(opened)
@@ -232,14 +233,18 @@ class Walk:
         wanted, tag = self.seq, self.expected
         for seq, raw in rows:
             wanted -= 1
+            if seq > wanted:
+                raise ReorderedError("lies where nothing was written", session=session, seq=seq)
             if seq != wanted:
                 raise ReorderedError("is missing", session=session, seq=wanted)
+            if seq < self._head.first:
+                raise ReorderedError("was taken out, and put back", session=session, seq=seq)
             record: Sealed | Stub = (
                 self._seal.open_stub(raw, seq) if is_stub(raw) else parse(raw, session=session, seq=seq)
             )
             if edits and seq in edits:
                 tag = edits[seq]
-            if record.seq != seq or (tag is not None and record.tag != tag):
+            if record.seq != seq or record.tag != tag:
                 raise self._misplaced(record, seq)
             tag = record.prev
             if isinstance(record, Stub):

@@ -38,6 +38,15 @@ class KeyCache(Generic[K, V]):
         self._entries.move_to_end(key)
         return entry[1]
 
+    def expire(self) -> float | None:
+        """Let go of all that is too old; gives the seconds until the next is, or None where nothing is held."""
+        oldest = self._now() - self._ttl
+        for key in [key for key, (since, _) in self._entries.items() if since < oldest]:
+            self.discard(key)
+        if not self._entries:
+            return None
+        return min(since for since, _ in self._entries.values()) - oldest
+
     def put(self, key: K, value: V) -> None:
         """Hold a value from now on, in place of what was held."""
         self.discard(key)

@@ -89,9 +89,13 @@ class EpochStore:
         """Put a user's key under a new epoch and give new tags, if the old blob still stands."""
         await self.file.write_one(self._rewrap, row, new)
 
-    async def end_epoch(self, epoch: int, since: int) -> None:
-        """Delete the tenants' keys under an epoch whose KEK is destroyed, and say that it is."""
-        await self.file.write_one(self._end_epoch, epoch, since)
+    async def delete_tenant_keys(self, epoch: int) -> None:
+        """Delete the tenants' keys under an epoch that was rewrapped."""
+        await self.file.write_one(self._run, "delete_tenant_keys", (epoch,))
+
+    async def set_destroyed(self, epoch: int, since: int) -> None:
+        """Say that an epoch's KEK is destroyed."""
+        await self.file.write_one(self._run, "set_epoch", (DESTROYED, since, epoch))
 
     async def backup(self, path: Path) -> str:
         """Copy the keystore into a new file (mode 0600) and read it back.
@@ -152,15 +156,17 @@ class EpochStore:
         if con.execute(self._sql["rewrap_user"], (*new[:3], row.number, row.wrapped)).rowcount:
             con.executemany(self._sql["retag_session"], new.sessions)
 
-    def _end_epoch(self, con: sqlite3.Connection, epoch: int, since: int) -> None:
-        con.execute(self._sql["delete_tenant_keys"], (epoch,))
-        con.execute(self._sql["set_epoch"], (DESTROYED, since, epoch))
-
 
 def _digest(con: sqlite3.Connection) -> str:
     """Give the SHA-256 of all key rows."""
     digest = hashlib.sha256()
-    for table, order in (("epochs", "epoch"), ("tenant_keys", "rowid"), ("users", "user"), ("sessions", "session")):
+    for table, order in (
+        ("epochs", "epoch"),
+        ("tenant_keys", "rowid"),
+        ("users", "user"),
+        ("sessions", "session"),
+        ("guests", "rowid"),
+    ):
         for row in con.execute(f"SELECT * FROM {table} ORDER BY {order}"):  # noqa: S608  (constants)
             digest.update(repr(row).encode())
     return digest.hexdigest()
@@ -169,12 +175,12 @@ def _digest(con: sqlite3.Connection) -> str:
 def _copy(con: sqlite3.Connection, path: str) -> tuple[str, str]:
     """Copy a database and give the digests of both, each from one state."""
     copy = sqlite3.connect(path)
+    con.execute("BEGIN")
     try:
-        con.execute("BEGIN")
         here = _digest(con)
         con.backup(copy)
-        con.execute("COMMIT")
     finally:
+        con.execute("COMMIT")
         copy.close()
     copy = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:

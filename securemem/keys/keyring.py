@@ -37,6 +37,7 @@ from securemem.ports import KeyManagementService
 
 CACHE_SECONDS = 60.0
 CACHE_SIZE = 4096
+_LEAST_WAIT = 0.1
 _PAGE = 100
 
 
@@ -61,6 +62,7 @@ class Keyring:
         self._sessions: KeyCache[tuple[str, str], SessionKeys] = KeyCache(
             size=CACHE_SIZE, ttl=CACHE_SECONDS, monotonic=monotonic
         )
+        self._timer: asyncio.TimerHandle | None = None
         self._unwrapping: dict[bytes, asyncio.Future[RawKey]] = {}
 
     @property
@@ -157,6 +159,7 @@ class Keyring:
         )
         if status is Minted.DONE:
             self._sessions.put((user_id, session_id), keys)
+            self._look_after()
             if new is not None and self._users.get(user_id) is None:
                 self._users.put(user_id, user)
         return keys, status
@@ -254,8 +257,21 @@ class Keyring:
         self._users.discard_where(lambda held: held.handle == user)
         self._sessions.discard_where(lambda held: held.user == user or user in held.guests)
 
+    def _expire(self) -> None:
+        """Wipe what is past its time, whoever asks for it again or not; and look again as long as anything is held."""
+        waits = [wait for cache in (self._users, self._sessions) if (wait := cache.expire()) is not None]
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(min(waits), _LEAST_WAIT), self._expire) if waits else None
+
+    def _look_after(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(CACHE_SECONDS, self._expire)
+
     async def aclose(self) -> None:
         """Wipe what is held in memory."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._users.clear()
         self._sessions.clear()
         self._tenant.wipe()
@@ -290,6 +306,7 @@ class Keyring:
             raise CorruptRecordError(f"keystore: the row of user {row.handle.hex()} was found under another's tag")
         user = UserKey(self.tenant, row, name, key)
         self._users.put(name, user)
+        self._look_after()
         return user
 
     async def _unwrap(self, row: UserRow) -> RawKey:

@@ -22,16 +22,15 @@ from securemem.keys.rows import (
     UserRow,
 )
 from securemem.model import Stamp
-from securemem.sqlitefile import MEMORY, placeholders
+from securemem.sqlitefile import placeholders
 
 
 class Keystore(EpochStore):
     """Wrapped keys in a SQLite file, or in memory."""
 
     async def open(self) -> Stamp | None:
-        """Open or create it; gives its stamp, or None where no deployment has used it yet."""
-        await self.file.open()
-        row = await self.file.read_one(self._row, "stamp")
+        """Open it; gives its stamp, or None where no deployment has used it yet, and then nothing is created."""
+        row = await self.file.read_one(self._row, "stamp") if await self.file.open() else None
         return Stamp(*row) if row else None
 
     async def stamp_now(self) -> Stamp:
@@ -119,8 +118,8 @@ class Keystore(EpochStore):
         return row
 
     async def purge(self, seconds: float) -> bool:
-        """Cut the write-ahead log; False if another process kept it in use."""
-        return self.file.path == MEMORY or await self.file.truncate_log(seconds)
+        """Remove what deletions left in the file; False where something of it is still there."""
+        return not await self.file.scrub(seconds)
 
     async def aclose(self) -> None:
         """Close the file."""

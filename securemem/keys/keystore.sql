@@ -128,7 +128,7 @@ SELECT handle FROM sessions WHERE user = ? ORDER BY session;
 SELECT session FROM guests WHERE user = ? ORDER BY session;
 
 -- name: session_owner
-SELECT u.handle, s.generation, t.handle
+SELECT u.handle, s.generation, s.floor, t.handle
 FROM sessions s JOIN users u ON u.user = s.user JOIN tenants t ON t.tenant = u.tenant WHERE s.handle = ?;
 
 -- name: list

@@ -21,7 +21,7 @@ from securemem.crypto.signing import to_pem
 from securemem.crypto.wrapping import box_of, check, enclose
 from securemem.errors import NotReadyError
 from securemem.keys.keyring import Keyring
-from securemem.keys.rows import COMING, DESTROYED, OPEN, TENANT_KEY_KINDS, Rewrapped, SessionRow, UserRow
+from securemem.keys.rows import COMING, OPEN, SEALED, TENANT_KEY_KINDS, Rewrapped, SessionRow, UserRow
 from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
 from securemem.keys.unwrapped import UserKey, open_name, open_title, user_context
 from securemem.model import from_milliseconds, to_milliseconds
@@ -130,22 +130,22 @@ class _Rotation:
         return new
 
     async def close_epochs(self, backup: Path | None) -> list[int]:
-        alive = [row.epoch for row in await self._keystore.epochs() if row.state != DESTROYED]
-        if len(alive) == 1:
+        if not any(row.state == SEALED for row in await self._keystore.epochs()):
             await self.rotate()
         current = await self._open_epoch()
         await self._rewrap_all(current)
+        sealed = [row.epoch for row in await self._keystore.epochs() if row.state == SEALED]
+        for epoch in sealed:
+            # Nothing is found or opened by these any more; a backup taken now has to open without them.
+            await self._keystore.delete_tenant_keys(epoch)
         if backup is not None:
             await self._keystore.backup(backup)
-        closed = []
-        for row in await self._keystore.epochs():
-            if row.epoch < current and row.state != DESTROYED:
-                await self._kms.destroy_epoch(row.epoch)
-                await self._keystore.end_epoch(row.epoch, self._now())
-                closed.append(row.epoch)
+        for epoch in sealed:
+            await self._kms.destroy_epoch(epoch)
+            await self._keystore.set_destroyed(epoch, self._now())
         await self._keystore.purge(_PURGE_SECONDS)
         await self._keyring.reload()
-        return closed
+        return sealed
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())

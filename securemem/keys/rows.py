@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from securemem.errors import ReorderedError
+from securemem.model import Head
+
 COMING, OPEN, SEALED, DESTROYED = "coming", "open", "sealed", "destroyed"
 TENANT_KEY_KINDS = ("index", "head", "signing")
 
@@ -61,11 +64,29 @@ class GuestRow(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """Whose session it is: the user's handle, the generation of the session's key, and the tenant's handle."""
+    """Whose session it is, for those who hold no user's key: what a head of it has to agree with.
+
+    Attributes:
+        user: the owner's handle.
+        generation: of the session's key.
+        floor: the lowest head version that is accepted.
+        tenant: the tenant's handle.
+    """
 
     user: bytes
     generation: int
+    floor: int
     tenant: bytes
+
+    def accepts(self, head: Head, session: bytes) -> Head:
+        """Give the head, if it is not older than the floor and of this key.
+
+        Raises:
+            ReorderedError: the session was rolled back.
+        """
+        if head.version < self.floor or head.generation != self.generation:
+            raise ReorderedError("the session was rolled back to an older state", session=session)
+        return head
 
 
 class Found(NamedTuple):

@@ -178,7 +178,9 @@ class SessionKeys:
     def genuine(self, sealed: Sealed) -> bool:
         """Tell whether a record was written in this session at all, wherever it lies now."""
         sealer = self.owner if sealed.subject is None else self.guests.get(sealed.subject)
-        return sealer is not None and sealer.opens(sealed)
+        if sealer is None:
+            return self.head.row_tags(sealed.subject or self.user).holds(sealed)
+        return sealer.opens(sealed)
 
     def wipe(self) -> None:
         """Let go: the ciphers are freed with this object, when the last operation under way has ended."""

@@ -39,7 +39,7 @@ class FileKms(MemoryKms):
     async def open(self, deployment: bytes, *, create: bool) -> None:
         """As `ports.KeyManagementService`."""
         self._deployment = deployment
-        if create and not self.path.exists():
+        if create:
             self._first_file()
         await self._load()
 
@@ -89,7 +89,7 @@ class FileKms(MemoryKms):
         for epoch in self._keks.keys() - {int(name) for name in document["epochs"]}:
             self._keks.pop(epoch).wipe()
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, *, any_owner: bool = False) -> dict[str, Any]:
         """Read and check the file before a key in it is believed."""
         try:
             status = self.path.stat()
@@ -101,16 +101,16 @@ class FileKms(MemoryKms):
             if document["securemem_kek"] != _FORMAT:
                 raise ConfigurationError(f"{self.path} was written by another version of SecureMem")
             owner = bytes.fromhex(document["deployment"])
-            well_formed = all(bytes.fromhex(value) and int(name) for name, value in document["epochs"].items())
+            well_formed = all(bytes.fromhex(value) and int(name) > 0 for name, value in document["epochs"].items())
         except FileNotFoundError:
             raise ConfigurationError(
                 f"the KEK file {self.path} is missing, and what is stored was sealed under it: restore it"
             ) from None
         except OSError as exc:
             raise ConfigurationError(f"the KEK file {self.path} cannot be read: {exc.strerror}") from exc
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise ConfigurationError(f"{self.path} is no KEK file, or is damaged: restore it") from exc
-        if owner != self._deployment or not well_formed:
+        if not well_formed or (owner != self._deployment and not any_owner):
             raise ConfigurationError(
                 f"{self.path} belongs to deployment {owner.hex()}, not to {self._deployment.hex()}: "
                 "name the KEK file that was made with this keystore"
@@ -134,7 +134,14 @@ class FileKms(MemoryKms):
                 os.close(descriptor)
 
     def _first_file(self) -> None:
-        """Create the file with no epoch in it; where another process was quicker, its file stands."""
+        """Create the file with no epoch in it; where another process was quicker, its file stands.
+
+        A file with no epoch is what was left of a beginning that was interrupted: nothing was sealed under it.
+        """
+        if self.path.exists():
+            if not self._read(any_owner=True)["epochs"]:
+                self._replace()
+            return
         temporary = self._write_beside({})
         try:
             os.link(temporary, self.path)

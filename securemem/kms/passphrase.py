@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +23,24 @@ _KEK_LABEL = b"securemem/kek/1"
 SCRYPT_N = 2**17
 SCRYPT_R = 8
 SCRYPT_P = 1
-MAX_N, MAX_R, MAX_P = 2**22, 32, 16
-
-AskPassphrase = Callable[[], str]
+MAX_N, MAX_R, MAX_P = 2**20, 16, 4
 
 
 class PassphraseKms(FileKms):
     """KEKs in a file, sealed under a passphrase that is asked for once."""
 
-    def __init__(self, path: str | Path, ask: AskPassphrase, *, cost: int = SCRYPT_N) -> None:
+    def __init__(self, path: str | Path, passphrase: str, *, cost: int = SCRYPT_N) -> None:
         """Name the file.
 
         Args:
             path: the file.
-            ask: gives the passphrase; called once, when the store is opened.
+            passphrase: kept as long as this object, for another process may make the file anew.
             cost: scrypt's N for a file that is made now, a power of two; 2**17 takes 128 MiB (OWASP, 2023).
         """
         super().__init__(path)
-        self._ask = ask
+        if not passphrase:
+            raise ConfigurationError("the passphrase is empty: set SECUREMEM_PASSPHRASE or type one")
+        self._passphrase = passphrase.encode()
         self._parameters: dict[str, Any] = {
             "name": "scrypt",
             "salt": secrets.token_hex(16),
@@ -62,15 +61,13 @@ class PassphraseKms(FileKms):
             return
         try:
             salt, n, r, p = bytes.fromhex(parameters["salt"]), parameters["n"], parameters["r"], parameters["p"]
-            sane = parameters["name"] == "scrypt" and n <= MAX_N and r <= MAX_R and p <= MAX_P
+            sane = parameters["name"] == "scrypt" and 1 < n <= MAX_N and 1 <= r <= MAX_R and 1 <= p <= MAX_P
+            sane = sane and all(type(number) is int for number in (n, r, p))
         except (KeyError, TypeError, ValueError):
             sane = False
         if not sane:
             raise ConfigurationError(f"{self.path} names a key derivation that this version does not know")
-        passphrase = self._ask()
-        if not passphrase:
-            raise ConfigurationError("the passphrase is empty: set SECUREMEM_PASSPHRASE or type one")
-        self._sealing = Aead(RawKey(await asyncio.to_thread(scrypt, passphrase.encode(), salt=salt, n=n, r=r, p=p)))
+        self._sealing = Aead(RawKey(await asyncio.to_thread(scrypt, self._passphrase, salt=salt, n=n, r=r, p=p)))
         self._parameters = parameters
 
     def _place(self, epoch: int) -> bytes:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from securemem import lane
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.ledger.schema import stamp
+from securemem.ledger.schema import metadata, stamp
+
+_ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
+_one_at_a_time = threading.Lock()
 
 
 def make_engine(path: str, busy_seconds: float) -> AsyncEngine:
@@ -29,15 +33,28 @@ def make_engine(path: str, busy_seconds: float) -> AsyncEngine:
         max_overflow=0,
         connect_args={"timeout": busy_seconds},
     )
+    _set_up(engine.sync_engine)
+    return engine
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def _settings(connection: Any, _: object) -> None:
+
+def _set_up(engine: Engine) -> None:
+    """Let transactions take the write lock at once, and DDL be part of them; set what durability rests on."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
+        for pragma, wanted in (("synchronous", _FULL), ("secure_delete", _ON)):
+            cursor.execute(f"PRAGMA {pragma}")
+            if cursor.fetchone()[0] != wanted:
+                raise ConfigurationError(f"this build of SQLite refuses {pragma} for the ledger: use another")
         cursor.close()
 
-    return engine
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextlib.contextmanager
@@ -57,17 +74,33 @@ def translated(path: str) -> Iterator[None]:
         raise BackendUnavailableError(f"the ledger {path} cannot be used just now") from exc
 
 
-def migrate(connection: Connection, deployment: bytes) -> None:
-    """Bring the schema up to date and belong to a deployment.
+def migrate(path: str, busy_seconds: float, deployment: bytes) -> None:
+    """Bring a file's schema up to date and belong to a deployment; in one transaction, in the caller's thread.
+
+    Alembic keeps its context in a module, so this process does one at a time.
 
     Raises:
         ConfigurationError: the ledger is another deployment's.
     """
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": busy_seconds})
+    _set_up(engine)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _one_at_a_time, translated(path), engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        belong(connection, deployment)
+
+
+def create(connection: Connection, deployment: bytes) -> None:
+    """Make the tables in a database in memory, which has no history."""
+    metadata.create_all(connection)
+    belong(connection, deployment)
+
+
+def belong(connection: Connection, deployment: bytes) -> None:
+    """Write down whose ledger it is, or refuse another's."""
     row = connection.execute(select(stamp.c.deployment)).first()
     if row is None:
         connection.execute(stamp.insert().values(one=1, deployment=deployment))

@@ -156,16 +156,15 @@ class Ledger:
     async def _start(self) -> AsyncEngine:
         await asyncio.to_thread(__import__, "securemem.ledger.engine")  # half a second of importing, off the loop
 
-        from securemem.ledger.engine import make_engine, migrate, translated  # noqa: PLC0415
+        from securemem.ledger.engine import create, make_engine, migrate, translated  # noqa: PLC0415
 
+        if self.path != MEMORY:
+            await asyncio.to_thread(migrate, self.path, _BUSY_SECONDS, self._deployment)
         engine = make_engine(self.path, _BUSY_SECONDS)
-        try:
+        if self.path == MEMORY:
             with translated(self.path):
                 async with engine.begin() as connection:
-                    await connection.run_sync(migrate, self._deployment)
-        except BaseException:
-            await engine.dispose()
-            raise
+                    await connection.run_sync(create, self._deployment)
         return engine
 
 

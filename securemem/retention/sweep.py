@@ -90,7 +90,7 @@ class Sweep:
             return
         while owner.tenant == self._keyring.tenant:
             raw, rows = await self._backend.tail(session, _ALL_ROWS)
-            head = seal.decode(raw) if raw else None
+            head = owner.accepts(seal.decode(raw), session) if raw else None
             if head is None or head.closed or head.keep:
                 return
             change, count = self._change(seal, head, raw, rows, session=session, owner=owner.user, now=now)

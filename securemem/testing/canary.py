@@ -18,6 +18,7 @@ import base64
 import json
 import secrets
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,8 @@ _ZLIB_STARTS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _GZIP_START = b"\x1f\x8b\x08"
 _ZSTD_START = b"\x28\xb5\x2f\xfd"
 _MOST_UNPACKED = 64 * 1024 * 1024
+_MANY = 64
+_MOST_WINDOWS = 4 * 1024 * 1024
 _DEPTH = 2
 
 
@@ -138,13 +141,23 @@ def _base64_core(plain: bytes, shift: int) -> bytes:
 
 
 def _search(haystack: bytes, sought: list[tuple[Needle, str, bytes]], place: str, depth: int) -> Iterator[Finding]:
-    for needle, form, pattern in sought:
+    for needle, form, pattern in _possible(haystack, sought):
         offset = haystack.find(pattern)
         if offset >= 0:
             yield Finding(needle, place, offset, form)
     if depth:
         for offset, how, inner in _unpacked(haystack):
             yield from _search(inner, sought, f"{place}[{how} at {offset}]", depth - 1)
+
+
+def _possible(haystack: bytes, sought: list[tuple[Needle, str, bytes]]) -> list[tuple[Needle, str, bytes]]:
+    """Leave out what is not there, in one pass for each length that many patterns have."""
+    lengths = Counter(len(pattern) for _, _, pattern in sought)
+    for length, count in lengths.items():
+        if count > _MANY and len(haystack) <= _MOST_WINDOWS:
+            windows = {haystack[start : start + length] for start in range(len(haystack) - length + 1)}
+            sought = [one for one in sought if len(one[2]) != length or one[2] in windows]
+    return sought
 
 
 def _unpacked(haystack: bytes) -> Iterator[tuple[int, str, bytes]]:

@@ -25,9 +25,9 @@ OpenKms = Callable[[], Awaitable[KeyManagementService]]
 class KmsContract:
     """Every sentence of `ports.KeyManagementService`, as tests; a KMS passes them all.
 
-    Subclass it, call the subclass `Test…`, and give the fixture `connect`. `connect()` gives an adapter that is not open
-    yet. Called again in one test it gives another one over the same KEKs; where these live in the object and nowhere
-    else, it gives that same object again.
+    Subclass it, call the subclass `Test…`, and give the fixture `connect`. `connect()` gives an adapter that is not
+    open yet. Called again in one test it gives another one over the same KEKs; where these live in the object and
+    nowhere else, it gives that same object again.
     """
 
     pytestmark = pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""A process that writes to a store, to be raced against others or killed. `python -m securemem.testing.writer PLAN`
+"""A process that writes to a store, to be raced against others or killed: `python -m securemem.testing.writer PLAN`.
 
 PLAN is JSON: see `Plan`. The process says `ready` once it has imported everything, waits for a line, and then opens the
 store. After every acknowledged append it writes a line of JSON `[session, [seq, …], [text, …]]`, before the next one;

@@ -92,8 +92,27 @@ async def test_every_truncation_is_refused(path: Path) -> None:
         assert path.read_bytes() == whole[:length]
 
 
-def _changed(document: dict[str, object], **changes: object) -> str:
-    return json.dumps(document | changes)
+def _changed(name: str, value: object) -> str:
+    document = {"securemem_kek": 1, "deployment": DEPLOYMENT.hex(), "kdf": None, "epochs": {}}
+    return json.dumps(document | {name: value})
+
+
+_CHANGES: list[tuple[str, object]] = [
+    ("securemem_kek", 2),
+    ("securemem_kek", "1"),
+    ("deployment", "zz"),
+    ("deployment", 7),
+    ("deployment", ""),
+    ("epochs", []),
+    ("epochs", None),
+    ("epochs", {"1": "00"}),
+    ("epochs", {"1": 7}),
+    ("epochs", {"1": ""}),
+    ("epochs", {"one": "00" * 32}),
+    ("epochs", {"0": "00" * 32}),
+    ("epochs", {"-1": "00" * 32}),
+    ("kdf", {"name": "scrypt"}),
+]
 
 
 @pytest.mark.parametrize(
@@ -107,25 +126,7 @@ def _changed(document: dict[str, object], **changes: object) -> str:
         '"securemem_kek"',
         "[" * 100_000,
         "\ufffd" * 50,
-        *(
-            _changed({"securemem_kek": 1, "deployment": DEPLOYMENT.hex(), "kdf": None, "epochs": {}}, **changes)
-            for changes in (
-                {"securemem_kek": 2},
-                {"securemem_kek": "1"},
-                {"deployment": "zz"},
-                {"deployment": 7},
-                {"deployment": ""},
-                {"epochs": []},
-                {"epochs": None},
-                {"epochs": {"1": "00"}},
-                {"epochs": {"1": 7}},
-                {"epochs": {"1": ""}},
-                {"epochs": {"one": "00" * 32}},
-                {"epochs": {"0": "00" * 32}},
-                {"epochs": {"-1": "00" * 32}},
-                {"kdf": {"name": "scrypt"}},
-            )
-        ),
+        *(_changed(name, value) for name, value in _CHANGES),
     ],
 )
 async def test_garbage_is_refused(path: Path, text: str) -> None:
@@ -165,9 +166,7 @@ async def test_processes_that_create_at_once_share_one_kek(tmp_path: Path) -> No
     """Processes that make the file and epoch 1 at the same moment share one KEK: each box opens for all."""
     path = tmp_path / "store.kek"
     arguments = [sys.executable, "-c", _CREATE, str(path), DEPLOYMENT.hex(), CONTEXT.hex()]
-    children = [
-        subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
-    ]
+    children = [subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for child in children:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"

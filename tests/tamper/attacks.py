@@ -43,14 +43,14 @@ def _exchange(rows: Rows, one: int, other: int) -> None:
 
 ATTACKS = [
     Attack("JSON in a record's place", lambda r, _: r.update({at(TRIP, 5): b'{"role":"user"}'}), PlaintextError, 5),
-    Attack("text in a record's place", lambda r, _: r.update({at(TRIP, 5): "SM hi"}), PlaintextError, 5),
+    Attack("text in a record's place", lambda r, _: r.update({at(TRIP, 5): "hello"}), PlaintextError, 5),
     Attack("a number in its place", lambda r, _: r.update({at(TRIP, 5): 7}), PlaintextError, 5, file_only=True),
     Attack("nothing in a record's place", lambda r, _: r.update({at(TRIP, 5): b""}), PlaintextError, 5),
     Attack(
         "plaintext before the first", lambda r, _: r.update({at(TRIP, 0): b"hello"}), IntegrityError, 0, file_only=True
     ),
     Attack("plaintext after the newest", lambda r, _: r.update({at(TRIP, 9): b"hello"}), IntegrityError, 9),
-    Attack("text in the head's place", lambda r, _: r.update({at(TRIP, HEAD): "SH hi"}), PlaintextError, None),
+    Attack("text in the head's place", lambda r, _: r.update({at(TRIP, HEAD): "hello"}), PlaintextError, None),
     Attack("a number there", lambda r, _: r.update({at(TRIP, HEAD): 7}), PlaintextError, None, file_only=True),
     Attack("a double in another's place", lambda r, _: _move(r, at(TRIP, 3), at(TRIP, 5)), ReorderedError, 5),
     Attack("a double after the newest", lambda r, _: _move(r, at(TRIP, 8), at(TRIP, 9)), ReorderedError, 9),

@@ -94,7 +94,7 @@ class Reading(Hooks):
         assert await backend.tail(session, 1) == Tail(b"head", [some[-1]])
         assert await backend.tail(session, 2, LAST_SEQ) == Tail(b"head", [some[1], some[0]])
 
-    @pytest.mark.parametrize("body", [b"", b"\x00", bytes(range(256)), b"x" * 10_000_000], ids=lambda body: len(body))
+    @pytest.mark.parametrize("body", [b"", b"\x00", bytes(range(256)), b"x" * 10_000_000], ids=len)
     async def test_any_bytes(self, backend: Backend, body: bytes) -> None:
         """Rows of any length from none to 10 MB come back byte for byte."""
         session = handle()

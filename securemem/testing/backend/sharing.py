@@ -33,9 +33,9 @@ class Sharing(Hooks):
         for turn in range(1, 21):
             mine = Change(session, head, b"mine %d" % turn, rows=[(turn, b"mine")])
             theirs = Change(session, head, b"theirs %d" % turn, rows=[(turn, b"theirs")])
-            answers = await asyncio.gather(backend.swap(mine), other.swap(theirs))
-            assert answers in ([None, mine.head], [theirs.head, None])
-            won = mine if answers[0] is None else theirs
+            to_me, to_them = await asyncio.gather(backend.swap(mine), other.swap(theirs))
+            won = mine if to_me is None else theirs
+            assert (to_me, to_them) == ((None, mine.head) if won is mine else (theirs.head, None))
             assert await backend.tail(session, 1) == Tail(won.head, won.rows)
             head = won.head
 

@@ -1,0 +1,1 @@
+"""KEK epochs: rotation, closing, backups, and whoever dies in between."""
