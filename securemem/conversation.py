@@ -176,13 +176,23 @@ class Conversation:
                 self._adopt(keys.handle, raw, head)
         return head
 
-    async def _voided(self, keys: SessionKeys, before: int | None, head: Head) -> bool:
-        """Tell whether what is cached for the session has to be asked for again, and let go of it."""
-        if head.closed or (before is not None and head.epoch != before):
-            self._keyring.forget(self.user_id, self.session_id)
-            fresh = await self.keys()
-            return fresh is None or fresh.handle != keys.handle
-        return False
+    def _epoch(self) -> int:
+        """Give the epoch of the newest head that was seen; a session begins in 0."""
+        return self._head.epoch if self._head is not None else 0
+
+    async def _voided(self, keys: SessionKeys, before: int, head: Head) -> bool:
+        """Let go of what is cached, if something lawful has happened to the session; tell whether to begin again.
+
+        Args:
+            keys: that were used.
+            before: the epoch that was known when they were.
+            head: the newest one.
+        """
+        if head.epoch == before and not head.closed:
+            return False
+        self._keyring.forget(self.user_id, self.session_id)
+        fresh = await self.keys()
+        return not head.closed or fresh is None or fresh.handle != keys.handle
 
     # Reading
 
@@ -197,7 +207,7 @@ class Conversation:
             keys = await self.keys()
             if keys is None:
                 return None
-            seen, epoch = self._seen, self._head.epoch if self._head is not None else None
+            seen, epoch = self._seen, self._epoch()
             raw, rows = await self._backend.tail(keys.handle, limit, before)
             if not raw:
                 if not rows and not seen and not keys.floor:
@@ -316,7 +326,7 @@ class Conversation:
 
     async def swap(self, keys: SessionKeys, change: Change, new: Head) -> bool:
         """Make a change; False, with the head that stands taken over, where somebody else was quicker."""
-        seen, epoch = self._seen, self._head.epoch if self._head is not None else None
+        seen, epoch = self._seen, self._epoch()
         # Should this be cancelled or fail, the head is unknown, and whoever comes next reads it.
         self._certain = False
         current = await self._backend.swap(change)
@@ -329,6 +339,10 @@ class Conversation:
         else:
             self._keyring.forget(self.user_id, self.session_id)
         return False
+
+    def ask_anew(self) -> None:
+        """Take the keys from the keystore next time, for what is not hot and must know what other processes did."""
+        self._keyring.forget(self.user_id, self.session_id)
 
     async def mint(self, owner: bytes | None = None) -> SessionKeys:
         """Make the session's key; a user's handle in `owner` has to be there still."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from itertools import groupby
 from operator import itemgetter
@@ -25,6 +26,7 @@ from securemem.errors import BackendUnavailableError, ConfigurationError, Secure
 BUSY_SECONDS = 30.0
 CACHED_STATEMENTS = 256
 _PRIMARY_CODE = 0xFF
+_POLL_SECONDS = 0.01
 
 Work = Callable[[sqlite3.Connection, list[Any]], list[Any]]
 Runner = Callable[[sqlite3.Connection, list[tuple[Work, Any]]], list[Any]]
@@ -40,15 +42,32 @@ async def connect(path: str, prepare: Callable[[sqlite3.Connection], None]) -> a
         path, isolation_level=None, timeout=BUSY_SECONDS, cached_statements=CACHED_STATEMENTS, check_same_thread=False
     )
     connection._thread.daemon = True  # noqa: SLF001  (an unclosed store must not keep the process from ending)
+    deadline = time.monotonic() + BUSY_SECONDS
     try:
         await connection
-        await in_thread(connection, prepare)
+        while not await in_thread(connection, _prepared, prepare):
+            if time.monotonic() > deadline:
+                raise BackendUnavailableError(f"{path} was locked by another process for {BUSY_SECONDS:g} s")
+            await asyncio.sleep(_POLL_SECONDS)
     except BaseException as exc:
         await connection.close()
         if isinstance(exc, sqlite3.Error):
             raise translated(exc, path) from exc
         raise
     return connection
+
+
+def _prepared(con: sqlite3.Connection, prepare: Callable[[sqlite3.Connection], None]) -> bool:
+    """Set a connection up; False where another process is doing so: a change of the journal's mode does not wait."""
+    try:
+        prepare(con)
+    except sqlite3.OperationalError as exc:
+        if con.in_transaction:
+            con.execute("ROLLBACK")
+        if not is_busy(exc):
+            raise
+        return False
+    return True
 
 
 class _Request(NamedTuple):

@@ -16,7 +16,7 @@ from securemem import codec, compose, config
 from securemem import policy as policies
 from securemem.compose import Deployment
 from securemem.conversation import Conversation
-from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.errors import BackendUnavailableError, ConfigurationError, UserErasedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
 from securemem.keys.unwrapped import SessionKeys
@@ -212,6 +212,7 @@ class SecureMemory:
                 shared.mark_erased()
                 self._conversations.pop(key, None)
                 self._recent.pop(key, None)
+        deployment.keyring.forget_person(user_id)
         return await deployment.erasure.erase(user_id, purge_seconds=purge_seconds)
 
     async def sweep(self) -> SweepReport:
@@ -293,8 +294,12 @@ class SecureMemory:
         return (await self._ready()).keyring
 
     async def _info(self, keys: SessionKeys) -> SessionInfo | None:
-        shared = await self.conversation(keys.user_id, keys.title.session_id, keys.title.tags)
-        messages, head = await shared.newest(1)
+        key = (keys.user_id, keys.title.session_id, keys.title.tags)
+        try:
+            messages, head = await (await self.conversation(*key)).newest(1)
+        except UserErasedError:
+            # Another process forgot the person since; this row is one of theirs who came back.
+            messages, head = await (await self.conversation(*key)).newest(1)
         if head is None:
             return None
         return SessionInfo(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from securemem import codec, window
 from securemem.conversation import Conversation
-from securemem.errors import ConfigurationError, InvalidInputError
+from securemem.errors import ConfigurationError, InvalidInputError, UserErasedError
 from securemem.model import Message
 from securemem.ports import Tokenizer
 from securemem.writer import Writer
+
+T = TypeVar("T")
 
 
 class Host(Protocol):
@@ -21,7 +23,7 @@ class Host(Protocol):
     tokenizer: Tokenizer
     writer: Writer
 
-    def session(self, session_id: str, *, user_id: str | None = None) -> Session:
+    def session(self, session_id: str, *, user_id: str | None = None, tags: Iterable[str] = ()) -> Session:
         """Give a handle of another session."""
 
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
@@ -100,11 +102,9 @@ class Session:
             InvalidInputError: one of them cannot be stored; nothing was written.
             IntegrityError, UserErasedError, BackendUnavailableError: as `add`.
         """
-        shared = self._shared or await self._open()
-        shared.check()
         writer = self._host.writer
         prepared = writer.prepare(_messages(messages), owner=self._user_id, ttl=ttl)
-        return await writer.append(shared, prepared) if prepared else []
+        return await self._with(lambda shared: writer.append(shared, prepared)) if prepared else []
 
     async def history(self, limit: int = 100, before: int | None = None) -> list[Message]:
         """Give the newest `limit` messages with a seq below `before`, oldest first.
@@ -117,11 +117,9 @@ class Session:
         limit = codec.check_count(limit, "limit")
         if before is not None:
             before = codec.check_count(before, "before")
-        shared = self._shared or await self._open()
-        shared.check()
         if not limit or before == 0:
             return []
-        return (await shared.newest(limit, before))[0]
+        return (await self._with(lambda shared: shared.newest(limit, before)))[0]
 
     async def context(
         self, *, max_messages: int | None = None, max_tokens: int | None = None, view: str = "clear"
@@ -142,12 +140,12 @@ class Session:
         most = self._host.context_window if max_messages is None else codec.check_count(max_messages, "max_messages")
         if max_tokens is not None:
             max_tokens = codec.check_count(max_tokens, "max_tokens")
-        shared = self._shared or await self._open()
-        shared.check()
         if not most:
             return []
-        messages, head = await shared.newest(most)
-        pinned = await shared.pinned(messages, head) if head is not None and head.pins else ()
+        messages, head = await self._with(lambda shared: shared.newest(most))
+        pinned: Sequence[Message] = ()
+        if head is not None and head.pins:
+            pinned = await self._with(lambda shared: shared.pinned(messages, head))
         return window.fit(
             messages, max_messages=most, max_tokens=max_tokens, tokenizer=self._host.tokenizer, pinned=pinned
         )
@@ -169,23 +167,36 @@ class Session:
         codec.check_id(session_id, "session_id")
         if at is not None:
             at = codec.check_count(at, "at")
-        shared = self._shared or await self._open()
-        shared.check()
-        copies = await self._host.writer.copy(shared, at)
-        branch = self._host.session(session_id, user_id=self._user_id)
-        conversation = await self._host.conversation(self._user_id, session_id, copies.tags)
-        await self._host.writer.start(conversation, copies)
+        copies = await self._with(lambda shared: self._host.writer.copy(shared, at))
+        branch = self._host.session(session_id, user_id=self._user_id, tags=copies.tags)
+        await branch._with(lambda shared: self._host.writer.start(shared, copies))  # noqa: SLF001  (its own kind)
         return branch
 
     async def clear(self) -> None:
         """Destroy the session: its key, its messages, and what they left on disk. The handle can begin anew."""
-        shared = self._shared or await self._open()
-        shared.check()
-        await self._host.destroy(shared)
+        await self._with(self._host.destroy)
+
+    async def _with(self, call: Callable[[Conversation], Awaitable[T]]) -> T:
+        """Do something with the state that all handles share.
+
+        A handle that is used for the first time begins anew where the person was forgotten before; one that was open
+        then says so from then on.
+        """
+        shared = self._shared
+        if shared is not None:
+            shared.check()
+            return await call(shared)
+        shared = await self._open()
+        try:
+            return await call(shared)
+        except UserErasedError:
+            if not shared.erased:
+                raise  # it was somebody else: a guest
+            return await call(await self._open())
 
     async def _open(self) -> Conversation:
-        shared = await self._host.conversation(self._user_id, self._session_id, self._tags)
-        self._shared = shared
+        self._shared = shared = await self._host.conversation(self._user_id, self._session_id, self._tags)
+        shared.check()
         return shared
 
     def __repr__(self) -> str:

@@ -143,6 +143,7 @@ class Writer:
             UserErasedError: the owner or a guest was forgotten since the copies were read.
         """
         async with conversation.lock:
+            conversation.ask_anew()
             if await conversation.keys() is not None:
                 raise ConflictError("a session of this id exists already: clear it, or choose another id")
             keys = await conversation.mint(copies.owner)

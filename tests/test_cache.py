@@ -67,12 +67,18 @@ def test_an_entry_is_held_for_its_time(cache: KeyCache[str, Entry], watch: Watch
     assert entry.wiped
 
 
-def test_what_is_past_its_time_is_wiped_whoever_is_asked_for(cache: KeyCache[str, Entry], watch: Watch) -> None:
-    """A key that nobody asks for again does not lie in memory for ever: the next use of the cache wipes it."""
-    entry = _fill(cache, "a")["a"]
-    watch.now += 61
-    _fill(cache, "b")
-    assert entry.wiped
+def test_expire_wipes_what_nobody_asks_for(cache: KeyCache[str, Entry], watch: Watch) -> None:
+    """`expire` lets go of all that is too old and of nothing else, and tells how long until the next is."""
+    old = _fill(cache, "a")["a"]
+    watch.now += 40
+    new = _fill(cache, "b")["b"]
+    assert cache.expire() == 20
+    watch.now += 20.001
+    assert cache.expire() == pytest.approx(39.999)
+    assert (old.wiped, new.wiped) == (True, False)
+    watch.now += 40
+    assert cache.expire() is None
+    assert new.wiped
 
 
 def test_the_least_recently_used_goes_first(cache: KeyCache[str, Entry]) -> None:
@@ -159,6 +165,26 @@ async def test_a_kms_outage_fails_closed_after_the_caches_time(keystore: Keystor
         await keyring.find("alice", "s")
     kms.out = False
     assert await keyring.find("alice", "s") is not None
+    await keystore.aclose()
+
+
+async def test_an_idle_process_keeps_no_key(
+    keystore: Keystore, kms: Kms, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that is never asked for again is wiped when its time is over, by a timer; before it is there."""
+    monkeypatch.setattr("securemem.keys.keyring.CACHE_SECONDS", 0.05)
+    keyring = await open_keyring(keystore, kms, "t")
+    await keyring.mint("alice", "s", Title("s", 0))
+    [user] = keyring._users
+    assert user.key.expose_secret()
+    for _ in range(500):
+        if not list(keyring._users):
+            break
+        await asyncio.sleep(0.01)
+    assert not list(keyring._sessions)
+    with pytest.raises(ValueError, match="wiped"):
+        user.key.expose_secret()
+    await keyring.aclose()
     await keystore.aclose()
 
 

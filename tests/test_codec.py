@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securemem import CorruptRecordError, InvalidInputError, Message
-from securemem.codec import MAX_DEPTH, MAX_PAYLOAD_BYTES, check_id, compress, decode, decompress, encode
+from securemem.codec import MAX_DEPTH, MAX_PAYLOAD_BYTES, check_id, compress, decode, decompress, encode, plain
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ def test_what_goes_in_comes_out(
     role: str, content: Any, metadata: dict[str, Any] | None, timestamp: datetime, guest: str | None
 ) -> None:
     """Any JSON, any time to the microsecond, any role and guest."""
-    given_ = Message(role, content, metadata=metadata, user_id=guest)
+    given_ = plain(Message(role, content, metadata=metadata, user_id=guest))
     payload = encode(given_, timestamp, guest=guest is not None)
     back = decode(payload, seq=7, expires_at=None)
     assert back == Message(role, content, timestamp=timestamp, metadata=metadata, user_id=guest, seq=7)
@@ -61,12 +61,12 @@ def test_depth_is_bounded_exactly(depth: int) -> None:
     value: Any = "x"
     for _ in range(depth):
         value = [value]
-    assert decode(encode(Message("user", value), NOW, guest=False), seq=1, expires_at=None).content == value
-    deeper = value
+    message = plain(Message("user", value))
+    assert decode(encode(message, NOW, guest=False), seq=1, expires_at=None).content == value
     for _ in range(MAX_DEPTH - depth + 1):
-        deeper = [deeper]
+        value = [value]
     with pytest.raises(InvalidInputError, match="deeper"):
-        encode(Message("user", deeper), NOW, guest=False)
+        plain(Message("user", value))
 
 
 def test_size_is_bounded_exactly() -> None:

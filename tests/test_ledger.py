@@ -10,21 +10,22 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
 from securemem import BackendUnavailableError, ConfigurationError, SecureMemory
 from securemem.ledger.acts import Act, ActKind, Tombstone
-from securemem.ledger.engine import migrate
-from securemem.ledger.schema import metadata
+from securemem.ledger.engine import create, migrate
+from securemem.ledger.schema import metadata, stamp
 from securemem.ledger.store import Ledger
 
 DEPLOYMENT, TENANT, PERSON = (bytes([number]) * 16 for number in (1, 2, 3))
 
 
 @pytest.fixture
-def engine() -> Iterator[Engine]:
-    """Give a database in memory."""
-    engine = create_engine("sqlite://")
+def migrated(tmp_path: Path) -> Iterator[Engine]:
+    """Give a file that the migrations have made."""
+    migrate(str(tmp_path / "migrated.db"), 1, DEPLOYMENT)
+    engine = create_engine(f"sqlite:///{tmp_path}/migrated.db")
     yield engine
     engine.dispose()
 
@@ -57,35 +58,35 @@ def _tables(connection: Connection) -> dict[str, object]:
     }
 
 
-def test_the_migrations_make_the_schema(engine: Engine) -> None:
+def test_the_migrations_make_the_schema(migrated: Engine) -> None:
     """After all migrations alembic finds no difference from `schema`, and the constraints are the same."""
-    with engine.begin() as connection:
-        migrate(connection, DEPLOYMENT)
-        assert _differences(connection) == []
-        migrated = _tables(connection)
     other = create_engine("sqlite://")
-    with other.begin() as connection:
-        metadata.create_all(connection)
-        assert migrated == _tables(connection)
+    with migrated.begin() as connection, other.begin() as fresh:
+        create(fresh, DEPLOYMENT)
+        assert _differences(connection) == []
+        assert _tables(connection) == _tables(fresh)
+        stamps = [each.execute(select(stamp)).all() for each in (connection, fresh)]
+        assert stamps == [[(1, DEPLOYMENT)]] * 2
     other.dispose()
 
 
-def test_a_difference_would_be_found(engine: Engine) -> None:
+def test_a_difference_would_be_found(migrated: Engine) -> None:
     """The control: a column more in the database is a difference."""
-    with engine.begin() as connection:
-        migrate(connection, DEPLOYMENT)
+    with migrated.begin() as connection:
         connection.execute(text("ALTER TABLE acts ADD COLUMN surplus INTEGER"))
         assert len(_differences(connection)) == 1
 
 
-def test_migrating_again_changes_nothing(engine: Engine) -> None:
-    """A second run keeps the stamp, and another deployment's is refused."""
-    with engine.begin() as connection:
-        migrate(connection, DEPLOYMENT)
-        migrate(connection, DEPLOYMENT)
-        assert connection.execute(text("SELECT deployment FROM securemem_stamp")).all() == [(DEPLOYMENT,)]
-        with pytest.raises(ConfigurationError, match=DEPLOYMENT.hex()):
-            migrate(connection, bytes(16))
+def test_migrating_again_changes_nothing(migrated: Engine, tmp_path: Path) -> None:
+    """A second run keeps what is there, and another deployment's file is refused and stays as it was."""
+    path = tmp_path / "migrated.db"
+    with closing(sqlite3.connect(path)) as con:
+        before = list(con.iterdump())
+    migrate(str(path), 1, DEPLOYMENT)
+    with pytest.raises(ConfigurationError, match=DEPLOYMENT.hex()):
+        migrate(str(path), 1, bytes(16))
+    with closing(sqlite3.connect(path)) as con:
+        assert list(con.iterdump()) == before
 
 
 async def _begin(ledger: Ledger, kind: ActKind, *sessions: bytes) -> Act:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -206,13 +206,18 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def both_list_the_same(self) -> None:
-        """Both stores list exactly the sessions that there are, with their counts."""
+        """Both stores list exactly the sessions that there are; the counts are exact where something is readable."""
 
-        async def listed(store: SecureMemory) -> dict[tuple[str, str], int]:
-            return {(info.user_id, info.session_id): info.messages async for info in store.sessions()}
+        async def listed(store: SecureMemory) -> dict[tuple[str, str], tuple[int, bool]]:
+            infos = [info async for info in store.sessions()]
+            return {
+                (info.user_id, info.session_id): (info.messages if info.last_at else 0, info.last_at is not None)
+                for info in infos
+            }
 
         for store in self.stores:
-            expected: dict[Any, int] = {key: len(told.rows) for key, told in self.model.items()}
+            alive = {key: bool(self._alive(told)) for key, told in self.model.items()}
+            expected = {key: (len(self.model[key].rows) * some, some) for key, some in alive.items()}
             assert self.runner.run(listed(store)) == expected
 
 
@@ -221,9 +226,11 @@ COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Health
 
 def test_any_order_of_calls() -> None:
     """Whatever the order, both stores give what the model says: a seeded share of what the soak does."""
-    run_state_machine_as_test(
-        Machine, settings=settings(max_examples=40, stateful_step_count=25, derandomize=True, **COMMON)
+    # What fails is told as it was found: to make it small takes minutes, and is left to the soak.
+    share = settings(
+        max_examples=40, stateful_step_count=25, derandomize=True, phases=[Phase.explicit, Phase.generate], **COMMON
     )
+    run_state_machine_as_test(Machine, settings=share)
 
 
 @pytest.mark.soak

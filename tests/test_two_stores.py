@@ -139,7 +139,7 @@ async def test_erasures_among_the_others_writers(pair: Pair) -> None:
     mine, _ = await _warm(pair)
 
     async def write() -> None:
-        for number in range(200):
+        for number in range(100_000):
             await mine.add("user", str(number))
 
     writer = asyncio.create_task(write())
@@ -189,3 +189,56 @@ async def test_a_rotation_is_seen(pair: Pair) -> None:
     await pair[0].session("t", user_id="bob").add("user", "new here")
     assert await _texts(theirs) == ["1", "2", "3"]
     assert await _texts(pair[1].session("t", user_id="bob")) == ["new here"]
+
+
+async def test_a_new_handle_before_the_erasure_was_noticed(pair: Pair) -> None:
+    """A handle made after the other's erasure begins anew though nobody here noticed it yet; the old one raises."""
+    mine, _ = await _warm(pair)
+    await pair[1].erase_user("alice")
+    fresh = pair[0].session("s", user_id="alice")
+    assert await fresh.history() == []
+    assert (await fresh.add("user", "anew")).seq == 1
+    with pytest.raises(UserErasedError):
+        await mine.history()
+
+
+async def test_a_new_handle_writes_before_the_erasure_was_noticed(pair: Pair) -> None:
+    """The same where the new handle appends without reading first."""
+    await _warm(pair)
+    await pair[1].erase_user("alice")
+    assert (await pair[0].session("s", user_id="alice").add("user", "anew")).seq == 1
+    assert await _texts(_handles(pair)[1]) == ["anew"]
+
+
+async def test_a_list_after_the_others_erasure(pair: Pair) -> None:
+    """Listing says what there is: nothing, and once the person came back, the new session; it never raises."""
+    await _warm(pair)
+    await pair[1].erase_user("alice")
+    assert [info async for info in pair[0].sessions()] == []
+    await pair[1].session("s", user_id="alice").add("user", "anew")
+    assert [info.messages async for info in pair[0].sessions()] == [1]
+
+
+async def test_an_erasure_of_somebody_the_other_has_erased(pair: Pair) -> None:
+    """The second erasure finds nothing, and lets go of what this process had cached: a new handle begins anew."""
+    await _warm(pair)
+    await pair[1].erase_user("alice")
+    assert (await pair[0].erase_user("alice")).handle == ""
+    chat = pair[0].session("s", user_id="alice")
+    assert await chat.history() == []
+    await chat.add("user", "anew")
+    assert await _texts(chat) == ["anew"]
+
+
+@pytest.mark.parametrize("how", ["cleared", "erased"])
+async def test_a_fork_onto_what_the_other_destroyed(pair: Pair, how: str) -> None:
+    """An id that this process still has in its cache, and the other has cleared or erased, is free."""
+    mine, _ = await _warm(pair)
+    await mine.fork("branch")
+    if how == "cleared":
+        await pair[1].session("branch", user_id="alice").clear()
+    else:
+        await pair[1].erase_user("alice")
+        await pair[1].session("s", user_id="alice").add_many([Message("user", "1"), Message("user", "2")])
+        mine = pair[0].session("s", user_id="alice")
+    assert await _texts(await mine.fork("branch")) == ["1", "2"]

@@ -252,6 +252,11 @@ class Keyring:
         self._sessions.discard((user_id, session_id))
         self._users.discard(user_id)
 
+    def forget_person(self, user_id: str) -> None:
+        """Take a person's keys, and those of their sessions, out of the cache, by the real id."""
+        self._users.discard(user_id)
+        self._sessions.discard_where(lambda held: held.user_id == user_id or user_id in held.guest_ids)
+
     def forget_handle(self, user: bytes) -> None:
         """Take every key of a person out of the cache, those for other people's sessions included."""
         self._users.discard_where(lambda held: held.handle == user)

@@ -89,8 +89,12 @@ class FileKms(MemoryKms):
         for epoch in self._keks.keys() - {int(name) for name in document["epochs"]}:
             self._keks.pop(epoch).wipe()
 
-    def _read(self, *, any_owner: bool = False) -> dict[str, Any]:
-        """Read and check the file before a key in it is believed."""
+    def _read(self) -> dict[str, Any]:
+        """Read and check the file before a key in it is believed.
+
+        One with no epoch is what is left of a beginning that was interrupted, or of one under way in another process:
+        nothing was sealed under it, and it is anybody's.
+        """
         try:
             status = self.path.stat()
             if status.st_mode & 0o077:
@@ -110,7 +114,7 @@ class FileKms(MemoryKms):
             raise ConfigurationError(f"the KEK file {self.path} cannot be read: {exc.strerror}") from exc
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise ConfigurationError(f"{self.path} is no KEK file, or is damaged: restore it") from exc
-        if not well_formed or (owner != self._deployment and not any_owner):
+        if not well_formed or (document["epochs"] and owner != self._deployment):
             raise ConfigurationError(
                 f"{self.path} belongs to deployment {owner.hex()}, not to {self._deployment.hex()}: "
                 "name the KEK file that was made with this keystore"
@@ -134,13 +138,8 @@ class FileKms(MemoryKms):
                 os.close(descriptor)
 
     def _first_file(self) -> None:
-        """Create the file with no epoch in it; where another process was quicker, its file stands.
-
-        A file with no epoch is what was left of a beginning that was interrupted: nothing was sealed under it.
-        """
+        """Create the file with no epoch in it; where one is there, it stands."""
         if self.path.exists():
-            if not self._read(any_owner=True)["epochs"]:
-                self._replace()
             return
         temporary = self._write_beside({})
         try:
