@@ -101,6 +101,7 @@ class Conversation:
         self._raw: bytes | None = None
         self._head: Head | None = None
         self._certain = False
+        self._absent = False
         self._seen = 0
         self._boundaries: dict[int, bytes] = {}
 
@@ -118,9 +119,16 @@ class Conversation:
         if keys is not None and keys.handle == self._handle:
             return keys
         keys = await self._keyring.find(self.user_id, self.session_id)
+        self._absent = keys is None
         if keys is None or keys.handle != self._handle:
             await self._changed(keys)
         return keys
+
+    async def keys_or_new(self) -> SessionKeys:
+        """Give the session's keys, made where there are none; the keystore is not asked twice on end for the same."""
+        if self._absent and not self.erased:
+            return await self.mint()
+        return await self.keys() or await self.mint()
 
     async def _changed(self, keys: SessionKeys | None) -> None:
         """Take over another session key than before, or none; find out whether the person was forgotten."""
@@ -237,12 +245,13 @@ class Conversation:
         ask = limit
         while True:
             start = before if before in self._boundaries else None
-            newest = self._head.next if self._head is not None else 0
-            above = max(0, newest - before) if before is not None and start is None else 0
+            above = self._above(before) if start is None else 0
             found = await self.read(ask + above, start)
             if found is None:
                 return [], None
-            if before is not None and start is None and found.head.next - before > above:
+            if before is not None and before <= found.head.first:
+                return [], found.head
+            if start is None and self._above(before) > above:
                 continue  # the head was not known, or has moved: now it is known how far it is
             messages = await self._open(found)
             if before is not None:
@@ -252,6 +261,12 @@ class Conversation:
                 messages.reverse()
                 return messages, found.head
             ask *= 2
+
+    def _above(self, before: int | None) -> int:
+        """Give how many rows lie between the newest head that was seen and a page from the middle, if there is one."""
+        if before is None or self._head is None or before <= self._head.first:
+            return 0
+        return max(0, self._head.next - before)
 
     async def pinned(self, messages: Sequence[Message], head: Head) -> list[Message]:
         """Give the pinned messages that live, oldest first: those among `messages`, the others read one by one."""
@@ -315,6 +330,9 @@ class Conversation:
         """Give the head that a change builds on, read only if it is not known."""
         if self._certain and self._head is not None and self._raw is not None:
             return Place(keys, self._head, self._raw)
+        if keys.fresh:
+            keys.fresh = False
+            return Place(keys, Head(version=0, generation=keys.generation), b"")
         seen = self._seen
         raw, rows = await self._backend.tail(keys.handle, 1)
         if raw:
@@ -348,6 +366,7 @@ class Conversation:
         """Make the session's key; a user's handle in `owner` has to be there still."""
         title = Title(self.session_id, to_milliseconds(self._clock()), self.tags)
         keys = await self._keyring.mint(self.user_id, self.session_id, title, owner=owner)
+        self._absent = False
         if keys.handle != self._handle:
             await self._changed(keys)
         return keys

@@ -45,20 +45,24 @@ async def connect(path: str, prepare: Callable[[sqlite3.Connection], None]) -> a
     deadline = time.monotonic() + BUSY_SECONDS
     try:
         await connection
-        while not await in_thread(connection, _prepared, prepare):
-            if time.monotonic() > deadline:
-                raise BackendUnavailableError(f"{path} was locked by another process for {BUSY_SECONDS:g} s")
+        # Another process is waited for, which no event of ours can tell of.
+        while (hindrance := await in_thread(connection, _prepared, prepare)) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
     except BaseException as exc:
         await connection.close()
         if isinstance(exc, sqlite3.Error):
             raise translated(exc, path) from exc
         raise
+    if hindrance:
+        await connection.close()
+        raise translated(hindrance, path)
     return connection
 
 
-def _prepared(con: sqlite3.Connection, prepare: Callable[[sqlite3.Connection], None]) -> bool:
-    """Set a connection up; False where another process is doing so: a change of the journal's mode does not wait."""
+def _prepared(
+    con: sqlite3.Connection, prepare: Callable[[sqlite3.Connection], None]
+) -> sqlite3.OperationalError | None:
+    """Set a connection up; gives the error where another process is in the way: a change of journal does not wait."""
     try:
         prepare(con)
     except sqlite3.OperationalError as exc:
@@ -66,8 +70,8 @@ def _prepared(con: sqlite3.Connection, prepare: Callable[[sqlite3.Connection], N
             con.execute("ROLLBACK")
         if not is_busy(exc):
             raise
-        return False
-    return True
+        return exc
+    return None
 
 
 class _Request(NamedTuple):

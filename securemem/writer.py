@@ -122,7 +122,7 @@ class Writer:
             deadline = time.monotonic() + CONFLICT_SECONDS
             guests: dict[str, bytes] = {}
             while True:
-                keys = await conversation.keys() or await conversation.mint()
+                keys = await conversation.keys_or_new()
                 place = await conversation.place(keys)
                 if place.head.closed:
                     await conversation.await_shredding(keys)

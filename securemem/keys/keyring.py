@@ -158,6 +158,7 @@ class Keyring:
             Guard(tenant.open_epoch, tenant.user_tags(user_id), tags),
         )
         if status is Minted.DONE:
+            keys.fresh = True
             self._sessions.put((user_id, session_id), keys)
             self._look_after()
             if new is not None and self._users.get(user_id) is None:

@@ -146,6 +146,7 @@ class SessionKeys:
         head: makes and checks heads and stubs.
         guests: sealers of other people's records in it, by their handles; filled when first needed.
         guest_ids: handles by real id.
+        fresh: whether the key was made just now, so that nothing can have been written under it yet.
         known: the owner's newest messages that were opened, so that they are not opened again; they are no more than
             these keys could open, and go with them.
     """
@@ -160,6 +161,7 @@ class SessionKeys:
     head: HeadSeal = field(repr=False)
     guests: dict[bytes, Sealer] = field(default_factory=dict, repr=False)
     guest_ids: dict[str, bytes] = field(default_factory=dict, repr=False)
+    fresh: bool = False
     known: Known = field(default_factory=dict, repr=False)
 
     def remember(self, rows: Iterable[tuple[int, bytes]], opened: Iterable[Opened], prev: bytes) -> None:

@@ -110,7 +110,7 @@ async def _memory_kms() -> MemoryKms:
 
 
 def _passphrase_kms(path: Path) -> PassphraseKms:
-    kms = PassphraseKms(path, lambda: "correct horse", cost=2**10)
+    kms = PassphraseKms(path, "correct horse", cost=2**10)
     kms._parameters["salt"] = "5a" * 16
     return kms
 

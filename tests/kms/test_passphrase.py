@@ -19,7 +19,7 @@ PASSPHRASE = "correct horse ☂"
 
 
 def _kms(path: Path, passphrase: str = PASSPHRASE) -> PassphraseKms:
-    return PassphraseKms(path, lambda: passphrase, cost=COST)
+    return PassphraseKms(path, passphrase, cost=COST)
 
 
 class TestPassphraseKms(KmsContract):
