@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring
@@ -217,17 +219,11 @@ def _tombstones(own: Iterable[bytes], visited: Iterable[bytes]) -> list[Tombston
 def _without(head: Head, stubs: list[tuple[int, bytes]]) -> Head:
     """Give the head of a session in which stubs were put in place of records."""
     gone = {seq for seq, _ in stubs}
-    return Head(
+    return msgspec.structs.replace(
+        head,
         version=head.version + 1,
-        generation=head.generation,
         epoch=head.epoch + 1,
-        flags=head.flags,
-        first=head.first,
-        next=head.next,
-        last_tag=head.last_tag,
         holes=head.holes + len(stubs),
-        due=head.due,
-        latest_expiry=head.latest_expiry,
         edits={seq: tag for seq, tag in head.edits.items() if seq not in gone},
         pins=tuple(pin for pin in head.pins if pin not in gone),
     )

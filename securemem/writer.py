@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
+
 from securemem import codec, window
 from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
@@ -86,11 +88,9 @@ class Writer:
         if guest is not None:
             codec.check_id(guest, "user_id")
         payload, compressed = self._encode(message, timestamp, guest=guest is not None)
-        stored = Message(
-            message.role,
-            message.content,
+        stored = msgspec.structs.replace(
+            message,
             timestamp=timestamp,
-            metadata=message.metadata,
             user_id=guest,
             expires_at=from_milliseconds(expiry) if expiry else None,
         )
@@ -301,9 +301,12 @@ class _Step(NamedTuple):
     def stored(self) -> list[Message]:
         """The messages that the caller gave, in that order, with their seqs."""
         if self.entries is self.prepared:
-            return [_at(entry.message, seq) for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)]
+            return [
+                msgspec.structs.replace(entry.message, seq=seq)
+                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
+            ]
         seqs = {id(entry): seq for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)}
-        return [_at(entry.message, seqs[id(entry)]) for entry in self.prepared]
+        return [msgspec.structs.replace(entry.message, seq=seqs[id(entry)]) for entry in self.prepared]
 
     def remember(self, keys: SessionKeys) -> None:
         """Keep what was sealed, where it is the owner's and ordinary, so that it need not be opened again."""
@@ -336,18 +339,6 @@ def _seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]
             pins.append(seq)
         seq += 1
     return _Run(rows, pins, seq, prev)
-
-
-def _at(message: Message, seq: int) -> Message:
-    return Message(
-        message.role,
-        message.content,
-        timestamp=message.timestamp,
-        metadata=message.metadata,
-        user_id=message.user_id,
-        expires_at=message.expires_at,
-        seq=seq,
-    )
 
 
 def _deadlines(head: Head, expiries: list[int]) -> tuple[int, int]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction
 from securemem.errors import IntegrityError
@@ -144,14 +146,10 @@ class Sweep:
         first = min(sealed.seq for sealed in left)
         ends = [sealed.expiry for sealed in left if sealed.expiry != NEVER]
         due = min(ends, default=NEVER)
-        new = Head(
+        new = msgspec.structs.replace(
+            head,
             version=head.version + 1,
-            generation=head.generation,
-            epoch=head.epoch,
-            flags=head.flags,
             first=first,
-            next=head.next,
-            last_tag=head.last_tag,
             holes=head.next - first - len(left),
             due=due,
             latest_expiry=max(ends) if len(ends) == len(left) else NEVER,

@@ -52,7 +52,7 @@ class Erasure:
             residue += [
                 Residue(
                     "process",
-                    "keys in the memory of other processes that had them cached",
+                    "keys, and messages opened with them, in the memory of other processes that had them cached",
                     at + timedelta(seconds=CACHE_SECONDS),
                 ),
                 Residue(
