@@ -8,19 +8,17 @@ session shows in the head: the version never goes back, a moved epoch voids what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
-from securemem import codec
-from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
+from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import Walk
 from securemem.errors import ConflictError, ReorderedError, UserErasedError
 from securemem.keys.keyring import Keyring
-from securemem.keys.unwrapped import MOST_KNOWN, SessionKeys, Title
-from securemem.model import NEVER, Change, Head, Message, from_milliseconds, to_milliseconds
+from securemem.keys.unwrapped import SessionKeys, Title
+from securemem.model import Change, Head, to_milliseconds
 from securemem.ports import Backend, Clock
 
-YIELD_EVERY = 100
 MOST_BOUNDARIES = 256
 """How many places a session remembers from which older pages can be read."""
 _CLOSED_POLL_SECONDS = 0.01
@@ -60,7 +58,7 @@ class Place(NamedTuple):
 
 
 class Conversation:
-    """Reads one session, and moves its head; what is written is worked out in `writer`."""
+    """Knows one session's keys and head, and moves it; `reader` opens what it reads, `writer` makes what it writes."""
 
     def __init__(
         self,
@@ -236,94 +234,6 @@ class Conversation:
             whole = len(rows) < limit or rows[-1][0] <= head.first
             return Found(keys, head, walk, rows, whole)
 
-    async def newest(self, limit: int, before: int | None = None) -> tuple[list[Message], Head | None]:
-        """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head.
-
-        A page from the middle begins where an earlier one has ended, at a tag that was verified then; if none has, all
-        from the head down to it is read and verified once.
-        """
-        ask = limit
-        while True:
-            start = before if before in self._boundaries else None
-            above = self._above(before) if start is None else 0
-            found = await self.read(ask + above, start)
-            if found is None:
-                return [], None
-            if before is not None and before <= found.head.first:
-                return [], found.head
-            if start is None and self._above(before) > above:
-                continue  # the head was not known, or has moved: now it is known how far it is
-            messages = await self._open(found)
-            if before is not None:
-                messages = [message for message in messages if message.seq is not None and message.seq < before]
-            if found.whole or len(messages) >= limit:
-                del messages[limit:]
-                messages.reverse()
-                return messages, found.head
-            ask *= 2
-
-    def _above(self, before: int | None) -> int:
-        """Give how many rows lie between the newest head that was seen and a page from the middle, if there is one."""
-        if before is None or self._head is None or before <= self._head.first:
-            return 0
-        return max(0, self._head.next - before)
-
-    async def pinned(self, messages: Sequence[Message], head: Head) -> list[Message]:
-        """Give the pinned messages that live, oldest first: those among `messages`, the others read one by one."""
-        at_hand = {message.seq: message for message in messages}
-        found = []
-        for seq in head.pins:
-            message = at_hand.get(seq)
-            if message is None:
-                older, _ = await self.newest(1, seq + 1)
-                message = older[0] if older and older[0].seq == seq else None
-            if message is not None:
-                found.append(message)
-        return found
-
-    async def _open(self, found: Found) -> list[Message]:
-        """Verify and open a page, and leave out what is past its time."""
-        now = to_milliseconds(self._clock())
-        keys, walk, rows = found.keys, found.walk, found.rows
-        known = keys.known if len(rows) <= MOST_KNOWN else {}
-        messages: list[Message] = []
-        done = 0
-        while done < len(rows):
-            opened = walk.run(keys.owner, rows[done : done + YIELD_EVERY] if len(rows) > YIELD_EVERY else rows, known)
-            done += len(opened)
-            messages += [_message(*record) for record in opened if not NEVER < record[2] <= now]
-            if len(opened) < YIELD_EVERY:
-                break
-            await asyncio.sleep(0)
-        keys.forget_most()
-        if done < len(rows):
-            messages += await self.open_all(keys, walk.page(rows[done:]))
-        if found.whole:
-            walk.finish()
-        self._remember_boundary(walk)
-        return messages
-
-    def _remember_boundary(self, walk: Walk) -> None:
-        """Keep the verified tag that the next older page begins with."""
-        if len(self._boundaries) >= MOST_BOUNDARIES:
-            del self._boundaries[next(iter(self._boundaries))]
-        self._boundaries[walk.seq] = walk.expected
-
-    async def open_all(self, keys: SessionKeys, records: list[Sealed]) -> list[Message]:
-        """Open records that were put in their place, and leave out those past their time."""
-        now = to_milliseconds(self._clock())
-        messages: list[Message] = []
-        for count, sealed in enumerate(records, 1):
-            sealer = keys.owner
-            if sealed.subject is not None:
-                sealer = await self._keyring.guest_for_reading(keys, sealed.subject, sealed.seq)
-            payload = sealer.open(sealed)
-            if not NEVER < sealed.expiry <= now:
-                messages.append(_message(sealed.seq, sealed.flags, sealed.expiry, payload))
-            if not count % YIELD_EVERY:
-                await asyncio.sleep(0)
-        return messages
-
     # Moving the head
 
     async def place(self, keys: SessionKeys) -> Place:
@@ -362,6 +272,23 @@ class Conversation:
         """Take the keys from the keystore next time, for what is not hot and must know what other processes did."""
         self._keyring.forget(self.user_id, self.session_id)
 
+    @property
+    def boundaries(self) -> dict[int, bytes]:
+        """Verified tags of the records below the places that pages have ended at, by the seqs of those places."""
+        return self._boundaries
+
+    def rows_above(self, before: int | None) -> int:
+        """Give how many rows lie between the newest head that was seen and a page from the middle, if there is one."""
+        if before is None or self._head is None or before <= self._head.first:
+            return 0
+        return max(0, self._head.next - before)
+
+    def remember_boundary(self, walk: Walk) -> None:
+        """Keep the verified tag that the next older page begins with."""
+        if len(self._boundaries) >= MOST_BOUNDARIES:
+            del self._boundaries[next(iter(self._boundaries))]
+        self._boundaries[walk.seq] = walk.expected
+
     async def mint(self, owner: bytes | None = None) -> SessionKeys:
         """Make the session's key; a user's handle in `owner` has to be there still."""
         title = Title(self.session_id, to_milliseconds(self._clock()), self.tags)
@@ -371,9 +298,13 @@ class Conversation:
             await self._changed(keys)
         return keys
 
+    async def guest_opener(self, keys: SessionKeys, subject: bytes, seq: int) -> Sealer:
+        """Give the sealer for a record of another person in this session."""
+        return await self._keyring.guests.for_reading(keys, subject, seq)
+
     async def guest_sealer(self, keys: SessionKeys, user_id: str, guest: bytes | None) -> Sealer:
         """Give the sealer for another person's messages in this session; the handle has to be there still."""
-        return await self._keyring.guest_for_writing(keys, user_id, guest)
+        return await self._keyring.guests.for_writing(keys, user_id, guest)
 
     async def await_shredding(self, keys: SessionKeys) -> None:
         """Give whoever closed the session a moment to shred its key, so that a new one can begin."""
@@ -382,9 +313,3 @@ class Conversation:
         if fresh is not None and fresh.handle == keys.handle:
             self._certain = False
             await asyncio.sleep(_CLOSED_POLL_SECONDS)
-
-
-def _message(seq: int, flags: int, expiry: int, payload: bytes) -> Message:
-    """Give the message in an opened record."""
-    plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
-    return codec.decode(plain, seq=seq, expires_at=from_milliseconds(expiry) if expiry != NEVER else None)

@@ -24,6 +24,7 @@ from securemem.ledger.acts import ActKind
 from securemem.model import SessionInfo, from_milliseconds, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
+from securemem.reader import Reader
 from securemem.readiness import PURGE_SECONDS
 from securemem.retention.sweep import SweepReport
 from securemem.rights.receipt import Receipt
@@ -61,7 +62,8 @@ class SecureMemory:
         self._clock = clock
         self.context_window = context_window
         self.tokenizer = tokenizer
-        self.writer = Writer(clock, limits)
+        self.reader = Reader(clock)
+        self.writer = Writer(clock, limits, self.reader)
         self.keys = Keys(self._keyring, clock)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
@@ -296,10 +298,10 @@ class SecureMemory:
     async def _info(self, keys: SessionKeys) -> SessionInfo | None:
         key = (keys.user_id, keys.title.session_id, keys.title.tags)
         try:
-            messages, head = await (await self.conversation(*key)).newest(1)
+            messages, head = await self.reader.newest(await self.conversation(*key), 1)
         except UserErasedError:
             # Another process forgot the person since; this row is one of theirs who came back.
-            messages, head = await (await self.conversation(*key)).newest(1)
+            messages, head = await self.reader.newest(await self.conversation(*key), 1)
         if head is None:
             return None
         return SessionInfo(

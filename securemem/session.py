@@ -11,6 +11,7 @@ from securemem.conversation import Conversation
 from securemem.errors import ConfigurationError, InvalidInputError, UserErasedError
 from securemem.model import Message
 from securemem.ports import Tokenizer
+from securemem.reader import Reader
 from securemem.writer import Writer
 
 T = TypeVar("T")
@@ -21,6 +22,7 @@ class Host(Protocol):
 
     context_window: int
     tokenizer: Tokenizer
+    reader: Reader
     writer: Writer
 
     def session(self, session_id: str, *, user_id: str | None = None, tags: Iterable[str] = ()) -> Session:
@@ -119,7 +121,7 @@ class Session:
             before = codec.check_count(before, "before")
         if not limit or before == 0:
             return []
-        return (await self._with(lambda shared: shared.newest(limit, before)))[0]
+        return (await self._with(lambda shared: self._host.reader.newest(shared, limit, before)))[0]
 
     async def context(
         self, *, max_messages: int | None = None, max_tokens: int | None = None, view: str = "clear"
@@ -142,10 +144,10 @@ class Session:
             max_tokens = codec.check_count(max_tokens, "max_tokens")
         if not most:
             return []
-        messages, head = await self._with(lambda shared: shared.newest(most))
+        messages, head = await self._with(lambda shared: self._host.reader.newest(shared, most))
         pinned: Sequence[Message] = ()
         if head is not None and head.pins:
-            pinned = await self._with(lambda shared: shared.pinned(messages, head))
+            pinned = await self._with(lambda shared: self._host.reader.pinned(shared, messages, head))
         return window.fit(
             messages, max_messages=most, max_tokens=max_tokens, tokenizer=self._host.tokenizer, pinned=pinned
         )

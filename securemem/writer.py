@@ -13,16 +13,14 @@ import msgspec
 from securemem import codec, window
 from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
-from securemem.crypto.head import MAX_PINS
 from securemem.errors import ConflictError, InvalidInputError
 from securemem.keys.unwrapped import SessionKeys
-from securemem.model import NEVER, Change, Head, Message, from_milliseconds, to_milliseconds
+from securemem.model import NEVER, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Clock
+from securemem.reader import Reader
+from securemem.sealing import Prepared, Room, Step, in_order, seal_step
 
 CONFLICT_SECONDS = 30.0
-NO_CLASS = 0
-"""The retention class of what no rule speaks of."""
-
 _HOUR = 3_600_000
 _ALL_ROWS = 0xFFFFFFFF
 
@@ -42,23 +40,22 @@ class Limits:
     compress: bool
 
 
-class Prepared(NamedTuple):
-    """A message that was checked and encoded, and only wants its place."""
+class Copies(NamedTuple):
+    """Messages that were read from one session to be sealed for another, and whose they were."""
 
-    message: Message
-    payload: bytes
-    compressed: bool
-    expiry: int
-    hour: int
-    pinned: bool
+    owner: bytes
+    guests: dict[str, bytes]
+    tags: tuple[str, ...]
+    messages: list[Prepared]
 
 
 class Writer:
     """Appends to the sessions of one store."""
 
-    def __init__(self, clock: Clock, limits: Limits) -> None:
-        """Take the store's clock and limits."""
+    def __init__(self, clock: Clock, limits: Limits, reader: Reader) -> None:
+        """Take the store's clock and limits, and what opens messages that are to be sealed anew."""
         self._clock = clock
+        self._reader = reader
         self._limits = limits
 
     def prepare(self, messages: Sequence[Message], *, owner: str, ttl: float | None) -> list[Prepared]:
@@ -176,7 +173,7 @@ class Writer:
     ) -> list[Prepared]:
         """Open records, newest first, and prepare those that live to be sealed anew, oldest first."""
         by_seq = {sealed.seq: sealed for sealed in records}
-        messages = await conversation.open_all(keys, records)
+        messages = await self._reader.open_all(conversation, keys, records)
         return [self._again(message, by_seq[message.seq or 0]) for message in reversed(messages)]
 
     async def _step(
@@ -185,42 +182,16 @@ class Writer:
         place: Place,
         prepared: list[Prepared],
         sealers: dict[str | None, Sealer],
-    ) -> _Step:
+    ) -> Step:
         """Seal messages for the place after the head, and work out what goes to make room."""
         keys, head, raw = place
-        first, holes, entries = head.first, head.holes, prepared
+        room = Room(head.first, head.holes, prepared)
         if head.live + len(prepared) > self._limits.max_messages and not head.keep:
-            first, holes, entries = await self._make_room(conversation, place, prepared)
-            sealers |= await _sealers(conversation, keys, entries, dict(keys.guest_ids))
-        run = _seal(head, entries, sealers)
-        due, latest = _deadlines(head, [entry.expiry for entry in entries])
-        new = Head(
-            version=head.version + 1,
-            generation=head.generation,
-            epoch=head.epoch,
-            flags=head.flags,
-            first=first,
-            next=run.next,
-            last_tag=run.last_tag,
-            holes=holes,
-            due=due,
-            latest_expiry=latest,
-            edits={edited: tag for edited, tag in head.edits.items() if edited >= first} if head.edits else {},
-            pins=tuple(pin for pin in run.pins if pin >= first)[-MAX_PINS:] if run.pins else (),
-        )
-        change = Change(
-            session=keys.handle,
-            expected=raw,
-            head=keys.head.encode(new),
-            rows=[row for row in run.rows if row[0] >= first] if first > head.next else run.rows,
-            trim=(head.first, min(first, head.next)),
-            due=due if due != head.due else None,
-        )
-        return _Step(change, new, run, entries, prepared, head.last_tag)
+            room = await self._make_room(conversation, place, prepared)
+            sealers |= await _sealers(conversation, keys, room.entries, dict(keys.guest_ids))
+        return seal_step(keys, head, raw, prepared=prepared, room=room, sealers=sealers)
 
-    async def _make_room(
-        self, conversation: Conversation, place: Place, prepared: list[Prepared]
-    ) -> tuple[int, int, list[Prepared]]:
+    async def _make_room(self, conversation: Conversation, place: Place, prepared: list[Prepared]) -> Room:
         """Work out where the session goes on, the stubs behind it, and what is sealed, in order.
 
         A pinned message that would go is sealed anew at the end instead, in the same step; of a batch that is larger
@@ -245,7 +216,7 @@ class Writer:
             carried = going
         holes = max(0, head.next - first) - sum(seq >= first for seq in live) if head.holes else 0
         again = await self._prepare_again(conversation, place.keys, carried)
-        return first, holes, _in_order(again, prepared, len(again) + added - limit)
+        return Room(first, holes, in_order(again, prepared, len(again) + added - limit))
 
 
 async def _sealers(
@@ -267,87 +238,6 @@ async def _sealers(
             sealers[user_id] = await conversation.guest_sealer(keys, user_id, guests.get(user_id))
             guests[user_id] = keys.guest_ids[user_id]
     return sealers
-
-
-class Copies(NamedTuple):
-    """Messages that were read from one session to be sealed for another, and whose they were."""
-
-    owner: bytes
-    guests: dict[str, bytes]
-    tags: tuple[str, ...]
-    messages: list[Prepared]
-
-
-class _Run(NamedTuple):
-    """Messages that were sealed one after the other, and where they leave the chain."""
-
-    rows: list[tuple[int, bytes]]
-    pins: list[int]
-    next: int
-    last_tag: bytes
-
-
-class _Step(NamedTuple):
-    """A change that is ready to be made, and what comes of it."""
-
-    change: Change
-    head: Head
-    run: _Run
-    entries: list[Prepared]
-    prepared: list[Prepared]
-    prev: bytes
-
-    @property
-    def stored(self) -> list[Message]:
-        """The messages that the caller gave, in that order, with their seqs."""
-        if self.entries is self.prepared:
-            return [
-                msgspec.structs.replace(entry.message, seq=seq)
-                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
-            ]
-        seqs = {id(entry): seq for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)}
-        return [msgspec.structs.replace(entry.message, seq=seqs[id(entry)]) for entry in self.prepared]
-
-    def remember(self, keys: SessionKeys) -> None:
-        """Keep what was sealed, where it is the owner's and ordinary, so that it need not be opened again."""
-        if self.entries is self.prepared and all(entry.message.user_id is None for entry in self.entries):
-            opened = [
-                (seq, entry.compressed, entry.expiry, entry.payload)
-                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
-            ]
-            keys.remember(self.run.rows, opened, self.prev)
-
-
-def _in_order(carried: list[Prepared], prepared: list[Prepared], over: int) -> list[Prepared]:
-    """Put what goes at once first: the oldest that are not pinned of a batch `over` the limit by so many."""
-    going: list[Prepared] = []
-    staying: list[Prepared] = []
-    for entry in prepared:
-        (going if len(going) < over and not entry.pinned else staying).append(entry)
-    return going + carried + staying
-
-
-def _seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]) -> _Run:
-    """Seal messages for the places after a head."""
-    prev, seq, rows, pins = head.last_tag, head.next, [], list(head.pins)
-    for message, payload, compressed, expiry, hour, pinned in entries:
-        record, prev = sealers[message.user_id].seal(
-            payload, seq=seq, prev=prev, expiry=expiry, retention_class=NO_CLASS, hour=hour, compressed=compressed
-        )
-        rows.append((seq, record))
-        if pinned:
-            pins.append(seq)
-        seq += 1
-    return _Run(rows, pins, seq, prev)
-
-
-def _deadlines(head: Head, expiries: list[int]) -> tuple[int, int]:
-    """Give the head's `due` and `latest_expiry` once records of these expiries have come."""
-    ends = [expiry for expiry in expiries if expiry != NEVER]
-    due = min([*ends, head.due] if head.due != NEVER else ends, default=NEVER)
-    if len(ends) < len(expiries) or (head.latest_expiry == NEVER and head.next > 1):
-        return due, NEVER
-    return due, max([head.latest_expiry, *ends])
 
 
 def until(now: datetime, ttl: float) -> datetime:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.head import HeadSeal
 from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import Signer
 from securemem.crypto.wrapping import box_of, check, enclose
-from securemem.errors import CorruptRecordError, UserErasedError, WrongKeyError
+from securemem.errors import CorruptRecordError, UserErasedError
 from securemem.keys.cache import KeyCache
+from securemem.keys.guests import Guests
 from securemem.keys.keystore import Keystore
-from securemem.keys.rows import Found, Guard, GuestKey, Minted, NewSession, NewUser, SessionRow, UserRow
+from securemem.keys.rows import Found, Guard, Minted, NewSession, NewUser, SessionRow, UserRow
 from securemem.keys.tenant import TenantKeys, load_tenant
 from securemem.keys.unwrapped import (
     GENERATION,
@@ -63,6 +64,7 @@ class Keyring:
             size=CACHE_SIZE, ttl=CACHE_SECONDS, monotonic=monotonic
         )
         self._timer: asyncio.TimerHandle | None = None
+        self.guests = Guests(self)
         self._unwrapping: dict[bytes, asyncio.Future[RawKey]] = {}
 
     @property
@@ -98,15 +100,15 @@ class Keyring:
         keys = self.cached(user_id, session_id)
         if keys is not None:
             return keys
-        found = await self._look_up(user_id, session_id)
+        found = await self.look_up(user_id, session_id)
         if found.user is None:
             return None
-        user = await self._user(found.user, user_id)
+        user = await self.user(found.user, user_id)
         return None if found.session is None else self._admit(user, found.session, session_id)
 
     async def find_user(self, user_id: str) -> UserRow | None:
         """Give a user's row, without unwrapping anything."""
-        return (await self._look_up(user_id, None)).user
+        return (await self.look_up(user_id, None)).user
 
     async def mint(self, user_id: str, session_id: str, title: Title, *, owner: bytes | None = None) -> SessionKeys:
         """Make a session's key, and its user's where that is new, durably; where it exists, give the one that does.
@@ -123,9 +125,9 @@ class Keyring:
         while True:
             user = self._users.get(user_id)
             if user is None:
-                found = await self._look_up(user_id, session_id)
+                found = await self.look_up(user_id, session_id)
                 if found.user is not None:
-                    user = await self._user(found.user, user_id)
+                    user = await self.user(found.user, user_id)
                     if found.session is not None:
                         return self._admit(user, found.session, session_id)
             if owner is not None and (user is None or user.handle != owner):
@@ -141,7 +143,7 @@ class Keyring:
         self, user: UserKey | None, user_id: str, session_id: str, title: Title
     ) -> tuple[SessionKeys, Minted]:
         tenant = self._tenant
-        new, user = await self._new_user(user_id) if user is None else (None, user)
+        new, user = await self.new_user(user_id) if user is None else (None, user)
         session, key = os.urandom(HANDLE_BYTES), RawKey.generate()
         tags = tenant.session_tags(user_id, session_id)
         row = SessionRow(
@@ -155,7 +157,7 @@ class Keyring:
         status = await self.keystore.mint(
             new or user.row,
             NewSession(row.handle, tags[0], row.generation, row.wrapped, row.title),
-            Guard(tenant.open_epoch, tenant.user_tags(user_id), tags),
+            self.guard(user_id, tags),
         )
         if status is Minted.DONE:
             keys.fresh = True
@@ -165,7 +167,8 @@ class Keyring:
                 self._users.put(user_id, user)
         return keys, status
 
-    async def _new_user(self, user_id: str) -> tuple[NewUser, UserKey]:
+    async def new_user(self, user_id: str) -> tuple[NewUser, UserKey]:
+        """Draw a key for a person who has none, and give the row to insert with it."""
         tenant, handle, key = self._tenant, os.urandom(HANDLE_BYTES), RawKey.generate()
         context = user_context(self.tenant, handle, GENERATION)
         wrapped = enclose(key, await self.kms.wrap(tenant.open_epoch, key, context=context))
@@ -173,63 +176,6 @@ class Keyring:
         new = NewUser(tenant.number, handle, tenant.user_tags(user_id)[0], tenant.open_epoch, GENERATION, wrapped, name)
         row = UserRow(0, handle, tenant.open_epoch, GENERATION, wrapped, name)
         return new, UserKey(self.tenant, row, user_id, key)
-
-    async def guest_for_writing(self, keys: SessionKeys, user_id: str, guest: bytes | None = None) -> Sealer:
-        """Give the sealer for another person's records in a session, and make its key where there is none.
-
-        Args:
-            keys: the session's.
-            user_id: the guest.
-            guest: the guest's handle that has to be there still, for whoever read it before.
-
-        Raises:
-            UserErasedError: the session, or the guest's handle, is gone.
-        """
-        while True:
-            if user_id not in keys.guest_ids:
-                await self._load_guests(keys)
-            handle = keys.guest_ids.get(user_id)
-            if handle is not None and guest in (None, handle):
-                return keys.guests[handle]
-            found = await self._look_up(user_id, None)
-            if guest is not None and (found.user is None or found.user.handle != guest):
-                raise UserErasedError("the person of a message was forgotten meanwhile; nothing was written")
-            new, user = (
-                (None, await self._user(found.user, user_id))
-                if found.user is not None
-                else await self._new_user(user_id)
-            )
-            key = RawKey.generate()
-            wrapped = GuestKey(GENERATION, user.wrap_session_key(keys.handle, GENERATION, key))
-            guard = Guard(self._tenant.open_epoch, self._tenant.user_tags(user_id), [])
-            status = await self.keystore.add_guest(keys.handle, new or user.row, wrapped, guard)
-            if status is Minted.USER_GONE and await self.keystore.owner_of(keys.handle) is None:
-                raise UserErasedError("the session was cleared or its person forgotten meanwhile; nothing was written")
-            if status is Minted.EPOCH_MOVED:
-                await self.reload()
-            self._users.discard(user_id)
-
-    async def guest_for_reading(self, keys: SessionKeys, subject: bytes, seq: int) -> Sealer:
-        """Give the sealer for a record of another person in a session.
-
-        Raises:
-            WrongKeyError: that person has no key in this session.
-        """
-        if subject not in keys.guests:
-            await self._load_guests(keys)
-        try:
-            return keys.guests[subject]
-        except KeyError:
-            raise WrongKeyError("the key of its person is gone", session=keys.handle, seq=seq) from None
-
-    async def _load_guests(self, keys: SessionKeys) -> None:
-        for row in await self.keystore.guests(keys.handle):
-            if row.user.handle in keys.guests:
-                continue
-            user = await self._user(row.user, None)
-            key = user.unwrap_session_key(keys.handle, *row.key)
-            keys.guests[user.handle] = self._sealer(user, keys.handle, row.key.generation, key, guest=True)
-            keys.guest_ids[user.user_id] = user.handle
 
     async def sessions(self, user_id: str | None) -> AsyncIterator[SessionKeys]:
         """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""
@@ -242,11 +188,19 @@ class Keyring:
         after = 0
         while page := await self.keystore.page(self._tenant.number, after=after, limit=_PAGE, user=owner):
             for number, user_row, session in page:
-                user = await self._user(user_row, user_id)
+                user = await self.user(user_row, user_id)
                 key = user.unwrap_session_key(session.handle, session.generation, session.wrapped)
                 title = open_title(key, self.tenant, user.handle, session)
                 yield self._session_keys(user, session, key, title)
                 after = number
+
+    def guard(self, user_id: str, session_tags: Sequence[bytes] = ()) -> Guard:
+        """Give what has to hold for a key of this person to be inserted."""
+        return Guard(self._tenant.open_epoch, self._tenant.user_tags(user_id), list(session_tags))
+
+    def forget_user(self, user_id: str) -> None:
+        """Take a person's own key out of the cache."""
+        self._users.discard(user_id)
 
     def forget(self, user_id: str, session_id: str) -> None:
         """Take a session's keys, and its user's, out of the cache."""
@@ -282,7 +236,8 @@ class Keyring:
         self._sessions.clear()
         self._tenant.wipe()
 
-    async def _look_up(self, user_id: str, session_id: str | None) -> Found:
+    async def look_up(self, user_id: str, session_id: str | None) -> Found:
+        """Find a person's row, and a session's of theirs, under every index key that lives."""
         while True:
             tenant = self._tenant
             tags = tenant.session_tags(user_id, session_id) if session_id is not None else []
@@ -295,7 +250,7 @@ class Keyring:
         """Take over an epoch that another process opened."""
         self._tenant = await load_tenant(self.keystore, self.kms, self._name)
 
-    async def _user(self, row: UserRow, user_id: str | None) -> UserKey:
+    async def user(self, row: UserRow, user_id: str | None) -> UserKey:
         """Give a user's key from the cache or through the KMS, once however many ask."""
         if user_id is not None:
             cached = self._users.get(user_id)
@@ -329,12 +284,13 @@ class Keyring:
         return keys
 
     def _session_keys(self, user: UserKey, row: SessionRow, key: RawKey, title: Title) -> SessionKeys:
-        owner = self._sealer(user, row.handle, row.generation, key, guest=False)
+        owner = self.sealer(user, row.handle, row.generation, key, guest=False)
         return SessionKeys(
             row.handle, user.handle, row.generation, row.floor, user.user_id, title, owner, self.head_seal(row.handle)
         )
 
-    def _sealer(self, user: UserKey, session: bytes, generation: int, key: RawKey, *, guest: bool) -> Sealer:
+    def sealer(self, user: UserKey, session: bytes, generation: int, key: RawKey, *, guest: bool) -> Sealer:
+        """Give what seals and opens a person's records in a session; the session's key is wiped."""
         rows = self.head_seal(session).row_tags(user.handle)
         sealer = Sealer(
             key,

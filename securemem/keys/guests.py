@@ -1,0 +1,79 @@
+"""Keys of people who speak in somebody else's session: each under the guest's own key, so that it goes with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from securemem.crypto.envelope import Sealer
+from securemem.crypto.secret import RawKey
+from securemem.errors import UserErasedError, WrongKeyError
+from securemem.keys.rows import GuestKey, Minted
+from securemem.keys.unwrapped import GENERATION, SessionKeys
+
+if TYPE_CHECKING:
+    from securemem.keys.keyring import Keyring
+
+
+class Guests:
+    """Finds and makes guests' keys, for a keyring."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        """Belong to a keyring."""
+        self._keyring = keyring
+
+    async def for_writing(self, keys: SessionKeys, user_id: str, guest: bytes | None = None) -> Sealer:
+        """Give the sealer for another person's records in a session, and make its key where there is none.
+
+        Args:
+            keys: the session's.
+            user_id: the guest.
+            guest: the guest's handle that has to be there still, for whoever read it before.
+
+        Raises:
+            UserErasedError: the session, or the guest's handle, is gone.
+        """
+        while True:
+            if user_id not in keys.guest_ids:
+                await self._load(keys)
+            handle = keys.guest_ids.get(user_id)
+            if handle is not None and guest in (None, handle):
+                return keys.guests[handle]
+            found = await self._keyring.look_up(user_id, None)
+            if guest is not None and (found.user is None or found.user.handle != guest):
+                raise UserErasedError("the person of a message was forgotten meanwhile; nothing was written")
+            new, user = (
+                (None, await self._keyring.user(found.user, user_id))
+                if found.user is not None
+                else await self._keyring.new_user(user_id)
+            )
+            key = RawKey.generate()
+            wrapped = GuestKey(GENERATION, user.wrap_session_key(keys.handle, GENERATION, key))
+            guard = self._keyring.guard(user_id)
+            status = await self._keyring.keystore.add_guest(keys.handle, new or user.row, wrapped, guard)
+            if status is Minted.USER_GONE and await self._keyring.keystore.owner_of(keys.handle) is None:
+                raise UserErasedError("the session was cleared or its person forgotten meanwhile; nothing was written")
+            if status is Minted.EPOCH_MOVED:
+                await self._keyring.reload()
+            self._keyring.forget_user(user_id)
+
+    async def for_reading(self, keys: SessionKeys, subject: bytes, seq: int) -> Sealer:
+        """Give the sealer for a record of another person in a session.
+
+        Raises:
+            WrongKeyError: that person has no key in this session.
+        """
+        if subject not in keys.guests:
+            await self._load(keys)
+        try:
+            return keys.guests[subject]
+        except KeyError:
+            raise WrongKeyError("the key of its person is gone", session=keys.handle, seq=seq) from None
+
+    async def _load(self, keys: SessionKeys) -> None:
+        for row in await self._keyring.keystore.guests(keys.handle):
+            if row.user.handle in keys.guests:
+                continue
+            user = await self._keyring.user(row.user, None)
+            key = user.unwrap_session_key(keys.handle, *row.key)
+            keys.guests[user.handle] = self._keyring.sealer(user, keys.handle, row.key.generation, key, guest=True)
+            keys.guest_ids[user.user_id] = user.handle

@@ -1,0 +1,110 @@
+"""Reads sessions: opens what a conversation gives, leaves out what is past its time, and pages back.
+
+Decrypting is a few microseconds a message, so it is done on the event loop, which gets a turn every hundred.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from securemem import codec
+from securemem.conversation import Conversation, Found
+from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed
+from securemem.keys.unwrapped import MOST_KNOWN, SessionKeys
+from securemem.model import NEVER, Head, Message, from_milliseconds, to_milliseconds
+from securemem.ports import Clock
+
+YIELD_EVERY = 100
+
+
+class Reader:
+    """Reads the sessions of one store."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Take the store's clock."""
+        self._clock = clock
+
+    async def newest(
+        self, conversation: Conversation, limit: int, before: int | None = None
+    ) -> tuple[list[Message], Head | None]:
+        """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head.
+
+        A page from the middle begins where an earlier one has ended, at a tag that was verified then; if none has, all
+        from the head down to it is read and verified once.
+        """
+        ask = limit
+        while True:
+            start = before if before in conversation.boundaries else None
+            above = conversation.rows_above(before) if start is None else 0
+            found = await conversation.read(ask + above, start)
+            if found is None:
+                return [], None
+            if before is not None and before <= found.head.first:
+                return [], found.head
+            if start is None and conversation.rows_above(before) > above:
+                continue  # the head was not known, or has moved: now it is known how far it is
+            messages = await self._open(conversation, found)
+            if before is not None:
+                messages = [message for message in messages if message.seq is not None and message.seq < before]
+            if found.whole or len(messages) >= limit:
+                del messages[limit:]
+                messages.reverse()
+                return messages, found.head
+            ask *= 2
+
+    async def pinned(self, conversation: Conversation, messages: Sequence[Message], head: Head) -> list[Message]:
+        """Give the pinned messages that live, oldest first: those among `messages`, the others read one by one."""
+        at_hand = {message.seq: message for message in messages}
+        found = []
+        for seq in head.pins:
+            message = at_hand.get(seq)
+            if message is None:
+                older, _ = await self.newest(conversation, 1, seq + 1)
+                message = older[0] if older and older[0].seq == seq else None
+            if message is not None:
+                found.append(message)
+        return found
+
+    async def _open(self, conversation: Conversation, found: Found) -> list[Message]:
+        """Verify and open a page, and leave out what is past its time."""
+        now = to_milliseconds(self._clock())
+        keys, walk, rows = found.keys, found.walk, found.rows
+        known = keys.known if len(rows) <= MOST_KNOWN else {}
+        messages: list[Message] = []
+        done = 0
+        while done < len(rows):
+            opened = walk.run(keys.owner, rows[done : done + YIELD_EVERY] if len(rows) > YIELD_EVERY else rows, known)
+            done += len(opened)
+            messages += [_message(*record) for record in opened if not NEVER < record[2] <= now]
+            if len(opened) < YIELD_EVERY:
+                break
+            await asyncio.sleep(0)
+        keys.forget_most()
+        if done < len(rows):
+            messages += await self.open_all(conversation, keys, walk.page(rows[done:]))
+        if found.whole:
+            walk.finish()
+        conversation.remember_boundary(walk)
+        return messages
+
+    async def open_all(self, conversation: Conversation, keys: SessionKeys, records: list[Sealed]) -> list[Message]:
+        """Open records that were put in their place, and leave out those past their time."""
+        now = to_milliseconds(self._clock())
+        messages: list[Message] = []
+        for count, sealed in enumerate(records, 1):
+            sealer = keys.owner
+            if sealed.subject is not None:
+                sealer = await conversation.guest_opener(keys, sealed.subject, sealed.seq)
+            payload = sealer.open(sealed)
+            if not NEVER < sealed.expiry <= now:
+                messages.append(_message(sealed.seq, sealed.flags, sealed.expiry, payload))
+            if not count % YIELD_EVERY:
+                await asyncio.sleep(0)
+        return messages
+
+
+def _message(seq: int, flags: int, expiry: int, payload: bytes) -> Message:
+    """Give the message in an opened record."""
+    plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
+    return codec.decode(plain, seq=seq, expires_at=from_milliseconds(expiry) if expiry != NEVER else None)

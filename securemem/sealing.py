@@ -1,0 +1,153 @@
+"""Seals messages one after the other for the places after a head. Pure: no I/O, no clock."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from securemem.crypto.envelope import Sealer
+from securemem.crypto.head import MAX_PINS
+from securemem.keys.unwrapped import SessionKeys
+from securemem.model import NEVER, Change, Head, Message
+
+NO_CLASS = 0
+"""The retention class of what no rule speaks of."""
+
+
+class Prepared(NamedTuple):
+    """A message that was checked and encoded, and only wants its place."""
+
+    message: Message
+    payload: bytes
+    compressed: bool
+    expiry: int
+    hour: int
+    pinned: bool
+
+
+class Room(NamedTuple):
+    """Where a session goes on: its first seq, the stubs behind that, and the messages to seal, in order."""
+
+    first: int
+    holes: int
+    entries: list[Prepared]
+
+
+class Run(NamedTuple):
+    """Messages that were sealed one after the other, and where they leave the chain."""
+
+    rows: list[tuple[int, bytes]]
+    pins: list[int]
+    next: int
+    last_tag: bytes
+
+
+class Step(NamedTuple):
+    """A change that is ready to be made, and what comes of it."""
+
+    change: Change
+    head: Head
+    run: Run
+    entries: list[Prepared]
+    prepared: list[Prepared]
+    prev: bytes
+
+    @property
+    def stored(self) -> list[Message]:
+        """The messages that the caller gave, in that order, with their seqs."""
+        if self.entries is self.prepared:
+            return [
+                msgspec.structs.replace(entry.message, seq=seq)
+                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
+            ]
+        seqs = {id(entry): seq for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)}
+        return [msgspec.structs.replace(entry.message, seq=seqs[id(entry)]) for entry in self.prepared]
+
+    def remember(self, keys: SessionKeys) -> None:
+        """Keep what was sealed, where it is the owner's and ordinary, so that it need not be opened again."""
+        if self.entries is self.prepared and all(entry.message.user_id is None for entry in self.entries):
+            opened = [
+                (seq, entry.compressed, entry.expiry, entry.payload)
+                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
+            ]
+            keys.remember(self.run.rows, opened, self.prev)
+
+
+def in_order(carried: list[Prepared], prepared: list[Prepared], over: int) -> list[Prepared]:
+    """Put what goes at once first: the oldest that are not pinned of a batch `over` the limit by so many."""
+    going: list[Prepared] = []
+    staying: list[Prepared] = []
+    for entry in prepared:
+        (going if len(going) < over and not entry.pinned else staying).append(entry)
+    return going + carried + staying
+
+
+def seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]) -> Run:
+    """Seal messages for the places after a head."""
+    prev, seq, rows, pins = head.last_tag, head.next, [], list(head.pins)
+    for message, payload, compressed, expiry, hour, pinned in entries:
+        record, prev = sealers[message.user_id].seal(
+            payload, seq=seq, prev=prev, expiry=expiry, retention_class=NO_CLASS, hour=hour, compressed=compressed
+        )
+        rows.append((seq, record))
+        if pinned:
+            pins.append(seq)
+        seq += 1
+    return Run(rows, pins, seq, prev)
+
+
+def seal_step(
+    keys: SessionKeys,
+    head: Head,
+    raw: bytes,
+    *,
+    prepared: list[Prepared],
+    room: Room,
+    sealers: dict[str | None, Sealer],
+) -> Step:
+    """Seal messages and work out the change that appends them.
+
+    Args:
+        keys: the session's.
+        head: that the change builds on.
+        raw: its bytes.
+        prepared: what the caller wants appended.
+        room: what is sealed, and from where the session goes on.
+        sealers: by the id of the person that a message is about, None for the session's owner.
+    """
+    first = room.first
+    run = seal(head, room.entries, sealers)
+    due, latest = _deadlines(head, [entry.expiry for entry in room.entries])
+    new = Head(
+        version=head.version + 1,
+        generation=head.generation,
+        epoch=head.epoch,
+        flags=head.flags,
+        first=first,
+        next=run.next,
+        last_tag=run.last_tag,
+        holes=room.holes,
+        due=due,
+        latest_expiry=latest,
+        edits={edited: tag for edited, tag in head.edits.items() if edited >= first} if head.edits else {},
+        pins=tuple(pin for pin in run.pins if pin >= first)[-MAX_PINS:] if run.pins else (),
+    )
+    change = Change(
+        session=keys.handle,
+        expected=raw,
+        head=keys.head.encode(new),
+        rows=[row for row in run.rows if row[0] >= first] if first > head.next else run.rows,
+        trim=(head.first, min(first, head.next)),
+        due=due if due != head.due else None,
+    )
+    return Step(change, new, run, room.entries, prepared, head.last_tag)
+
+
+def _deadlines(head: Head, expiries: list[int]) -> tuple[int, int]:
+    """Give the head's `due` and `latest_expiry` once records of these expiries have come."""
+    ends = [expiry for expiry in expiries if expiry != NEVER]
+    due = min([*ends, head.due] if head.due != NEVER else ends, default=NEVER)
+    if len(ends) < len(expiries) or (head.latest_expiry == NEVER and head.next > 1):
+        return due, NEVER
+    return due, max([head.latest_expiry, *ends])
