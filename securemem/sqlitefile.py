@@ -115,13 +115,22 @@ class SqliteFile:
         if self.path == MEMORY or self._writer is None:
             return []
         deadline = time.monotonic() + seconds
-        large = await self._writer.run_alone(_size) > SCRUB_BYTES
-        left = ["older copies of deleted rows in the file's free space, until it is vacuumed"] if large else []
-        if not large and not await self._repeat(_rewrite, deadline):
-            left.append("older copies of deleted rows in the file's free space: another process kept it locked")
+        left = []
+        hindrance = await self._rewritten(deadline)
+        if hindrance is not None:
+            left.append(f"older copies of deleted rows in the file's free space: {hindrance}")
         if not await self._repeat(_checkpoint, deadline):
             left.append("deleted pages in the write-ahead log: another process kept reading it")
         return left
+
+    async def _rewritten(self, deadline: float) -> str | None:
+        """Rewrite the file; gives why that could not be, if it could not."""
+        if self._writer is None or await self._writer.run_alone(_size) > SCRUB_BYTES:
+            return "it is too large to be rewritten while it is used; vacuum it in a quiet hour"
+        try:
+            return None if await self._repeat(_rewrite, deadline) else "another process kept it locked"
+        except BackendUnavailableError:
+            return "there was no room to rewrite it"
 
     async def _repeat(self, step: Callable[[sqlite3.Connection], bool], deadline: float) -> bool:
         """Run a step until it is through, or the time is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import sqlite3
@@ -14,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from securemem import SecureMemory
+from securemem import SecureMemory, sqlitefile
 from securemem.compose import Deployment
 from securemem.sqlitefile import SqliteFile
-from securemem.testing import assert_absent, assert_found, pieces, search
+from securemem.testing import Finding, assert_absent, assert_found, pieces, search
 
 _HEAD = 0xFFFFFFFF
 _HEADER_BYTES, _GUEST_HEADER_BYTES, _TAGS_BYTES = 49, 65, 32
 _GUEST_FLAG = 2
 _KEEP = 20
+
+SPLITTING = (6, 10, 5, 9, 12, 15, 1, 2, *range(20, 30))
+"""Seeds with which SQLite leaves something where it splits a page, those first that were seen to (3.40)."""
 
 
 class Clock:
@@ -88,8 +90,9 @@ async def _handle(memory: SecureMemory, user: str, session: str) -> tuple[bytes,
     return keys.handle, keys.user
 
 
-async def _secure_delete_off(memory: SecureMemory) -> None:
-    """The control: let deletions leave in the files what they leave in a SQLite that does not overwrite."""
+async def _overwriting_off(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: let deletions leave in the files what they leave in a SQLite that does not overwrite or rewrite."""
+    monkeypatch.setattr("securemem.sqlitefile._rewrite", lambda con: True)
 
     def switch_off(con: sqlite3.Connection, asked: list[None]) -> list[Any]:
         return [con.execute("PRAGMA secure_delete = OFF").fetchone()[0] for _ in asked]
@@ -167,25 +170,81 @@ async def test_nothing_is_left_of_an_erased_person(
     assert_absent([tmp_path], evidence.trimmed())
 
 
-@pytest.mark.parametrize("seed", [5, 6])
+async def _left_of_many(folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, seed: int) -> list[Finding]:
+    """Erase many among many living, and give what is left in the files of their keys, sealed names, titles and tags."""
+    folder.mkdir()
+    draw, names = random.Random(seed), []
+    with monkeypatch.context() as patch:
+        # Which pages of an index split is a matter of the tags, so that a run that finds something can be had again.
+        patch.setattr(os, "urandom", random.Random(seed).randbytes)
+        async with SecureMemory.open(f"sqlite:///{folder}/store.db", clock=clock) as memory:
+            for number in range(500):
+                names.append(f"user {number}" + "n" * draw.choice([1, 30, 300]))
+                await memory.session("s", user_id=names[-1]).add("user", "hello")
+            evidence = Evidence(folder)
+            evidence.collect()
+            gone = {name: await _handle(memory, name, "s") for name in draw.sample(names, 250)}
+            needles = evidence.of({handle for handles in gone.values() for handle in handles})
+            assert len(needles) > 10 * len(gone)
+            assert_found([folder], needles)
+            for name in gone:
+                assert (await memory.erase_user(name)).state == "SHREDDED"
+            return search([folder], needles)
+
+
+@pytest.mark.parametrize("seed", SPLITTING[:2])
 async def test_no_key_is_left_among_many(
-    memory: SecureMemory, evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Of many erased among many living, no wrapped key, sealed name, title or lookup tag is in any file."""
-    draw = random.Random(seed)
-    # Which pages of an index split is a matter of the tags, so that a run that finds something can be had again.
-    monkeypatch.setattr(os, "urandom", random.Random(seed).randbytes)
-    names = [f"user {number}" + "n" * draw.choice([1, 30, 300]) for number in range(500)]
-    for start in range(0, len(names), 50):
-        await asyncio.gather(
-            *(memory.session("s", user_id=name).add("user", "hello") for name in names[start : start + 50])
-        )
-    evidence.collect()
-    gone = set[bytes]()
-    for name in draw.sample(names, 250):
-        gone.update(await _handle(memory, name, "s"))
-        await memory.erase_user(name)
-    assert_absent([tmp_path], evidence.of(gone))
+    assert await _left_of_many(tmp_path / "store", clock, monkeypatch, seed) == []
+
+
+async def test_secure_delete_alone_leaves_something_among_many(
+    clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: without the rewrite the same search finds what SQLite has left where it split a page."""
+    monkeypatch.setattr("securemem.sqlitefile._rewrite", lambda con: True)
+    for seed in SPLITTING:
+        if found := await _left_of_many(tmp_path / str(seed), clock, monkeypatch, seed):
+            assert {Path(finding.place).name for finding in found} == {"store.keys.db"}
+            return
+    pytest.fail("nothing was left with any seed: find others, or the test above shows nothing")
+
+
+async def _free_pages(file: SqliteFile) -> int:
+    count: int = await file.read_one(lambda con: con.execute("PRAGMA freelist_count").fetchone()[0])
+    return count
+
+
+@pytest.mark.parametrize("large", [(), ("data",), ("data", "keystore")], ids=["none", "data", "both"])
+async def test_a_file_that_is_not_rewritten_is_residue(
+    memory: SecureMemory, monkeypatch: pytest.MonkeyPatch, large: tuple[str, ...]
+) -> None:
+    """A file too large to be rewritten keeps its free space; the receipt says so, and calls that store not shredded."""
+    await memory.session("kept", user_id="ann").add("user", "kept")
+    for _ in range(_KEEP):
+        await memory.session("gone", user_id="dora").add("user", "x" * 9000)
+    files: dict[str, SqliteFile] = {
+        "data": _inside(memory).backend._file,  # type: ignore[attr-defined]
+        "keystore": _inside(memory).keyring.keystore.file,
+    }
+    sizes = {store: await file.read_one(sqlitefile._size) for store, file in files.items()}
+    assert sizes["data"] > sizes["keystore"] > 1
+    limits = {(): sizes["data"], ("data",): sizes["keystore"], ("data", "keystore"): sizes["keystore"] - 1}
+    monkeypatch.setattr(sqlitefile, "SCRUB_BYTES", limits[large])
+    receipt = await memory.erase_user("dora")
+    assert {store: receipt.stores[store]["state"] for store in files} == {
+        store: "LOGICAL" if store in large else "SHREDDED" for store in files
+    }
+    assert receipt.state == ("LOGICAL" if "keystore" in large else "SHREDDED")
+    assert {entry.store for entry in receipt.residue if entry.store in files} == set(large)
+    assert (await _free_pages(files["data"]) > 0) == ("data" in large)
+    for entry in receipt.residue:
+        if entry.store in large:
+            assert "free space" in entry.what
+            assert entry.until is None
+    assert [message.content for message in await memory.session("kept", user_id="ann").history()] == ["kept"]
 
 
 async def test_nothing_is_left_of_what_has_expired(
@@ -218,10 +277,10 @@ async def test_nothing_is_left_of_what_has_expired(
 
 @pytest.mark.parametrize("act", ["clear", "erase", "expire"])
 async def test_the_search_finds_what_sqlite_leaves(
-    memory: SecureMemory, evidence: Evidence, clock: Clock, tmp_path: Path, act: str
+    memory: SecureMemory, evidence: Evidence, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, act: str
 ) -> None:
-    """The control: with `secure_delete` off the same search finds the records and the wrapped keys after each act."""
-    await _secure_delete_off(memory)
+    """The control: with `secure_delete` and the rewrite off the same search finds records and keys after each act."""
+    await _overwriting_off(memory, monkeypatch)
     session = memory.session("gone", user_id="dora")
     for _ in range(15):
         await session.add("user", "x" * 300, ttl=60)

@@ -279,17 +279,23 @@ async def test_stub_of_another_place() -> None:
 
 
 async def test_page_from_the_middle() -> None:
-    """A page that begins in the middle is held to its own links and to the edits."""
+    """A page that begins in the middle is held to the tag it has to begin with, to its own links and to the edits."""
     chain = _Chain()
 
-    def page(changed: dict[int, bytes], edits: dict[int, bytes] | None = None) -> list[int]:
+    def page(changed: dict[int, bytes], edits: dict[int, bytes] | None = None, tag: bytes = chain.tags[4]) -> list[int]:
         head = Head(version=1, generation=1, next=_COUNT + 1, last_tag=chain.tags[_COUNT], edits=edits or {})
-        walk = Walk(_seal(), head, session=_SESSION, owner=_USER, before=5)
+        walk = Walk(_seal(), head, session=_SESSION, owner=_USER, page=(5, tag))
         rows = chain.rows | changed
         return [sealed.seq for sealed in walk.page([(seq, rows[seq]) for seq in (4, 3, 2)])]
 
     assert page({}) == [4, 3, 2]
+    assert page({4: chain.others[4]}, tag=chain.other_tags[4]) == [4, 3, 2], "the control: the tag decides which copy"
+    for tag in (chain.other_tags[4], chain.tags[3], chain.tags[5], bytes(16)):
+        with pytest.raises(ReorderedError) as caught:
+            page({}, tag=tag)
+        assert caught.value.seq == 4
     for changed, edits in (
+        ({4: chain.others[4]}, {}),
         ({3: chain.others[3]}, {}),
         ({4: chain.rows[3]}, {}),
         ({3: chain.rows[4], 4: chain.rows[3]}, {}),

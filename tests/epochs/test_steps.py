@@ -37,9 +37,10 @@ STEPS = [
     (Keystore, "add_tenant_key"),
     (Keystore, "switch_epoch"),
     (Keystore, "rewrap"),
+    (Keystore, "delete_tenant_keys"),
     (Keystore, "backup"),
     (FileKms, "destroy_epoch"),
-    (Keystore, "end_epoch"),
+    (Keystore, "set_destroyed"),
 ]
 
 

@@ -16,6 +16,8 @@ from securemem.kms.file import FileKms
 from securemem.testing import KmsContract
 from securemem.testing.kms import CONTEXT, DEPLOYMENT, ConnectKms
 
+OTHER = b"another, 16 byte"
+
 
 class TestFileKms(KmsContract):
     """Every connection is a new object over one file."""
@@ -77,9 +79,52 @@ async def test_a_file_open_to_others_is_refused(path: Path, mode: int) -> None:
 
 async def test_another_deployments_file_is_refused(path: Path) -> None:
     """Another deployment's file is refused, with the ids of both."""
-    other = b"another, 16 byte"
-    with pytest.raises(ConfigurationError, match=f"{DEPLOYMENT.hex()}, not to {other.hex()}"):
-        await FileKms(path).open(other, create=True)
+    for create in (False, True):
+        with pytest.raises(ConfigurationError, match=f"{DEPLOYMENT.hex()}, not to {OTHER.hex()}"):
+            await FileKms(path).open(OTHER, create=create)
+
+
+async def _begun(path: Path, deployment: bytes) -> FileKms:
+    """Give a KMS whose file has no epoch yet: a beginning that was interrupted, or is under way."""
+    kms = FileKms(path)
+    await kms.open(deployment, create=True)
+    assert json.loads(path.read_text())["epochs"] == {}
+    return kms
+
+
+@pytest.mark.parametrize("create", [False, True])
+async def test_a_file_with_no_epoch_is_taken_over(tmp_path: Path, *, create: bool) -> None:
+    """What is left of an interrupted beginning is anybody's; from its first epoch on it is theirs alone."""
+    path = tmp_path / "store.kek"
+    await _begun(path, OTHER)
+    kms = FileKms(path)
+    await kms.open(DEPLOYMENT, create=create)
+    assert await kms.epochs() == []
+    await kms.create_epoch(1)
+    box = await kms.wrap(1, RawKey(bytes(32)), context=CONTEXT)
+    assert json.loads(path.read_text())["deployment"] == DEPLOYMENT.hex()
+    before = path.read_bytes()
+    for may_create in (False, True):
+        with pytest.raises(ConfigurationError, match=f"{DEPLOYMENT.hex()}, not to {OTHER.hex()}"):
+            await FileKms(path).open(OTHER, create=may_create)
+    assert path.read_bytes() == before
+    again = FileKms(path)
+    await again.open(DEPLOYMENT, create=False)
+    assert (await again.unwrap(1, box, context=CONTEXT)).expose_secret() == bytes(32)
+
+
+async def test_of_two_that_begin_in_one_file_one_is_refused(tmp_path: Path) -> None:
+    """Two deployments that have one new file open: the first to make an epoch has it, the other one is refused."""
+    path = tmp_path / "store.kek"
+    late, kms = await _begun(path, OTHER), await _begun(path, DEPLOYMENT)
+    await kms.create_epoch(1)
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match=f"{DEPLOYMENT.hex()}, not to {OTHER.hex()}"):
+        await late.create_epoch(1)
+    with pytest.raises(ConfigurationError, match=f"{DEPLOYMENT.hex()}, not to {OTHER.hex()}"):
+        await late.wrap(1, RawKey.generate(), context=CONTEXT)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 async def test_every_truncation_is_refused(path: Path) -> None:
@@ -92,8 +137,8 @@ async def test_every_truncation_is_refused(path: Path) -> None:
         assert path.read_bytes() == whole[:length]
 
 
-def _changed(name: str, value: object) -> str:
-    document = {"securemem_kek": 1, "deployment": DEPLOYMENT.hex(), "kdf": None, "epochs": {}}
+def _changed(name: str, value: object, epochs: dict[str, str] | None = None) -> str:
+    document = {"securemem_kek": 1, "deployment": DEPLOYMENT.hex(), "kdf": None, "epochs": epochs or {}}
     return json.dumps(document | {name: value})
 
 
@@ -102,7 +147,6 @@ _CHANGES: list[tuple[str, object]] = [
     ("securemem_kek", "1"),
     ("deployment", "zz"),
     ("deployment", 7),
-    ("deployment", ""),
     ("epochs", []),
     ("epochs", None),
     ("epochs", {"1": "00"}),
@@ -127,6 +171,7 @@ _CHANGES: list[tuple[str, object]] = [
         "[" * 100_000,
         "\ufffd" * 50,
         *(_changed(name, value) for name, value in _CHANGES),
+        *(_changed("deployment", value, {"1": "00" * 32}) for value in ("", "zz", 7, None, OTHER.hex())),
     ],
 )
 async def test_garbage_is_refused(path: Path, text: str) -> None:
@@ -135,6 +180,15 @@ async def test_garbage_is_refused(path: Path, text: str) -> None:
     with pytest.raises(ConfigurationError):
         await FileKms(path).open(DEPLOYMENT, create=False)
     assert path.read_text() == text
+
+
+async def test_what_is_changed_into_garbage_is_none(path: Path) -> None:
+    """The control: the document that those changes are made to opens, with an epoch and without."""
+    for epochs, numbers in ({}, []), ({"1": "00" * 32}, [1]):
+        path.write_text(_changed("kdf", None, epochs))
+        kms = FileKms(path)
+        await kms.open(DEPLOYMENT, create=False)
+        assert await kms.epochs() == numbers
 
 
 async def test_a_huge_file_is_refused_unread(path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from securemem import SecureMemory
+from securemem.crypto.kdf import scrypt
 from securemem.crypto.secret import RawKey
 from securemem.errors import ConfigurationError, WrongKeyError
 from securemem.kms.file import FileKms
@@ -50,10 +54,13 @@ async def test_a_wrong_passphrase(path: Path, passphrase: str) -> None:
 
 
 async def test_an_empty_passphrase(path: Path, tmp_path: Path) -> None:
-    """An empty passphrase is refused, for a file that is there and for a new one."""
+    """An empty passphrase is refused before anything is opened, for a file that is there and for a new one."""
+    before = path.read_bytes()
     for place in (path, tmp_path / "new.kek"):
         with pytest.raises(ConfigurationError, match="empty"):
-            await _kms(place, "").open(DEPLOYMENT, create=True)
+            _kms(place, "")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 async def test_a_passphrase_file_is_no_plain_file(path: Path) -> None:
@@ -76,20 +83,96 @@ async def test_a_plain_file_is_no_passphrase_file(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-async def test_the_passphrase_is_asked_for_once(path: Path) -> None:
-    """Opening asks once; what comes later does not ask again."""
-    asked = []
+async def test_the_derivation_runs_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening derives the key once; what comes later does not, be the file made anew by this or by another process."""
+    derived = []
 
-    def ask() -> str:
-        asked.append(1)
-        return PASSPHRASE
+    def counted(passphrase: bytes, **parameters: Any) -> RawKey | bytes:
+        derived.append(passphrase)
+        return scrypt(passphrase, **parameters)
 
-    kms = PassphraseKms(path, ask, cost=COST)
+    monkeypatch.setattr("securemem.kms.passphrase.scrypt", counted)
+    kms, other = _kms(path), _kms(path)
     await kms.open(DEPLOYMENT, create=False)
     await kms.create_epoch(2)
     await kms.unwrap(2, await kms.wrap(2, RawKey.generate(), context=CONTEXT), context=CONTEXT)
     await kms.destroy_epoch(1)
-    assert asked == [1]
+    assert derived == [PASSPHRASE.encode()]
+    await other.open(DEPLOYMENT, create=False)
+    await other.create_epoch(3)
+    await kms.unwrap(3, await other.wrap(3, RawKey.generate(), context=CONTEXT), context=CONTEXT)
+    assert derived == [PASSPHRASE.encode()] * 2
+
+
+class _Terminal(io.StringIO):
+    """A standard input that somebody sits at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Sit at a terminal and answer every prompt; gives the prompts."""
+    prompts: list[str] = []
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        return PASSPHRASE
+
+    monkeypatch.setattr("securemem.compose.getpass", answer)
+    monkeypatch.setattr("sys.stdin", _Terminal())
+    monkeypatch.setattr("securemem.kms.passphrase.PassphraseKms.__init__.__kwdefaults__", {"cost": COST})
+    return prompts
+
+
+def _store(folder: Path) -> SecureMemory:
+    return SecureMemory.open(f"sqlite:///{folder}/store.db", kms=f"passphrase:///{folder}/store.kek")
+
+
+async def test_the_passphrase_is_asked_for_once(tmp_path: Path, asked: list[str]) -> None:
+    """Opening a store asks once, at a terminal; what comes later, a rotation too, does not ask again."""
+    async with _store(tmp_path) as memory:
+        await memory.session("s").add("user", "hello")
+        await memory.keys.close_epoch(backup=tmp_path / "backup.db")
+        assert len(await memory.session("s").history()) == 1
+    assert len(asked) == 1
+    assert json.loads((tmp_path / "store.kek").read_text())["kdf"]["name"] == "scrypt"
+
+
+async def test_the_environment_is_asked_first(
+    tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where SECUREMEM_PASSPHRASE is set nobody is asked; and it is that one which opens."""
+    monkeypatch.setenv("SECUREMEM_PASSPHRASE", "battery staple")
+    async with _store(tmp_path):
+        assert asked == []
+    monkeypatch.delenv("SECUREMEM_PASSPHRASE")
+    with pytest.raises(WrongKeyError, match="passphrase"):
+        await _store(tmp_path).__aenter__()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("given", ["nowhere to ask", "an empty answer"])
+async def test_no_passphrase_no_file(
+    tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """A first open without a passphrase leaves no file behind; with one, the control, the same open makes them all."""
+    with monkeypatch.context() as patch:
+        if given == "nowhere to ask":
+            patch.setattr("sys.stdin", io.StringIO())
+        else:
+            patch.setattr("securemem.compose.getpass", lambda prompt: "")
+        memory = _store(tmp_path)
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="SECUREMEM_PASSPHRASE"):
+                await memory.session("s").add("user", "hello")
+        await memory.close()
+        assert list(tmp_path.iterdir()) == []
+    assert asked == []
+    async with _store(tmp_path) as memory:
+        await memory.session("s").add("user", "hello")
+    assert {path.name for path in tmp_path.iterdir()} >= {"store.db", "store.keys.db", "store.ledger.db", "store.kek"}
 
 
 async def test_neither_kek_nor_passphrase_is_in_the_file(path: Path) -> None:

@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from securemem import SecureMemory
+from securemem.keys.keystore import Keystore
 from securemem.kms.file import FileKms
 from securemem.ledger.store import Ledger
 from securemem.sqlitefile import SqliteFile
 
 STEPS: list[tuple[type, str]] = [
     (SqliteFile, "write"),
-    (SqliteFile, "truncate_log"),
+    (SqliteFile, "_repeat"),  # before the file is rewritten, and before its log is cut
     (Ledger, "begin"),
     (Ledger, "add_tombstones"),
     (Ledger, "finish"),
+    (Keystore, "backup"),
     (FileKms, "create_epoch"),
     (FileKms, "destroy_epoch"),
 ]
