@@ -16,6 +16,7 @@ from securemem.crypto.head import Walk
 from securemem.errors import ConflictError, ReorderedError, UserErasedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.unwrapped import SessionKeys, Title
+from securemem.ledger.acts import Act
 from securemem.model import Change, Head, to_milliseconds
 from securemem.ports import Backend, Clock
 
@@ -90,6 +91,7 @@ class Conversation:
         self.session_id = session_id
         self.tags = tags
         self.erased = False
+        self.interrupted: Act | None = None
         self._backend = backend
         self._keyring = keyring
         self._clock = clock
@@ -292,7 +294,11 @@ class Conversation:
     async def mint(self, owner: bytes | None = None) -> SessionKeys:
         """Make the session's key; a user's handle in `owner` has to be there still."""
         title = Title(self.session_id, to_milliseconds(self._clock()), self.tags)
-        keys = await self._keyring.mint(self.user_id, self.session_id, title, owner=owner)
+        try:
+            keys = await self._keyring.mint(self.user_id, self.session_id, title, owner=owner or self._user)
+        except UserErasedError:
+            self.erased = self.erased or owner is None
+            raise
         self._absent = False
         if keys.handle != self._handle:
             await self._changed(keys)

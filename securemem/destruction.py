@@ -29,7 +29,7 @@ CLOSED_HEAD_SECONDS = 600
 """How long a closed head stays, to turn away whoever still has its keys in memory (300 seconds at most)."""
 
 _ALL_ROWS = 0xFFFFFFFF
-_LAST_VERSION = 2**63
+_LAST_VERSION = 2**62
 
 
 @dataclass(slots=True)
@@ -65,9 +65,9 @@ class Destruction:
         self._clock = clock
         self._deployment = deployment
 
-    async def session(self, session: bytes, generation: int, kind: ActKind, *, purge_seconds: float) -> Outcome:
-        """Destroy one session: its key, its rows and what the deletion leaves on disk."""
-        act = await self._ledger.begin(
+    async def decide_session(self, session: bytes, generation: int, kind: ActKind) -> Act:
+        """Decide to destroy one session."""
+        return await self._ledger.begin(
             kind,
             tenant=self._keyring.tenant,
             user=None,
@@ -75,7 +75,12 @@ class Destruction:
             sessions=[Tombstone(session, generation)],
             at=self._now(),
         )
-        return await self.carry_out(act, purge_seconds=purge_seconds)
+
+    async def close_as_read(self, session: bytes, raw: bytes) -> bool:
+        """Close a session if its head is still the one that was judged; False where somebody has written since."""
+        seal = self._keyring.head_seal(session)
+        closed = self._closed(seal.decode(raw))
+        return await self._backend.swap(Change(session, raw, seal.encode(closed), due=closed.due)) is None
 
     async def decide(self, row: UserRow) -> Act:
         """Decide to destroy everything of one person: their key, sessions, and messages in other people's sessions."""
@@ -89,8 +94,14 @@ class Destruction:
             at=self._now(),
         )
 
-    async def carry_out(self, act: Act, *, purge_seconds: float) -> Outcome:
-        """Do what an act says, from wherever it was left; marking it as through is the caller's."""
+    async def carry_out(self, act: Act, *, purge_seconds: float | None) -> Outcome:
+        """Do what an act says, from wherever it was left; marking it as through is the caller's.
+
+        Args:
+            act: as the ledger has it.
+            purge_seconds: how long to wait for other processes while what is left on disk is removed; None leaves it
+                to the caller (`purge`), who has more to destroy.
+        """
         outcome = Outcome(act.counter, act.user)
         sessions = {tombstone.session for tombstone in act.tombstones if not tombstone.guest}
         visited = {tombstone.session for tombstone in act.tombstones if tombstone.guest} - sessions
@@ -103,13 +114,18 @@ class Destruction:
             for session in visited:
                 await self._stub_out(session, act.user, outcome)
             await self._shred_person(act, act.user, sessions, visited, outcome)
+            for session in visited:
+                # Whoever wrote as this person between the first pass and the shredding is met by the second.
+                await self._stub_out(session, act.user, outcome)
             self._keyring.forget_handle(act.user)
         outcome.sessions = len(sessions)
         outcome.records += await self._backend.delete(sorted(sessions), heads=False)
-        stamp = Stamp(self._deployment, act.counter)
+        # A stamp says that all up to it is done: it never passes an act that another has under way.
+        stamp = Stamp(self._deployment, await self._ledger.settled(act.counter))
         await self._keystore.stamp(stamp)
         await self._backend.stamp(stamp)
-        await self._purge(outcome, purge_seconds)
+        if purge_seconds is not None:
+            await self.purge(outcome, purge_seconds)
         return outcome
 
     async def _shred_person(
@@ -133,24 +149,26 @@ class Destruction:
     async def _close(self, session: bytes) -> None:
         """Close a session's head, so that nothing is appended any more, whatever is cached anywhere."""
         seal = self._keyring.head_seal(session)
-        due = self._now() + CLOSED_HEAD_SECONDS * 1000
         while True:
             raw, _ = await self._backend.tail(session, 0)
             head = self._for_closing(seal, raw)
             if head.closed:
                 return
-            closed = Head(
-                version=head.version + 1,
-                generation=head.generation,
-                epoch=head.epoch + 1,
-                flags=head.flags | HeadFlag.CLOSED,
-                first=head.next,
-                next=head.next,
-                last_tag=head.last_tag,
-                due=due,
-            )
-            if await self._backend.swap(Change(session, raw, seal.encode(closed), due=due)) is None:
+            closed = self._closed(head)
+            if await self._backend.swap(Change(session, raw, seal.encode(closed), due=closed.due)) is None:
                 return
+
+    def _closed(self, head: Head) -> Head:
+        return Head(
+            version=head.version + 1,
+            generation=head.generation,
+            epoch=head.epoch + 1,
+            flags=head.flags | HeadFlag.CLOSED,
+            first=head.next,
+            next=head.next,
+            last_tag=head.last_tag,
+            due=self._now() + CLOSED_HEAD_SECONDS * 1000,
+        )
 
     def _for_closing(self, seal: HeadSeal, raw: bytes) -> Head:
         """Give the head to close; one that was tampered with keeps nobody from being forgotten."""
@@ -188,7 +206,8 @@ class Destruction:
                 outcome.records += len(stubs)
                 return
 
-    async def _purge(self, outcome: Outcome, seconds: float) -> None:
+    async def purge(self, outcome: Outcome, seconds: float) -> None:
+        """Remove what deletions left on disk, and note what is still left."""
         left = await self._backend.purge(seconds)
         outcome.residue += left
         if not left:

@@ -12,6 +12,7 @@ pinned in pyproject.toml.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -30,6 +31,10 @@ _POLL_SECONDS = 0.01
 
 Work = Callable[[sqlite3.Connection, list[Any]], list[Any]]
 Runner = Callable[[sqlite3.Connection, list[tuple[Work, Any]]], list[Any]]
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Do nothing, after what is under way."""
 
 
 async def connect(path: str, prepare: Callable[[sqlite3.Connection], None]) -> aiosqlite.Connection:
@@ -95,6 +100,12 @@ def in_transaction(con: sqlite3.Connection, requests: list[tuple[Work, Any]]) ->
     return results
 
 
+def _hits_all(error: sqlite3.Error) -> bool:
+    """Tell whether an error is the file's, so that every member of a batch would meet it again."""
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return is_busy(error) or code == sqlite3.SQLITE_READONLY
+
+
 def is_busy(error: sqlite3.Error) -> bool:
     """Tell whether another connection was in the way."""
     return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -129,14 +140,14 @@ def _one_by_one(
     """Run a batch; where it fails and has several members, run each alone and give its own error in its place."""
     try:
         return run(con, requests)
-    except (sqlite3.Error, SecureMemError) as exc:
-        if len(requests) == 1:
-            return [exc]
+    except Exception as exc:  # noqa: BLE001  (given to whoever asked)
+        if len(requests) == 1 or (isinstance(exc, sqlite3.Error) and _hits_all(exc)):
+            return [exc] * len(requests)
     results: list[Any] = []
     for request in requests:
         try:
             results += run(con, [request])
-        except (sqlite3.Error, SecureMemError) as exc:
+        except Exception as exc:  # noqa: BLE001
             results.append(exc)
     return results
 
@@ -168,11 +179,14 @@ class Lane:
         self._busy = True
         try:
             [result] = await self._hand_over([(work, argument)])
-        finally:
-            if self._waiting:
-                self._drainer = asyncio.get_running_loop().create_task(self._drain())
-            else:
-                self._busy = False
+        except BaseException:
+            # Cancelled, and still running in the thread: nothing else may use the connection until it has ended.
+            self._drainer = asyncio.get_running_loop().create_task(self._drain(after_what_runs=True))
+            raise
+        if self._waiting:
+            self._drainer = asyncio.get_running_loop().create_task(self._drain())
+        else:
+            self._busy = False
         if isinstance(result, Exception):
             raise self._translated(result)
         return result
@@ -181,7 +195,11 @@ class Lane:
         results: list[Any] = await in_thread(self._connection, _one_by_one, self._run, requests)
         return results
 
-    async def _drain(self) -> None:
+    async def _drain(self, *, after_what_runs: bool = False) -> None:
+        """Run what waits, batch after batch, until nothing does."""
+        if after_what_runs:
+            with contextlib.suppress(ValueError):  # closed: nothing runs any more
+                await in_thread(self._connection, _nothing)
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:

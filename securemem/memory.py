@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from securemem import codec, compose, config
@@ -37,6 +37,8 @@ RECENT_SESSIONS = 1024
 
 MOST_FLOORS = 10_000
 """How many sessions' head versions are kept before the keystore is told."""
+
+T = TypeVar("T")
 
 
 def _now() -> datetime:
@@ -68,6 +70,8 @@ class SecureMemory:
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
+        self._under_way = 0
+        self._idle: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
         self._conversations: WeakValueDictionary[tuple[str, str], Conversation] = WeakValueDictionary()
@@ -117,6 +121,8 @@ class SecureMemory:
             ConfigurationError: settings that do not fit.
             InvalidInputError: a number that is none, or out of range.
         """
+        if url is not None and not isinstance(url, str):
+            raise ConfigurationError("a store is named by a URL, such as sqlite:///conversations.db")
         if client is not None or prefix is not None:
             raise ConfigurationError("client and prefix are for Redis; these stores are named by their URL alone")
         codec.check_id(tenant, "tenant")
@@ -148,10 +154,16 @@ class SecureMemory:
         """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing."""
         if self._deployment is not None:
             self._check()
-        deployment, self._deployment = self._deployment, None
         self._closed = True
-        if deployment is None:
-            return
+        async with self._opening:
+            if self._under_way:
+                self._idle = asyncio.Event()
+                await self._idle.wait()
+            deployment, self._deployment = self._deployment, None
+            if deployment is not None:
+                await self._close(deployment)
+
+    async def _close(self, deployment: Deployment) -> None:
         try:
             await self._raise_floors(deployment)
         except BackendUnavailableError:
@@ -167,6 +179,8 @@ class SecureMemory:
         *,
         user_id: str | None = None,
         tags: Iterable[str] = (),
+        purpose: str | None = None,
+        actor: str | None = None,
     ) -> Session:
         """Give a handle of a session; nothing is read or written yet.
 
@@ -175,6 +189,8 @@ class SecureMemory:
             user_id: whose session it is. The same session id under another user is another session; with none, the
                 session is its own subject.
             tags: what the session is marked with when it is made, sealed with its id.
+            purpose: what it is used for, and
+            actor: who asks: for the rules and roles of a policy; `plain` has none.
 
         Raises:
             InvalidInputError: an id that is empty, too long, or no text.
@@ -185,7 +201,11 @@ class SecureMemory:
         marks = tuple(sorted(set(tags)))
         for tag in marks:
             codec.check_id(tag, "a tag")
-        return Session(self, session_id, user_id=user_id if user_id is not None else session_id, tags=marks)
+        for what, name in (("purpose", purpose), ("actor", actor)):
+            if name is not None:
+                codec.check_id(name, what)
+        owner = user_id if user_id is not None else session_id
+        return Session(self, session_id, user_id=owner, tags=marks, purpose=purpose, actor=actor)
 
     async def sessions(self, *, user_id: str | None = None) -> AsyncIterator[SessionInfo]:
         """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""
@@ -215,7 +235,7 @@ class SecureMemory:
                 self._conversations.pop(key, None)
                 self._recent.pop(key, None)
         deployment.keyring.forget_person(user_id)
-        return await deployment.erasure.erase(user_id, purge_seconds=purge_seconds)
+        return await self._through(deployment.erasure.erase(user_id, purge_seconds=purge_seconds))
 
     async def sweep(self) -> SweepReport:
         """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time."""
@@ -223,9 +243,20 @@ class SecureMemory:
 
     # What sessions need of the store (`session.Host`)
 
+    def begin(self) -> None:
+        """Count a call that is under way."""
+        self._check()
+        self._under_way += 1
+
+    def end(self) -> None:
+        """Count it out."""
+        self._under_way -= 1
+        if not self._under_way and self._idle is not None:
+            self._idle.set()
+
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share."""
-        deployment = await self._ready()
+        deployment = self._deployment or await self._ready()
         if len(self._floors) > MOST_FLOORS:
             await self._raise_floors(deployment)
         key = (user_id, session_id)
@@ -242,6 +273,7 @@ class SecureMemory:
                 tags=tags,
             )
             self._conversations[key] = shared
+        shared.tags = tags or shared.tags
         self._recent[key] = shared
         self._recent.move_to_end(key)
         if len(self._recent) > RECENT_SESSIONS:
@@ -249,19 +281,32 @@ class SecureMemory:
         return shared
 
     async def destroy(self, conversation: Conversation) -> None:
-        """Clear a session."""
-        deployment = await self._ready()
+        """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
+        await self._through(self._clear(conversation))
+
+    async def _clear(self, conversation: Conversation) -> None:
+        deployment = self._deployment or await self._ready()
         async with conversation.lock:
-            # A clear is not hot: the keystore is asked, so that what other processes did is known.
-            deployment.keyring.forget(conversation.user_id, conversation.session_id)
-            keys = await conversation.keys()
-            if keys is None:
-                return
-            outcome = await deployment.destruction.session(
-                keys.handle, keys.generation, ActKind.CLEAR, purge_seconds=PURGE_SECONDS
-            )
+            act = conversation.interrupted
+            if act is None:
+                # A clear is not hot: the keystore is asked, so that what other processes did is known.
+                conversation.ask_anew()
+                keys = await conversation.keys()
+                if keys is None:
+                    return
+                act = await deployment.destruction.decide_session(keys.handle, keys.generation, ActKind.CLEAR)
+            conversation.interrupted = act
+            await deployment.destruction.carry_out(act, purge_seconds=PURGE_SECONDS)
+            conversation.interrupted = None
             conversation.reset()
-            await deployment.ledger.finish(outcome.counter, at=to_milliseconds(self._clock()))
+            await deployment.ledger.finish(act.counter, at=to_milliseconds(self._clock()))
+
+    async def _through(self, steps: Coroutine[Any, Any, T]) -> T:
+        """Run what must not be left half done in a task of its own, which a cancelled caller does not take with it."""
+        self._under_way += 1
+        task = asyncio.ensure_future(steps)
+        task.add_done_callback(lambda _: self.end())
+        return await asyncio.shield(task)
 
     # Inside
 
@@ -281,6 +326,8 @@ class SecureMemory:
         self._check()
         if self._deployment is None:
             async with self._opening:
+                if self._closed:
+                    raise ConfigurationError("this store was closed: open it anew")
                 if self._deployment is None:
                     self._deployment = await self._assemble()
         return self._deployment
@@ -325,4 +372,6 @@ def _tokenizer(tokenizer: Tokenizer | str | None) -> Tokenizer:
         if name != "tiktoken":
             raise ConfigurationError("tokenizer is 'tiktoken', 'tiktoken:<encoding>', or an object with count(text)")
         return TiktokenTokenizer(encoding) if encoding else TiktokenTokenizer()
+    if not callable(getattr(tokenizer, "count", None)):
+        raise ConfigurationError("tokenizer has to have a method count(text)")
     return tokenizer

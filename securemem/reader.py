@@ -54,17 +54,29 @@ class Reader:
             ask *= 2
 
     async def pinned(self, conversation: Conversation, messages: Sequence[Message], head: Head) -> list[Message]:
-        """Give the pinned messages that live, oldest first: those among `messages`, the others read one by one."""
+        """Give the pinned messages that live, oldest first: those among `messages`, and those that are older.
+
+        An older one is read and verified with all that lies above it, once as long as the session's keys are held.
+        """
+        now = to_milliseconds(self._clock())
+        keys = await conversation.keys()
         at_hand = {message.seq: message for message in messages}
-        found = []
+        if keys is None:
+            return []
+        if any(seq not in at_hand and seq not in keys.pinned for seq in head.pins):
+            found = await conversation.read(head.next - head.first)
+            keys = found.keys if found is not None else keys
+            records = found.records() if found is not None else []
+            for sealed in records:
+                if sealed.seq in head.pins and sealed.subject is None:
+                    keys.pinned[sealed.seq] = (sealed.seq, sealed.flags, sealed.expiry, keys.owner.open(sealed))
+        pinned = []
         for seq in head.pins:
-            message = at_hand.get(seq)
-            if message is None:
-                older, _ = await self.newest(conversation, 1, seq + 1)
-                message = older[0] if older and older[0].seq == seq else None
-            if message is not None:
-                found.append(message)
-        return found
+            if seq in at_hand:
+                pinned.append(at_hand[seq])
+            elif seq in keys.pinned and not NEVER < keys.pinned[seq][2] <= now:
+                pinned.append(_message(*keys.pinned[seq]))
+        return pinned
 
     async def _open(self, conversation: Conversation, found: Found) -> list[Message]:
         """Verify and open a page, and leave out what is past its time."""

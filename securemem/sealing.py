@@ -25,6 +25,9 @@ class Prepared(NamedTuple):
     hour: int
     pinned: bool
 
+    def __repr__(self) -> str:
+        return f"Prepared({self.message!r})"
+
 
 class Room(NamedTuple):
     """Where a session goes on: its first seq, the stubs behind that, and the messages to seal, in order."""

@@ -28,6 +28,12 @@ class Host(Protocol):
     def session(self, session_id: str, *, user_id: str | None = None, tags: Iterable[str] = ()) -> Session:
         """Give a handle of another session."""
 
+    def begin(self) -> None:
+        """Count a call that is under way, so that the store is not closed beneath it."""
+
+    def end(self) -> None:
+        """Count it out."""
+
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share, and open the store if it is not open yet."""
 
@@ -38,8 +44,19 @@ class Host(Protocol):
 class Session:
     """One conversation of one user; a handle costs nothing and does no I/O until it is used."""
 
-    def __init__(self, host: Host, session_id: str, *, user_id: str, tags: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        session_id: str,
+        *,
+        user_id: str,
+        tags: tuple[str, ...],
+        purpose: str | None = None,
+        actor: str | None = None,
+    ) -> None:
         """Made by `SecureMemory.session`."""
+        self.purpose = purpose
+        self.actor = actor
         self._host = host
         self._session_id = session_id
         self._user_id = user_id
@@ -73,7 +90,8 @@ class Session:
             role: who speaks.
             content: text, or JSON as a framework sends it.
             timestamp: when it was said, aware; now if not given.
-            metadata: a JSON object; `{"pinned": True}` on a system message keeps it in the window.
+            metadata: a JSON object; `{"pinned": True}` on a system message keeps it in the window, whatever the limits;
+                a session has at most 16 of them, the newest.
             user_id: whose data it is, where that is not the session's owner.
             expires_at: from when it is never returned again, aware.
             ttl: the same in seconds from now.
@@ -164,6 +182,7 @@ class Session:
 
         Raises:
             InvalidInputError: nothing to fork, or no message of this seq.
+            ExpiredError: the message of this seq is past its time.
             ConflictError: a session of this id exists.
         """
         codec.check_id(session_id, "session_id")
@@ -184,17 +203,21 @@ class Session:
         A handle that is used for the first time begins anew where the person was forgotten before; one that was open
         then says so from then on.
         """
-        shared = self._shared
-        if shared is not None:
-            shared.check()
-            return await call(shared)
-        shared = await self._open()
+        self._host.begin()
         try:
-            return await call(shared)
-        except UserErasedError:
-            if not shared.erased:
-                raise  # it was somebody else: a guest
-            return await call(await self._open())
+            shared = self._shared
+            if shared is not None:
+                shared.check()
+                return await call(shared)
+            shared = await self._open()
+            try:
+                return await call(shared)
+            except UserErasedError:
+                if not shared.erased:
+                    raise  # it was somebody else: a guest
+                return await call(await self._open())
+        finally:
+            self._host.end()
 
     async def _open(self) -> Conversation:
         self._shared = shared = await self._host.conversation(self._user_id, self._session_id, self._tags)

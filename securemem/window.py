@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from securemem.errors import ConfigurationError
 from securemem.model import Message
 from securemem.ports import Tokenizer
 
@@ -38,7 +39,10 @@ class TiktokenTokenizer:
         if isinstance(encoding, str):
             import tiktoken  # noqa: PLC0415  (an extra)
 
-            encoding = tiktoken.get_encoding(encoding)
+            try:
+                encoding = tiktoken.get_encoding(encoding)
+            except ValueError as exc:
+                raise ConfigurationError("tiktoken knows no encoding of this name") from exc
         self._encoding = encoding
 
     def count(self, text: str) -> int:

@@ -13,7 +13,7 @@ import msgspec
 from securemem import codec, window
 from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
-from securemem.errors import ConflictError, InvalidInputError
+from securemem.errors import ConflictError, ExpiredError, InvalidInputError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import NEVER, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Clock
@@ -141,13 +141,14 @@ class Writer:
         """
         async with conversation.lock:
             conversation.ask_anew()
-            if await conversation.keys() is not None:
-                raise ConflictError("a session of this id exists already: clear it, or choose another id")
-            keys = await conversation.mint(copies.owner)
+            # A key without a head is what is left of a fork that was interrupted: it is gone on with.
+            keys = await conversation.keys() or await conversation.mint(copies.owner)
             place = await conversation.place(keys)
+            if place.raw:
+                raise ConflictError("a session of this id exists already: clear it, or choose another id")
             sealers = await _sealers(conversation, keys, copies.messages, copies.guests)
             step = await self._step(conversation, place, copies.messages, sealers)
-            if place.raw or not await conversation.swap(keys, step.change, step.head):
+            if not await conversation.swap(keys, step.change, step.head):
                 raise ConflictError("a session of this id was made or erased at the same moment")
 
     async def copy(self, conversation: Conversation, at: int | None) -> Copies:
@@ -162,7 +163,10 @@ class Writer:
             raise InvalidInputError(f"there is no message {at}: this session holds {head.first} to {head.next - 1}")
         messages: list[Prepared] = []
         if found is not None:
+            now = to_milliseconds(self._clock())
             wanted = [sealed for sealed in found.records() if at is None or sealed.seq <= at]
+            if wanted and wanted[0].seq == at and NEVER < wanted[0].expiry <= now:
+                raise ExpiredError(f"message {at} is past its time: fork at another")
             messages = await self._prepare_again(conversation, found.keys, wanted)
         if keys is None or not messages:
             raise InvalidInputError("there is nothing to fork: the session holds no message")

@@ -4,9 +4,9 @@ Blocks by language:
 
 - `python` is executed, block after block in one namespace and one empty folder a document; `await` may stand at the
   top level, as in `python -m asyncio`.
-- `console` holds `$ command` lines, which a shell runs in that folder and which have to end with 0. Lines below one are
-  what it prints, `...` standing for anything; with none, anything may be printed.
-- `sh` holds commands that take too long for a test: they have to be lines of README that CI runs, or lines of `.ci/run`.
+- `console` holds `$ command` lines, which a shell runs in that folder and which have to end with 0. Lines below one
+  are what it prints, `...` standing for anything; with none, anything may be printed.
+- `sh` holds commands that take too long for a test: each has to be one that CI runs, of README or of `.ci/run`.
 - `yaml`, `toml` and `json` are parsed, `text` is only shown. There is no other language.
 """
 
@@ -74,7 +74,7 @@ class Reader:
         return found
 
     def _try(self, example: Example) -> None:
-        language = example.region.lexemes["arguments"].strip()
+        language = example.region.lexemes["language"].strip()
         place = f"{example.path}:{example.line}"
         attempt: Callable[[str, str], None] | None = getattr(self, f"_{language}", None) if language else None
         assert attempt is not None, f"{place}: no block is in {language or 'no language'!r}"

@@ -61,6 +61,9 @@ ROW_PURPOSE = b"sm-row-1"
 Opened = tuple[int, int, int, bytes]
 """A record that was verified and opened: seq, flags, expiry, payload. A bare tuple, for the hot path makes many."""
 
+MOST_KNOWN_BYTES = 4096
+"""How large a record may be that is kept in memory once it was opened."""
+
 Known = dict[int, tuple[bytes, bytes, Opened]]
 """Records that were opened under the keys at hand: by seq, the record, its `prev`, and what was in it. It can give no
 more than those keys could, and lives and dies with them."""
@@ -231,7 +234,8 @@ class Sealer:
             except InvalidTag:
                 break
             opened = (seq, flags, expiry, payload)
-            known[seq] = (raw, prev, opened)
+            if len(raw) <= MOST_KNOWN_BYTES:
+                known[seq] = (raw, prev, opened)
             out.append(opened)
             tag = prev
         return out, tag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import sqlite3
@@ -97,6 +98,17 @@ class EpochStore:
         """Say that an epoch's KEK is destroyed."""
         await self.file.write_one(self._run, "set_epoch", (DESTROYED, since, epoch))
 
+    def check_backup_place(self, path: Path) -> None:
+        """Refuse a place where a backup cannot be written, before anything is done.
+
+        Raises:
+            ConfigurationError: the file exists already, or its folder does not.
+        """
+        if path.exists():
+            raise ConfigurationError(f"{path} exists already: name a new file for the backup")
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"the folder of {path} does not exist: create it first")
+
     async def backup(self, path: Path) -> str:
         """Copy the keystore into a new file (mode 0600) and read it back.
 
@@ -107,13 +119,16 @@ class EpochStore:
             ConfigurationError: the file exists already.
             NotReadyError: what was read back is not what is here.
         """
+        self.check_backup_place(path)
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except FileExistsError:
-            raise ConfigurationError(f"{path} exists already: name a new file for the backup") from None
         except OSError as exc:
             raise ConfigurationError(f"{path} cannot be written: {exc.strerror}") from exc
-        here, there = await self.file.read_one(_copy, str(path))
+        try:
+            here, there = await self.file.read_one(_copy, str(path))
+        except BaseException:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            raise
         if here != there:
             raise NotReadyError(f"the backup {path} does not hold what the keystore does: take it anew")
         return str(there)

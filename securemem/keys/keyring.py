@@ -247,7 +247,8 @@ class Keyring:
             await self.reload()
 
     async def reload(self) -> None:
-        """Take over an epoch that another process opened."""
+        """Take over an epoch that another process opened, and let go of KEKs that it destroyed."""
+        await self.kms.epochs()
         self._tenant = await load_tenant(self.keystore, self.kms, self._name)
 
     async def user(self, row: UserRow, user_id: str | None) -> UserKey:

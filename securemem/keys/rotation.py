@@ -130,6 +130,8 @@ class _Rotation:
         return new
 
     async def close_epochs(self, backup: Path | None) -> list[int]:
+        if backup is not None:
+            self._keystore.check_backup_place(backup)
         if not any(row.state == SEALED for row in await self._keystore.epochs()):
             await self.rotate()
         current = await self._open_epoch()

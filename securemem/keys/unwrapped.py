@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from securemem.crypto.aead import TAG_BYTES, Aead, InvalidTag
-from securemem.crypto.envelope import Known, Opened, Sealed, Sealer
+from securemem.crypto.envelope import MOST_KNOWN_BYTES, Known, Opened, Sealed, Sealer
 from securemem.crypto.head import HeadSeal
 from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.pae import pae, u32
@@ -63,7 +63,7 @@ class UserKey:
 
     tenant: bytes
     row: UserRow
-    user_id: str
+    user_id: str = field(repr=False)
     key: RawKey = field(repr=False)
 
     @property
@@ -147,6 +147,7 @@ class SessionKeys:
         guests: sealers of other people's records in it, by their handles; filled when first needed.
         guest_ids: handles by real id.
         fresh: whether the key was made just now, so that nothing can have been written under it yet.
+        pinned: the owner's pinned messages that were opened, likewise.
         known: the owner's newest messages that were opened, so that they are not opened again; they are no more than
             these keys could open, and go with them.
     """
@@ -155,19 +156,21 @@ class SessionKeys:
     user: bytes
     generation: int
     floor: int
-    user_id: str
-    title: Title
+    user_id: str = field(repr=False)
+    title: Title = field(repr=False)
     owner: Sealer = field(repr=False)
     head: HeadSeal = field(repr=False)
     guests: dict[bytes, Sealer] = field(default_factory=dict, repr=False)
     guest_ids: dict[str, bytes] = field(default_factory=dict, repr=False)
     fresh: bool = False
+    pinned: dict[int, Opened] = field(default_factory=dict, repr=False)
     known: Known = field(default_factory=dict, repr=False)
 
     def remember(self, rows: Iterable[tuple[int, bytes]], opened: Iterable[Opened], prev: bytes) -> None:
         """Keep records that were just sealed as if they had been opened."""
         for (seq, raw), record in zip(rows, opened, strict=True):
-            self.known[seq] = (raw, prev, record)
+            if len(raw) <= MOST_KNOWN_BYTES:
+                self.known[seq] = (raw, prev, record)
             prev = raw[-TAG_BYTES:]
         self.forget_most()
 
@@ -189,3 +192,4 @@ class SessionKeys:
         self.guests = {}
         self.guest_ids = {}
         self.known = {}
+        self.pinned = {}

@@ -35,6 +35,7 @@ class FileKms(MemoryKms):
         super().__init__()
         self.path = Path(path)
         self._deployment = b""
+        self._loaded = (0, 0)
 
     async def open(self, deployment: bytes, *, create: bool) -> None:
         """As `ports.KeyManagementService`."""
@@ -75,11 +76,25 @@ class FileKms(MemoryKms):
             kek.wipe()
         self._keks.clear()
 
+    async def epochs(self) -> list[int]:
+        """As `ports.KeyManagementService`."""
+        await self._load()
+        return await super().epochs()
+
     async def _know(self, epoch: int) -> None:
-        if epoch not in self._keks:
+        """Read the file if another process has replaced it since: an epoch may be new, or destroyed."""
+        if epoch not in self._keks or self._state() != self._loaded:
             await self._load()
 
+    def _state(self) -> tuple[int, int]:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return (0, 0)
+        return status.st_ino, status.st_mtime_ns
+
     async def _load(self) -> None:
+        self._loaded = self._state()
         document = self._read()
         await self._prepare(document)
         for name, value in document["epochs"].items():

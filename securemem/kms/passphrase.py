@@ -8,6 +8,7 @@ PAE("securemem/kek/1", deployment, epoch u32).
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class PassphraseKms(FileKms):
         super().__init__(path)
         if not passphrase:
             raise ConfigurationError("the passphrase is empty: set SECUREMEM_PASSPHRASE or type one")
-        self._passphrase = passphrase.encode()
+        self._passphrase = os.fsencode(passphrase)
         self._parameters: dict[str, Any] = {
             "name": "scrypt",
             "salt": secrets.token_hex(16),

@@ -81,6 +81,18 @@ class Ledger:
         async with self._transaction() as connection:
             await self._bury(connection, counter, sessions)
 
+    async def settled(self, counter: int) -> int:
+        """Give the highest counter up to which all is done, once this act is."""
+        from sqlalchemy import func, select  # noqa: PLC0415
+
+        from securemem.ledger import schema  # noqa: PLC0415
+
+        acts = schema.acts.c
+        unfinished = select(func.min(acts.counter)).where(acts.done_at.is_(None), acts.counter != counter)
+        async with self._transaction() as connection:
+            lowest = (await connection.execute(unfinished)).scalar()
+        return counter if lowest is None or lowest > counter else int(lowest) - 1
+
     async def finish(self, counter: int, *, at: int, receipt: dict[str, Any] | None = None) -> None:
         """Mark an act as through, and keep its receipt."""
         from securemem.ledger import schema  # noqa: PLC0415
@@ -129,7 +141,7 @@ class Ledger:
 
         if sessions:
             await connection.execute(
-                schema.tombstones.insert(),
+                schema.tombstones.insert().prefix_with("OR IGNORE", dialect="sqlite"),
                 [
                     {
                         "counter": counter,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from securemem.crypto.head import HeadSeal, Walk
-from securemem.destruction import Destruction
+from securemem.destruction import Destruction, Outcome
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Owner
@@ -74,17 +74,17 @@ class Sweep:
                 break
             for session in fresh:
                 try:
-                    await self._session(session, now, report, purge_seconds)
+                    await self._session(session, now, report)
                 except IntegrityError as exc:
                     damaged.append(exc)
             looked_at.update(fresh)
-        if report.records or report.closed_heads:
-            await self._backend.purge(purge_seconds)
+        if report.records or report.sessions or report.closed_heads:
+            await self._destruction.purge(Outcome(), purge_seconds)
         if damaged:
             raise damaged[0]
         return report
 
-    async def _session(self, session: bytes, now: int, report: SweepReport, purge_seconds: float) -> None:
+    async def _session(self, session: bytes, now: int, report: SweepReport) -> None:
         owner = await self._keyring.keystore.owner_of(session)
         seal = self._keyring.head_seal(session)
         if owner is None:
@@ -93,21 +93,30 @@ class Sweep:
         while owner.tenant == self._keyring.tenant:
             raw, rows = await self._backend.tail(session, _ALL_ROWS)
             head = owner.accepts(seal.decode(raw), session) if raw else None
-            if head is None or head.closed or head.keep:
+            if head is None or head.keep:
+                return
+            if head.closed:  # and its time is past: whoever closed it was interrupted
+                await self._destroy(session, owner, report)
                 return
             change, count = self._change(seal, head, raw, rows, session=session, owner=owner.user, now=now)
             if change is None:
-                await self._destroy(session, owner, report, purge_seconds)
-                return
-            if await self._backend.swap(change) is None:
+                if await self._destruction.close_as_read(session, raw):
+                    await self._destroy(session, owner, report)
+                    return
+            elif await self._backend.swap(change) is None:
                 await self._keyring.keystore.raise_floors([(head.version + 1, session)])
                 report.records += count
                 return
 
-    async def _destroy(self, session: bytes, owner: Owner, report: SweepReport, purge_seconds: float) -> None:
-        """Destroy a session in which nothing is left to read."""
-        done = await self._destruction.session(session, owner.generation, ActKind.EXPIRE, purge_seconds=purge_seconds)
-        await self._ledger.finish(done.counter, at=to_milliseconds(self._clock()))
+    async def _destroy(self, session: bytes, owner: Owner, report: SweepReport) -> None:
+        """Destroy a session that was closed because nothing is left in it to read.
+
+        It is closed before this is decided, unlike a clear: an append that came between would be lost by a decision
+        that stood already.
+        """
+        act = await self._destruction.decide_session(session, owner.generation, ActKind.EXPIRE)
+        done = await self._destruction.carry_out(act, purge_seconds=None)
+        await self._ledger.finish(act.counter, at=to_milliseconds(self._clock()))
         report.sessions += 1
         report.records += done.records
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from datetime import timedelta
 
@@ -28,19 +29,28 @@ class Erasure:
         self._clock = clock
         self._policy = policy
         self._interrupted: dict[str, Act] = {}
+        self._one_at_a_time = asyncio.Lock()
 
     async def erase(self, user_id: str, *, purge_seconds: float) -> Receipt:
-        """Erase a person; of somebody who is not known the receipt says that nothing is held."""
-        act = self._interrupted.get(user_id)
-        if act is None:
-            row = await self._keyring.find_user(user_id)
-            if row is None:
-                return self._receipt(Outcome(purged={"data", "keystore"}))
-            # Once it is decided, a failure is followed by the rest of the same act, here or when the store is opened.
-            act = self._interrupted[user_id] = await self._destruction.decide(row)
-        outcome = await self._destruction.carry_out(act, purge_seconds=purge_seconds)
-        receipt = self._receipt(outcome)
-        await self._ledger.finish(outcome.counter, at=to_milliseconds(receipt.at), receipt=receipt.to_json())
+        """Erase a person; of somebody who is not known the receipt says that nothing is held.
+
+        Once it is decided, a failure is followed by the rest of the same act, here or when the store is opened; who
+        came back since is erased too.
+        """
+        async with self._one_at_a_time:
+            receipt = None
+            act = self._interrupted.get(user_id)
+            if act is not None:
+                [act, *_] = await self._ledger.acts(after=act.counter - 1)
+                receipt = await self._finish(user_id, act, purge_seconds)
+            while (row := await self._keyring.find_user(user_id)) is not None:
+                act = self._interrupted[user_id] = await self._destruction.decide(row)
+                receipt = await self._finish(user_id, act, purge_seconds)
+            return receipt or self._receipt(Outcome(purged={"data", "keystore"}))
+
+    async def _finish(self, user_id: str, act: Act, purge_seconds: float) -> Receipt:
+        receipt = self._receipt(await self._destruction.carry_out(act, purge_seconds=purge_seconds))
+        await self._ledger.finish(act.counter, at=to_milliseconds(receipt.at), receipt=receipt.to_json())
         self._interrupted.pop(user_id, None)
         return receipt
 

@@ -30,7 +30,7 @@ class Receipt:
     Attributes:
         id: the receipt's own.
         handle: the person's random handle in hex; empty where nothing was held.
-        state: the furthest state that every store has reached.
+        state: how far the keys are gone, which decides what can still be read; the data's own is in `stores`.
         at: when it was done.
         stores: what each store did: its state and counts.
         residue: what is left, where, and until when.
