@@ -13,7 +13,11 @@ from securemem.cli.command import group
 from securemem.cli.outcome import NO, USAGE, fail
 
 _UsageError: Any = typer.BadParameter.__base__
-_MAY_HOLD_AN_ID = ("Got unexpected extra argument", "No such command")
+_MAY_HOLD_AN_ID = {
+    "Got unexpected extra argument": "too many arguments",
+    "No such command": "no such command",
+    "No such option": "no such option",
+}
 
 
 class Commands(TyperGroup):
@@ -33,8 +37,7 @@ class Commands(TyperGroup):
 def _misused(error: Any) -> int:
     path = error.ctx.command_path if error.ctx is not None else "securemem"
     message = error.format_message().strip()
-    if message.startswith(_MAY_HOLD_AN_ID):
-        message = "too many arguments" if message.startswith("Got") else "no such command"
+    message = next((plain for start, plain in _MAY_HOLD_AN_ID.items() if message.startswith(start)), message)
     return _left(f"{message.rstrip('.')}; see `{path} --help`", USAGE)
 
 

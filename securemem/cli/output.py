@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from securemem.errors import ConfigurationError
-
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -76,17 +74,15 @@ def grid(*rows: tuple[str, ...], indent: int = 0) -> Table:
     return table
 
 
-def confirm(question: str, *, otherwise: str) -> None:
-    """Ask on the terminal whether to go on.
+def confirm(question: str) -> None:
+    """Ask whether to go on, where somebody is at a terminal to answer; a script is taken at its word.
 
     Args:
         question: without anybody's id.
-        otherwise: what to tell whoever is not at a terminal.
 
     Raises:
-        ConfigurationError: there is no terminal to ask on.
         typer.Abort: the answer was no.
     """
     if not sys.stdin.isatty():
-        raise ConfigurationError(otherwise)
+        return
     typer.confirm(question, abort=True, err=True)

@@ -76,8 +76,8 @@ async def _clear(
     """
     async with place.existing() as memory:
         await _require(memory, session, user)
-        if not yes and out.console.is_terminal:
-            confirm("Destroy this session and its key? It cannot be undone.", otherwise="give --yes to clear it")
+        if not yes:
+            confirm("Destroy this session and its key? It cannot be undone.")
         with out.working("Destroying the session"):
             await memory.session(session, user_id=user).clear()
     out.answer({"cleared": True}, "Cleared: its key is destroyed, and its messages are deleted.")

@@ -23,7 +23,7 @@ async def _erase(
     place: Place,
     out: Output,
     user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where there is a terminal to ask on.")] = False,
     receipt: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for the receipt, as JSON.")] = None,
 ) -> None:
     """Forget a person, and print the signed receipt.
@@ -32,10 +32,7 @@ async def _erase(
     """
     async with place.existing() as memory:
         if not yes:
-            confirm(
-                "Forget this person for good, with every session of theirs?",
-                otherwise="nobody can be asked here: give --yes to erase this person for good",
-            )
+            confirm("Forget this person for good, with every session of theirs?")
         if receipt is not None:
             _reserve(receipt)
         try:
@@ -45,9 +42,10 @@ async def _erase(
             _release(receipt)
             raise
     document = done.to_json()
-    if receipt is not None:
-        receipt.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     out.answer(document, *_told(document, receipt))
+    if receipt is not None:
+        # Printed first: should the disk be full, the receipt of what cannot be undone is not lost.
+        receipt.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _reserve(path: Path) -> None:

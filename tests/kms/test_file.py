@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from securemem.crypto.secret import RawKey
-from securemem.errors import ConfigurationError
+from securemem.errors import ConfigurationError, WrongKeyError
 from securemem.kms.file import FileKms
 from securemem.testing import KmsContract
 from securemem.testing.kms import CONTEXT, DEPLOYMENT, ConnectKms
@@ -237,14 +237,42 @@ async def test_processes_that_create_at_once_share_one_kek(tmp_path: Path) -> No
 
 
 async def test_a_lost_file_is_said_when_it_is_needed(path: Path) -> None:
-    """Where the file vanishes while it is open, making or destroying an epoch is an error of ours."""
+    """Where the file vanishes while it is open, every use is an error of ours; once it is back, all is as it was."""
     kms = FileKms(path)
     await kms.open(DEPLOYMENT, create=False)
-    box = await kms.wrap(1, RawKey.generate(), context=CONTEXT)
+    box = await kms.wrap(1, RawKey(bytes(32)), context=CONTEXT)
+    whole = path.read_bytes()
     path.unlink()
-    await kms.unwrap(1, box, context=CONTEXT)
-    with pytest.raises(ConfigurationError, match="KEK file"):
-        await kms.create_epoch(2)
-    with pytest.raises(ConfigurationError, match="KEK file"):
-        await kms.destroy_epoch(1)
-    assert not path.exists()
+    for use in (
+        kms.unwrap(1, box, context=CONTEXT),
+        kms.wrap(1, RawKey.generate(), context=CONTEXT),
+        kms.epochs(),
+        kms.create_epoch(2),
+        kms.destroy_epoch(1),
+    ):
+        with pytest.raises(ConfigurationError, match="KEK file"):
+            await use
+        assert not path.exists()
+    path.write_bytes(whole)
+    path.chmod(0o600)
+    assert (await kms.unwrap(1, box, context=CONTEXT)).expose_secret() == bytes(32)
+
+
+async def test_what_another_destroys_is_destroyed_here(path: Path) -> None:
+    """An epoch that another process destroys opens and wraps nothing here, though its KEK was in memory."""
+    kms, other = FileKms(path), FileKms(path)
+    await kms.open(DEPLOYMENT, create=False)
+    await other.open(DEPLOYMENT, create=False)
+    await other.create_epoch(2)
+    boxes = {epoch: await kms.wrap(epoch, RawKey.generate(), context=CONTEXT) for epoch in (1, 2)}
+    held = kms._keks[1]
+    for epoch, box in boxes.items():
+        await kms.unwrap(epoch, box, context=CONTEXT)
+    await other.destroy_epoch(1)
+    with pytest.raises(WrongKeyError):
+        await kms.unwrap(1, boxes[1], context=CONTEXT)
+    with pytest.raises(WrongKeyError):
+        await kms.wrap(1, RawKey.generate(), context=CONTEXT)
+    assert await kms.epochs() == [2]
+    assert not any(held._raw)
+    await kms.unwrap(2, boxes[2], context=CONTEXT)
