@@ -208,14 +208,11 @@ class Destruction:
 
     async def purge(self, outcome: Outcome, seconds: float) -> None:
         """Remove what deletions left on disk, and note what is still left."""
-        left = await self._backend.purge(seconds)
-        outcome.residue += left
-        if not left:
-            outcome.purged.add("data")
-        if await self._keystore.purge(seconds):
-            outcome.purged.add("keystore")
-        else:
-            outcome.residue.append(Residue("keystore", "wrapped keys in the write-ahead log, while another reads it"))
+        for name, store in (("data", self._backend), ("keystore", self._keystore)):
+            left = await store.purge(seconds)
+            outcome.residue += left
+            if not left:
+                outcome.purged.add(name)
 
     async def catch_up(self, acts: Iterable[Act], *, purge_seconds: float) -> int:
         """Carry out acts that were interrupted, or that a restored store has missed; gives how many."""

@@ -25,7 +25,7 @@ class Backend(Protocol):
     """
 
     async def open(self) -> Stamp | None:
-        """Connect, create what is missing, and give the stamp; None from a store that nobody has used yet.
+        """Connect, and give the stamp; None from a store that nobody has used yet, which the first use creates.
 
         Raises:
             ConfigurationError: what lies there is not ours, or of a newer version.

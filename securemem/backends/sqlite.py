@@ -26,7 +26,7 @@ _HEAD_SEQ = 0xFFFFFFFF
 _ROWS_A_STATEMENT = 64
 _NUMBERS_KEPT = 100_000
 _ROWS_NEAR = 128
-_TAKEN = re.compile(r"^(sqlite|securemem)_|_(sessions|due)$", re.IGNORECASE)
+_TAKEN = re.compile(r"^sqlite$|^(sqlite|securemem)_|_(sessions|due)$", re.IGNORECASE)
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 
 

@@ -21,7 +21,7 @@ from securemem.keys.rows import (
     SessionRow,
     UserRow,
 )
-from securemem.model import Stamp
+from securemem.model import Residue, Stamp
 from securemem.sqlitefile import placeholders
 
 
@@ -117,9 +117,9 @@ class Keystore(EpochStore):
         row: tuple[int, int] = await self.file.read_one(self._row, "count")
         return row
 
-    async def purge(self, seconds: float) -> bool:
-        """Remove what deletions left in the file; False where something of it is still there."""
-        return not await self.file.scrub(seconds)
+    async def purge(self, seconds: float) -> list[Residue]:
+        """Remove what deletions left in the file, waiting at most so long, and say what is still left."""
+        return [Residue("keystore", left) for left in await self.file.scrub(seconds)]
 
     async def aclose(self) -> None:
         """Close the file."""

@@ -94,7 +94,7 @@ class FileKms(MemoryKms):
         return status.st_ino, status.st_mtime_ns
 
     async def _load(self) -> None:
-        self._loaded = self._state()
+        state = self._state()
         document = self._read()
         await self._prepare(document)
         for name, value in document["epochs"].items():
@@ -103,6 +103,7 @@ class FileKms(MemoryKms):
                 self._keks[epoch] = self._from_file(epoch, bytes.fromhex(value))
         for epoch in self._keks.keys() - {int(name) for name in document["epochs"]}:
             self._keks.pop(epoch).wipe()
+        self._loaded = state
 
     def _read(self) -> dict[str, Any]:
         """Read and check the file before a key in it is believed.
