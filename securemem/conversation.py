@@ -308,8 +308,8 @@ class Conversation:
         """Give the sealer for a record of another person in this session."""
         return await self._keyring.guests.for_reading(keys, subject, seq)
 
-    async def guest_sealer(self, keys: SessionKeys, user_id: str, guest: bytes | None) -> Sealer:
-        """Give the sealer for another person's messages in this session; the handle has to be there still."""
+    async def guest_sealer(self, keys: SessionKeys, user_id: str, guest: bytes | None) -> Sealer | None:
+        """Give the sealer for another person's messages, whose handle has to be there; None if the session is gone."""
         return await self._keyring.guests.for_writing(keys, user_id, guest)
 
     async def await_shredding(self, keys: SessionKeys) -> None:

@@ -125,6 +125,9 @@ class Writer:
                     await conversation.await_shredding(keys)
                 else:
                     sealers = await _sealers(conversation, keys, prepared, guests)
+                    if sealers is None:
+                        conversation.ask_anew()
+                        continue
                     step = await self._step(conversation, place, prepared, sealers)
                     if await conversation.swap(keys, step.change, step.head):
                         step.remember(keys)
@@ -147,6 +150,8 @@ class Writer:
             if place.raw:
                 raise ConflictError("a session of this id exists already: clear it, or choose another id")
             sealers = await _sealers(conversation, keys, copies.messages, copies.guests)
+            if sealers is None:
+                raise ConflictError("the new session was cleared or erased at the same moment; nothing was written")
             step = await self._step(conversation, place, copies.messages, sealers)
             if not await conversation.swap(keys, step.change, step.head):
                 raise ConflictError("a session of this id was made or erased at the same moment")
@@ -192,7 +197,10 @@ class Writer:
         room = Room(head.first, head.holes, prepared)
         if head.live + len(prepared) > self._limits.max_messages and not head.keep:
             room = await self._make_room(conversation, place, prepared)
-            sealers |= await _sealers(conversation, keys, room.entries, dict(keys.guest_ids))
+            carried = await _sealers(conversation, keys, room.entries, dict(keys.guest_ids))
+            if carried is None:
+                raise ConflictError("the session was cleared at the same moment; nothing was written; try again")
+            sealers |= carried
         return seal_step(keys, head, raw, prepared=prepared, room=room, sealers=sealers)
 
     async def _make_room(self, conversation: Conversation, place: Place, prepared: list[Prepared]) -> Room:
@@ -225,8 +233,8 @@ class Writer:
 
 async def _sealers(
     conversation: Conversation, keys: SessionKeys, prepared: list[Prepared], guests: dict[str, bytes]
-) -> dict[str | None, Sealer]:
-    """Give the sealers that messages want.
+) -> dict[str | None, Sealer] | None:
+    """Give the sealers that messages want; None where the session has no key any more.
 
     Args:
         conversation: the session.
@@ -239,7 +247,10 @@ async def _sealers(
     for entry in prepared:
         user_id = entry.message.user_id
         if user_id is not None and user_id not in sealers:
-            sealers[user_id] = await conversation.guest_sealer(keys, user_id, guests.get(user_id))
+            sealer = await conversation.guest_sealer(keys, user_id, guests.get(user_id))
+            if sealer is None:
+                return None
+            sealers[user_id] = sealer
             guests[user_id] = keys.guest_ids[user_id]
     return sealers
 

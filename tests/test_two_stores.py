@@ -242,3 +242,12 @@ async def test_a_fork_onto_what_the_other_destroyed(pair: Pair, how: str) -> Non
         await pair[1].session("s", user_id="alice").add_many([Message("user", "1"), Message("user", "2")])
         mine = pair[0].session("s", user_id="alice")
     assert await _texts(await mine.fork("branch")) == ["1", "2"]
+
+
+async def test_a_guest_speaks_after_the_others_clear(pair: tuple[SecureMemory, SecureMemory]) -> None:
+    """A guest's message to a session that another process cleared begins it anew; nobody was forgotten."""
+    theirs, mine = (memory.session("s", user_id="alice") for memory in pair)
+    await mine.add("user", "before")
+    await theirs.clear()
+    await mine.add("user", "after", user_id="ann")
+    assert [message.content for message in await theirs.history()] == ["after"]

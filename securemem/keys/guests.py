@@ -21,7 +21,7 @@ class Guests:
         """Belong to a keyring."""
         self._keyring = keyring
 
-    async def for_writing(self, keys: SessionKeys, user_id: str, guest: bytes | None = None) -> Sealer:
+    async def for_writing(self, keys: SessionKeys, user_id: str, guest: bytes | None = None) -> Sealer | None:
         """Give the sealer for another person's records in a session, and make its key where there is none.
 
         Args:
@@ -29,8 +29,11 @@ class Guests:
             user_id: the guest.
             guest: the guest's handle that has to be there still, for whoever read it before.
 
+        Returns:
+            None where the session has no key any more.
+
         Raises:
-            UserErasedError: the session, or the guest's handle, is gone.
+            UserErasedError: the guest's handle is gone.
         """
         while True:
             if user_id not in keys.guest_ids:
@@ -51,7 +54,7 @@ class Guests:
             guard = self._keyring.guard(user_id)
             status = await self._keyring.keystore.add_guest(keys.handle, new or user.row, wrapped, guard)
             if status is Minted.USER_GONE and await self._keyring.keystore.owner_of(keys.handle) is None:
-                raise UserErasedError("the session was cleared or its person forgotten meanwhile; nothing was written")
+                return None
             if status is Minted.EPOCH_MOVED:
                 await self._keyring.reload()
             self._keyring.forget_user(user_id)
