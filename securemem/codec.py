@@ -134,7 +134,7 @@ def encode(message: Message, timestamp: datetime, *, guest: bool) -> bytes:
     return payload
 
 
-def decode(payload: bytes, *, seq: int, expires_at: datetime | None) -> Message:
+def decode(payload: bytes, seq: int, expires_at: datetime | None) -> Message:
     """Give the message that was encoded.
 
     Raises:

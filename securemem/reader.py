@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from securemem import codec
 from securemem.conversation import Conversation, Found
-from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed
+from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed
 from securemem.keys.unwrapped import MOST_KNOWN, SessionKeys
 from securemem.model import NEVER, Head, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Clock
@@ -74,8 +74,8 @@ class Reader:
         for seq in head.pins:
             if seq in at_hand:
                 pinned.append(at_hand[seq])
-            elif seq in keys.pinned and not NEVER < keys.pinned[seq][2] <= now:
-                pinned.append(_message(*keys.pinned[seq]))
+            elif seq in keys.pinned:
+                pinned += _messages([keys.pinned[seq]], now)
         return pinned
 
     async def _open(self, conversation: Conversation, found: Found) -> list[Message]:
@@ -88,7 +88,7 @@ class Reader:
         while done < len(rows):
             opened = walk.run(keys.owner, rows[done : done + YIELD_EVERY] if len(rows) > YIELD_EVERY else rows, known)
             done += len(opened)
-            messages += [_message(*record) for record in opened if not NEVER < record[2] <= now]
+            messages += _messages(opened, now)
             if len(opened) < YIELD_EVERY:
                 break
             await asyncio.sleep(0)
@@ -108,15 +108,23 @@ class Reader:
             sealer = keys.owner
             if sealed.subject is not None:
                 sealer = await conversation.guest_opener(keys, sealed.subject, sealed.seq)
-            payload = sealer.open(sealed)
-            if not NEVER < sealed.expiry <= now:
-                messages.append(_message(sealed.seq, sealed.flags, sealed.expiry, payload))
+            messages += _messages([(sealed.seq, sealed.flags, sealed.expiry, sealer.open(sealed))], now)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
         return messages
 
 
-def _message(seq: int, flags: int, expiry: int, payload: bytes) -> Message:
-    """Give the message in an opened record."""
-    plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
-    return codec.decode(plain, seq=seq, expires_at=from_milliseconds(expiry) if expiry != NEVER else None)
+def _messages(records: Sequence[Opened], now: int) -> list[Message]:
+    """Give the messages in opened records that are not past their time."""
+    messages = []
+    decode = codec.decode
+    for seq, flags, expiry, payload in records:
+        if expiry == NEVER:
+            expires_at = None
+        elif expiry <= now:
+            continue
+        else:
+            expires_at = from_milliseconds(expiry)
+        plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
+        messages.append(decode(plain, seq, expires_at))
+    return messages
