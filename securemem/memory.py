@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
-from weakref import WeakValueDictionary
+from typing import Any, NoReturn, Self
 
 from securemem import codec, compose, config
 from securemem import policy as policies
 from securemem.compose import Deployment
 from securemem.conversation import Conversation
+from securemem.conversations import Conversations
 from securemem.errors import BackendUnavailableError, ConfigurationError, UserErasedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
@@ -29,16 +29,9 @@ from securemem.readiness import PURGE_SECONDS
 from securemem.retention.sweep import SweepReport
 from securemem.rights.receipt import Receipt
 from securemem.session import Session
+from securemem.underway import UnderWay
 from securemem.window import EstimatingTokenizer, TiktokenTokenizer
 from securemem.writer import Limits, Writer, until
-
-RECENT_SESSIONS = 1024
-"""How many sessions' heads stay in memory after their last handle is gone."""
-
-MOST_FLOORS = 10_000
-"""How many sessions' head versions are kept before the keystore is told."""
-
-T = TypeVar("T")
 
 
 def _now() -> datetime:
@@ -70,13 +63,10 @@ class SecureMemory:
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
-        self._under_way = 0
-        self._idle: asyncio.Event | None = None
+        self._under_way = UnderWay()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self._conversations: WeakValueDictionary[tuple[str, str], Conversation] = WeakValueDictionary()
-        self._floors: dict[bytes, int] = {}
-        self._recent: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
+        self._conversations = Conversations(clock, self._check)
 
     @classmethod
     def open(
@@ -155,22 +145,19 @@ class SecureMemory:
         if self._deployment is not None:
             self._check()
         self._closed = True
+        await self._under_way.idle()
         async with self._opening:
-            if self._under_way:
-                self._idle = asyncio.Event()
-                await self._idle.wait()
             deployment, self._deployment = self._deployment, None
             if deployment is not None:
                 await self._close(deployment)
 
     async def _close(self, deployment: Deployment) -> None:
         try:
-            await self._raise_floors(deployment)
-        except BackendUnavailableError:
             # A floor that cannot be raised, for the disk is full, says less than it could; nothing is lost.
-            self._floors.clear()
+            with contextlib.suppress(BackendUnavailableError):
+                await self._conversations.raise_floors(deployment.keyring)
         finally:
-            self._recent.clear()
+            self._conversations.clear()
             await deployment.aclose()
 
     def session(
@@ -229,13 +216,9 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         deployment = await self._ready()
-        for key, shared in list(self._conversations.items()):
-            if key[0] == user_id:
-                shared.mark_erased()
-                self._conversations.pop(key, None)
-                self._recent.pop(key, None)
+        self._conversations.end(user_id)
         deployment.keyring.forget_person(user_id)
-        return await self._through(deployment.erasure.erase(user_id, purge_seconds=purge_seconds))
+        return await self._under_way.through(deployment.erasure.erase(user_id, purge_seconds=purge_seconds))
 
     async def sweep(self) -> SweepReport:
         """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time."""
@@ -246,43 +229,22 @@ class SecureMemory:
     def begin(self) -> None:
         """Count a call that is under way."""
         self._check()
-        self._under_way += 1
+        self._under_way.begin()
 
     def end(self) -> None:
         """Count it out."""
-        self._under_way -= 1
-        if not self._under_way and self._idle is not None:
-            self._idle.set()
+        self._under_way.end()
 
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share."""
         deployment = self._deployment or await self._ready()
-        if len(self._floors) > MOST_FLOORS:
-            await self._raise_floors(deployment)
-        key = (user_id, session_id)
-        shared = self._conversations.get(key)
-        if shared is None or shared.erased:
-            shared = Conversation(
-                deployment.backend,
-                deployment.keyring,
-                self._clock,
-                self._check,
-                self._floors,
-                user_id=user_id,
-                session_id=session_id,
-                tags=tags,
-            )
-            self._conversations[key] = shared
-        shared.tags = tags or shared.tags
-        self._recent[key] = shared
-        self._recent.move_to_end(key)
-        if len(self._recent) > RECENT_SESSIONS:
-            self._recent.popitem(last=False)
-        return shared
+        return await self._conversations.get(
+            deployment.backend, deployment.keyring, user_id=user_id, session_id=session_id, tags=tags
+        )
 
     async def destroy(self, conversation: Conversation) -> None:
         """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
-        await self._through(self._clear(conversation))
+        await self._under_way.through(self._clear(conversation))
 
     async def _clear(self, conversation: Conversation) -> None:
         deployment = self._deployment or await self._ready()
@@ -300,13 +262,6 @@ class SecureMemory:
             conversation.interrupted = None
             conversation.reset()
             await deployment.ledger.finish(act.counter, at=to_milliseconds(self._clock()))
-
-    async def _through(self, steps: Coroutine[Any, Any, T]) -> T:
-        """Run what must not be left half done in a task of its own, which a cancelled caller does not take with it."""
-        self._under_way += 1
-        task = asyncio.ensure_future(steps)
-        task.add_done_callback(lambda _: self.end())
-        return await asyncio.shield(task)
 
     # Inside
 
@@ -331,13 +286,6 @@ class SecureMemory:
                 if self._deployment is None:
                     self._deployment = await self._assemble()
         return self._deployment
-
-    async def _raise_floors(self, deployment: Deployment) -> None:
-        """Record in the keystore how far sessions have come, so that no older state of them is accepted again."""
-        floors = [(version, session) for session, version in self._floors.items()]
-        self._floors.clear()
-        if floors:
-            await deployment.keyring.keystore.raise_floors(floors)
 
     async def _keyring(self) -> Keyring:
         return (await self._ready()).keyring

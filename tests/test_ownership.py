@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import pickle
 import subprocess
@@ -157,3 +158,16 @@ async def test_a_closed_store_is_refused(tmp_path: Path) -> None:
     for use in uses:
         with pytest.raises(ConfigurationError, match="closed"):
             await use
+
+
+async def test_closing_while_calls_are_under_way(tmp_path: Path) -> None:
+    """`close` waits for calls that have begun, those that are still opening the store too, and refuses later ones."""
+    memory = SecureMemory.open(f"sqlite:///{tmp_path / 'store.db'}")
+    calls = [asyncio.ensure_future(memory.session(f"s{n}", user_id="ann").add("user", "word")) for n in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(memory.close(), 30)
+    for call in calls:
+        with contextlib.suppress(ConfigurationError):
+            assert (await call).seq == 1
+    with pytest.raises(ConfigurationError):
+        await memory.session("late").add("user", "word")

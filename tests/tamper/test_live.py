@@ -112,7 +112,7 @@ async def test_rollback_after_the_floor(file_store: Store) -> None:
 
 async def test_floors_of_all_sessions(file_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session whose handle is long gone is held to its newest state too, once the store was closed."""
-    monkeypatch.setattr("securemem.memory.RECENT_SESSIONS", 1)
+    monkeypatch.setattr("securemem.conversations.RECENT_SESSIONS", 1)
     store, older = file_store, file_store.rows()
     async with store.memory:
         await store.chat(TRIP).add("user", "SECRET 9")

@@ -1,0 +1,41 @@
+"""Counts the calls that are under way in a store, so that it is not closed beneath them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class UnderWay:
+    """How many calls have begun and not ended."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._count = 0
+        self._idle: asyncio.Event | None = None
+
+    def begin(self) -> None:
+        """Count a call in."""
+        self._count += 1
+
+    def end(self) -> None:
+        """Count it out."""
+        self._count -= 1
+        if not self._count and self._idle is not None:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until none is under way; whoever asks lets no new ones begin."""
+        if self._count:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    async def through(self, steps: Coroutine[Any, Any, T]) -> T:
+        """Run what must not be left half done in a task of its own, which a cancelled caller does not take with it."""
+        self.begin()
+        task = asyncio.ensure_future(steps)
+        task.add_done_callback(lambda _: self.end())
+        return await asyncio.shield(task)
