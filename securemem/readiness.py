@@ -102,7 +102,12 @@ async def _begin(stores: Stores, held: Stamp | None) -> Stamp:
             f"{stores.keystore.file.path} is missing or empty: name or restore the keystore of that deployment"
         )
     deployment = secrets.token_bytes(HANDLE_BYTES)
-    await stores.kms.open(deployment, create=True)
+    try:
+        await stores.kms.open(deployment, create=True)
+    except ConfigurationError:
+        # Another's KEK; unless another process began this very deployment since the keystore was looked at.
+        if await stores.keystore.open() is None:
+            raise
     await stores.keystore.stamp(Stamp(deployment, 0))
     keys = await stores.keystore.stamp_now()
     if keys.deployment != deployment:
