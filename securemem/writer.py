@@ -13,7 +13,7 @@ import msgspec
 from securemem import codec, window
 from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
-from securemem.errors import ConflictError, ExpiredError, InvalidInputError
+from securemem.errors import ConflictError, ExpiredError, InvalidInputError, UserErasedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import NEVER, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Clock
@@ -146,6 +146,8 @@ class Writer:
             conversation.ask_anew()
             # A key without a head is what is left of a fork that was interrupted: it is gone on with.
             keys = await conversation.keys() or await conversation.mint(copies.owner)
+            if keys.user != copies.owner:
+                raise UserErasedError("the person was forgotten meanwhile; nothing was written")
             place = await conversation.place(keys)
             if place.raw:
                 raise ConflictError("a session of this id exists already: clear it, or choose another id")

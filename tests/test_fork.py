@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import astuple
 
 from securemem import ConflictError, InvalidInputError, Message, SecureMemory, Session, UserErasedError
+from securemem.keys.unwrapped import Title
 from securemem.writer import Writer
 
 if TYPE_CHECKING:
@@ -186,3 +187,19 @@ async def test_a_fork_cannot_bring_a_guest_back(memory: SecureMemory, monkeypatc
         await chat.fork("branch")
     assert "the guest's" not in await _texts(memory.session("branch", user_id="alice"))
     assert await _texts(chat) == ["the owner's"]
+
+
+async def test_a_fork_cannot_bring_its_person_back(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was erased and came back before the copies are written gets none of them, a key for the branch or not."""
+    chat = memory.session("s", user_id="alice")
+    await chat.add("user", "old")
+
+    async def erase_and_come_back() -> None:
+        await memory.erase_user("alice")
+        deployment = await memory._ready()
+        await deployment.keyring.mint("alice", "branch", Title("branch", 0))
+
+    _before(monkeypatch, "start", erase_and_come_back)
+    with pytest.raises(UserErasedError):
+        await chat.fork("branch")
+    assert await _texts(memory.session("branch", user_id="alice")) == []

@@ -33,7 +33,6 @@ from securemem.model import Head
 HEAD_MAGIC = b"SH"
 MAX_EDITS = 64
 MAX_PINS = 16
-NO_TAG = bytes(16)
 
 _FIXED = struct.Struct(">2sBBQIIQQ16sIQQBB")
 _EDIT = struct.Struct(">Q16s")
@@ -118,7 +117,7 @@ class HeadSeal:
         _, form, flags, *numbers, edits, pins = _FIXED.unpack_from(raw)
         edits_end = _FIXED.size + edits * _EDIT.size
         pins_end = edits_end + pins * _SEQ.size
-        if form != FORMAT or len(raw) != pins_end + MAC_BYTES:
+        if form != FORMAT or edits > MAX_EDITS or pins > MAX_PINS or len(raw) != pins_end + MAC_BYTES:
             raise CorruptRecordError("the head has an unknown format or length", session=self._session)
         state = self._heads.copy()
         state.update(raw[:-MAC_BYTES])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 
 _U32 = struct.Struct(">I")
-_U64 = struct.Struct(">Q")
 
 
 def pae(*parts: bytes) -> bytes:
@@ -25,8 +24,3 @@ def pae(*parts: bytes) -> bytes:
 def u32(number: int) -> bytes:
     """Give a number as a part: four bytes, big-endian."""
     return _U32.pack(number)
-
-
-def u64(number: int) -> bytes:
-    """Give a number as a part: eight bytes, big-endian."""
-    return _U64.pack(number)

@@ -3,8 +3,9 @@
     {"receipt": {…}, "dsse": {"payloadType": "application/vnd.securemem.receipt+json", "payload": …, "signatures": […]}}
 
 The signed payload is the canonical JSON of "receipt" (sorted keys, no white space). States: LOGICAL, the rows and keys
-are deleted; SHREDDED, and the keystore's own file holds nothing of the keys any more; BACKUP_CLOSED, and no backup of
-the keystore opens them. There is no name, id or text of the person in it, only random handles.
+are deleted; SHREDDED, and the keystore's own file holds nothing of the keys any more. That no backup of the keystore
+opens them either (BACKUP_CLOSED) is not stated by this version. There is no name, id or text of the person in it, only
+random handles.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from securemem.model import Residue
 
 PAYLOAD_TYPE = "application/vnd.securemem.receipt+json"
 VERSION = 1
-LOGICAL, SHREDDED, BACKUP_CLOSED = "LOGICAL", "SHREDDED", "BACKUP_CLOSED"
+LOGICAL, SHREDDED = "LOGICAL", "SHREDDED"
 _KEY_BYTES = 32
 
 
