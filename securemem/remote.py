@@ -1,0 +1,151 @@
+"""Calls to a server: a time limit on every one, another try with jitter where the connection failed, a circuit.
+
+A call that failed for the connection's sake may have been carried out; whoever makes it is told that it is not the
+first try, and settles by what stands. After failures on end the circuit opens: for a few seconds calls fail at once,
+then one is let through to see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
+
+from securemem.errors import BackendUnavailableError, SecureMemError
+
+T = TypeVar("T")
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.02, 1.0
+_FAILURES, _OPEN_SECONDS = 3, 2.0
+
+
+class Failure(NamedTuple):
+    """A driver's error as one of ours, and whether another try may go better."""
+
+    error: SecureMemError
+    passing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a server is waited for, in seconds: one try, and all tries of a call together."""
+
+    attempt: float = 5.0
+    whole: float = 15.0
+
+
+class _Passing(Exception):  # noqa: N818  (it says what failed, and is never seen outside)
+    """An attempt that failed and may go better."""
+
+    def __init__(self, error: SecureMemError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Circuit:
+    """Opens after failures on end, and lets one call through when its time is over."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._until = 0.0
+
+    def check(self, name: str) -> None:
+        """Fail at once while the circuit is open.
+
+        Raises:
+            BackendUnavailableError: it is.
+        """
+        if self._failures < _FAILURES:
+            return
+        now = time.monotonic()
+        if now < self._until:
+            raise BackendUnavailableError(f"{name} did not answer {self._failures} times on end; tried again shortly")
+        self._until = now + _OPEN_SECONDS  # whoever comes meanwhile does not wait for this one
+
+    def succeeded(self) -> None:
+        """Close it."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """Count a call that failed after all its tries."""
+        self._failures += 1
+        self._until = time.monotonic() + _OPEN_SECONDS
+
+
+class Remote:
+    """One server, as calls to it are made."""
+
+    def __init__(self, name: str, translate: Callable[[Exception], Failure | None], patience: Patience) -> None:
+        """Say what is called.
+
+        Args:
+            name: the server, for errors; with no password in it.
+            translate: gives a driver's error as one of ours; None for what is not a driver's.
+            patience: how long it is waited for.
+        """
+        self.name = name
+        self._translate = translate
+        self._patience = patience
+        self._circuit = Circuit()
+
+    async def call(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
+        """Make a call, again where the connection failed.
+
+        Args:
+            attempt: makes it once; is told whether an earlier try may have been carried out.
+
+        Raises:
+            BackendUnavailableError: there was no answer in time, or the server refuses for now.
+            ConfigurationError: it refuses for good.
+        """
+        self._circuit.check(self.name)
+        began = time.monotonic()
+        try:
+            result = await self._once(attempt, self._patience.attempt, again=False)
+        except _Passing as first:
+            return await self._again(attempt, began + self._patience.whole, first)
+        if self._circuit._failures:  # noqa: SLF001  (its own)
+            self._circuit.succeeded()
+        return result
+
+    async def _again(self, attempt: Callable[[bool], Awaitable[T]], deadline: float, first: _Passing) -> T:
+        tries = AsyncRetrying(
+            stop=stop_before_delay(deadline - time.monotonic() - _FIRST_WAIT),
+            wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+            retry=retry_if_exception_type(_Passing),
+            reraise=True,
+        )
+        await asyncio.sleep(_FIRST_WAIT)
+        try:
+            result: T = await tries(self._before, attempt, deadline)
+        except _Passing as last:
+            self._circuit.failed()
+            raise last.error from first.error
+        self._circuit.succeeded()
+        return result
+
+    async def _before(self, attempt: Callable[[bool], Awaitable[T]], deadline: float) -> T:
+        """Try again, for no longer than all tries together may take."""
+        left = max(deadline - time.monotonic(), _FIRST_WAIT)
+        return await self._once(attempt, min(self._patience.attempt, left), again=True)
+
+    async def _once(self, attempt: Callable[[bool], Awaitable[T]], seconds: float, *, again: bool) -> T:
+        try:
+            async with asyncio.timeout(seconds):
+                return await attempt(again)
+        except TimeoutError as exc:
+            error = BackendUnavailableError(f"{self.name} did not answer within {seconds:.2g} s")
+            error.__cause__ = exc
+            raise _Passing(error) from exc
+        except Exception as exc:
+            failure = self._translate(exc)
+            if failure is None:
+                raise
+            failure.error.__cause__ = exc
+            if failure.passing:
+                raise _Passing(failure.error) from exc
+            raise failure.error from exc
