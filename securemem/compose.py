@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from getpass import getpass
-from pathlib import Path
+from typing import Any
 
-from securemem.backends.memory import MemoryBackend
-from securemem.config import Settings, file_of
+from securemem.adapters import make_backend, make_keystore, make_kms, make_ledger, make_replica, space_of
+from securemem.config import Settings, is_server
 from securemem.destruction import Destruction
-from securemem.errors import ConfigurationError
 from securemem.keys.keyring import Keyring, open_keyring
-from securemem.keys.keystore import Keystore
 from securemem.ledger.store import Ledger
+from securemem.nearby import Pages
+from securemem.places import advice, make_home
 from securemem.policy import Policy
-from securemem.ports import Backend, Clock, KeyManagementService
-from securemem.readiness import Stores, agree, catch_up, space_name
+from securemem.ports import Backend, Cautious, Clock, Replica
+from securemem.readiness import Stores, agree, bind, catch_up, space_name
 from securemem.retention.sweep import Sweep
 from securemem.rights.erase import Erasure
-from securemem.sqlitefile import MEMORY
-
-DEFAULT_SPACE = "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +30,26 @@ class Deployment:
     policy: Policy
     clock: Clock
     backend: Backend
+    replica: Replica | None
+    pages: Pages
     keyring: Keyring
     ledger: Ledger
     destruction: Destruction
     erasure: Erasure
     sweep: Sweep
 
+    @property
+    def caveats(self) -> list[str]:
+        """What works and could hurt one day: what the data's server may lose, and what lies on this machine alone."""
+        found = list(self.backend.caveats) if isinstance(self.backend, Cautious) else []
+        here = advice(self.settings)
+        return found if here is None else [*found, here]
+
     async def aclose(self) -> None:
         """Close every store; what one of them raises does not keep the others open."""
         await _close_all(
             self.keyring.aclose,
+            *([self.replica.aclose] if self.replica is not None else []),
             self.backend.aclose,
             self.keyring.keystore.aclose,
             self.ledger.aclose,
@@ -64,74 +68,9 @@ async def _close_all(*closes: Callable[[], Awaitable[None]]) -> None:
         raise first
 
 
-def beside(settings: Settings, ending: str) -> Path | None:
-    """Give the file that lies beside the data by default; None where the data is in memory."""
-    if not settings.url.startswith("sqlite://"):
-        return None
-    data = file_of(settings.url, "sqlite")
-    stem = data.name.removesuffix(".db")
-    return data.with_name(f"{stem}{ending}")
-
-
-def make_backend(settings: Settings, space: str) -> Backend:
-    """Give the data store that a URL names.
-
-    Raises:
-        ConfigurationError: a scheme that this version does not know.
-    """
-    if settings.url == "memory://":
-        return MemoryBackend()
-    if settings.url.startswith("sqlite://"):
-        from securemem.backends.sqlite import SqliteBackend  # noqa: PLC0415  (where it is used)
-
-        return SqliteBackend(str(file_of(settings.url, "sqlite")), table_name=space)
-    raise ConfigurationError("this version keeps data in memory:// or sqlite:///file.db")
-
-
-def _file_or_memory(url: str | None, settings: Settings, ending: str, what: str) -> str:
-    if url is None:
-        place = beside(settings, ending)
-        return str(place) if place is not None else MEMORY
-    if url == "memory://":
-        return MEMORY
-    if url.startswith("sqlite://"):
-        return str(file_of(url, "sqlite"))
-    raise ConfigurationError(f"this version keeps its {what} in memory:// or sqlite:///file.db")
-
-
-def _ask_passphrase() -> str:
-    given = os.environ.get("SECUREMEM_PASSPHRASE")
-    if given:
-        return given
-    if not sys.stdin.isatty():
-        raise ConfigurationError("the KEK file wants a passphrase: set SECUREMEM_PASSPHRASE")
-    return getpass("Passphrase of the SecureMem KEK file: ")
-
-
-def make_kms(settings: Settings) -> KeyManagementService:
-    """Give the KMS that a URL names, or the file beside the data.
-
-    Raises:
-        ConfigurationError: a scheme that this version does not know.
-    """
-    place = beside(settings, ".kek")
-    url = settings.kms
-    if url == "memory://" or (url is None and place is None):
-        from securemem.kms.memory import MemoryKms  # noqa: PLC0415
-
-        return MemoryKms()
-    if url is None or url.startswith("file://"):
-        from securemem.kms.file import FileKms  # noqa: PLC0415
-
-        return FileKms(place if url is None and place is not None else file_of(url or "", "file"))
-    if url.startswith("passphrase://"):
-        from securemem.kms.passphrase import PassphraseKms  # noqa: PLC0415
-
-        return PassphraseKms(file_of(url, "passphrase"), _ask_passphrase())
-    raise ConfigurationError("this version takes its KEKs from file:///, passphrase:/// or memory://")
-
-
-async def assemble(settings: Settings, *, tenant: str, policy: Policy, clock: Clock) -> Deployment:
+async def assemble(
+    settings: Settings, *, tenant: str, policy: Policy, clock: Clock, client: Any = None, create: bool = True
+) -> Deployment:
     """Open the stores, hold them against each other, and bring a restored one up to date.
 
     Raises:
@@ -140,16 +79,17 @@ async def assemble(settings: Settings, *, tenant: str, policy: Policy, clock: Cl
         WrongKeyError: a KMS that does not open this keystore.
         BackendUnavailableError: a store that cannot be reached, read or written.
     """
-    space = settings.table_name or DEFAULT_SPACE
-    backend = make_backend(settings, space)
-    keystore = Keystore(_file_or_memory(settings.keystore, settings, ".keys.db", "keystore"))
-    ledger = Ledger(_file_or_memory(settings.ledger, settings, ".ledger.db", "ledger"))
-    kms = make_kms(settings)
+    space = space_of(settings)
+    make_home(settings, create=create)
+    backend, replica = make_backend(settings, space, client), make_replica(settings, space)
+    keystore, ledger, kms = make_keystore(settings), make_ledger(settings), make_kms(settings)
     stores = Stores(backend, keystore, ledger, kms, clock)
     try:
-        stamps = await agree(stores)
+        stamps = await agree(stores, create=create)
         keyring = await open_keyring(keystore, kms, space_name(space, tenant))
-        await catch_up(stores, stamps, keyring, space, partial(make_backend, settings))
+        bind(backend, keyring.tenant)
+        bind(replica, keyring.tenant)
+        await catch_up(stores, stamps, keyring, space, partial(make_backend, settings, client=client))
     except BaseException:
         await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)
         raise
@@ -160,9 +100,11 @@ async def assemble(settings: Settings, *, tenant: str, policy: Policy, clock: Cl
         policy,
         clock,
         backend,
+        replica,
+        Pages(backend, replica, keystore, far=is_server(settings.url)),
         keyring,
         ledger,
         destruction,
         Erasure(destruction, keyring, ledger, clock, policy),
-        Sweep(backend, keyring, ledger, destruction, clock),
+        Sweep(backend, keyring, destruction, clock),
     )

@@ -1,18 +1,24 @@
-"""Settings: from the URL, arguments, `SECUREMEM_*` variables and `securemem.toml`, in that order of strength."""
+"""Settings: from the URL, arguments, `SECUREMEM_*` variables and `securemem.toml`, in that order of strength.
+
+A server's URL carries options of its own besides, and the driver's parameters; both are left to the store that it
+names.
+"""
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from securemem.errors import ConfigurationError
 
 SETTINGS_FILE = "securemem.toml"
-_NAMES = frozenset({"keystore", "ledger", "kms", "table_name"})
+SERVERS = ("postgresql", "postgres", "redis", "rediss", "redis+cluster", "redis+sentinel")
+_NAMES = frozenset({"keystore", "ledger", "kms", "table_name", "prefix", "replica"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +26,13 @@ class Settings:
     """Where the three stores and the KMS are.
 
     Attributes:
-        url: the data store, without its query.
+        url: the data store; of its query only what a server's driver and options want is left.
         keystore: its URL, or None for the place beside the data.
         ledger: likewise.
         kms: likewise.
         table_name: the data's table, or None for the default.
+        prefix: of the data's names on Redis, or None for the default.
+        replica: a standby of the data's server that reads are asked of, or None.
     """
 
     url: str
@@ -32,6 +40,8 @@ class Settings:
     ledger: str | None
     kms: str | None
     table_name: str | None
+    prefix: str | None = None
+    replica: str | None = None
 
 
 def _from_file() -> dict[str, Any]:
@@ -53,7 +63,7 @@ def resolve(url: str | None, **arguments: str | None) -> Settings:
 
     Args:
         url: the data store's URL, or None to take it from `SECUREMEM_URL` or the file.
-        arguments: `keystore`, `ledger`, `kms` and `table_name`, None where not given.
+        arguments: `keystore`, `ledger`, `kms`, `table_name`, `prefix` and `replica`, None where not given.
 
     Raises:
         ConfigurationError: no URL anywhere, or an unknown setting.
@@ -62,18 +72,49 @@ def resolve(url: str | None, **arguments: str | None) -> Settings:
     url = url or os.environ.get("SECUREMEM_URL") or file.get("url")
     if not url:
         raise ConfigurationError("no store is named: give a URL such as sqlite:///conversations.db, or SECUREMEM_URL")
-    place, _, query = url.partition("?")
-    in_url = dict(parse_qsl(query, keep_blank_values=True))
-    if in_url.keys() - _NAMES:
-        raise ConfigurationError(f"the URL has unknown settings: {', '.join(sorted(in_url.keys() - _NAMES))}")
+    place, in_url = parted(url)
+    rest = {name: value for name, value in in_url.items() if name not in _NAMES}
+    if rest and not is_server(url):
+        raise ConfigurationError(f"the URL has unknown settings: {', '.join(sorted(rest))}")
 
     def one(name: str) -> str | None:
         candidates = (in_url.get(name), arguments.get(name), os.environ.get(f"SECUREMEM_{name.upper()}"))
         return next((value for value in candidates if value), file.get(name))
 
+    if one("prefix") and not url.startswith("redis"):
+        raise ConfigurationError("prefix is for Redis: a store in tables has table_name")
     return Settings(
-        url=place, keystore=one("keystore"), ledger=one("ledger"), kms=one("kms"), table_name=one("table_name")
+        url=joined(place, rest),
+        keystore=one("keystore"),
+        ledger=one("ledger"),
+        kms=one("kms"),
+        table_name=one("table_name"),
+        prefix=one("prefix"),
+        replica=one("replica"),
     )
+
+
+def is_server(url: str) -> bool:
+    """Tell whether a URL names a server, by its scheme."""
+    return url.partition("://")[0] in SERVERS
+
+
+def parted(url: str) -> tuple[str, dict[str, str]]:
+    """Give a URL without its query, and the query; a name that comes twice counts as it comes last."""
+    place, _, query = url.partition("?")
+    return place, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def options_of(url: str, names: frozenset[str]) -> tuple[str, dict[str, str]]:
+    """Give a server's URL as its driver takes it, and the options in it that are ours."""
+    place, query = parted(url)
+    ours = {name: value for name, value in query.items() if name in names}
+    return joined(place, {name: value for name, value in query.items() if name not in names}), ours
+
+
+def joined(place: str, query: Mapping[str, str]) -> str:
+    """Give a URL with a query."""
+    return f"{place}?{urlencode(query)}" if query else place
 
 
 def file_of(url: str, scheme: str) -> Path:

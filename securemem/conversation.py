@@ -8,7 +8,8 @@ session shows in the head: the version never goes back, a moved epoch voids what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from securemem.crypto.envelope import Sealed, Sealer
@@ -17,11 +18,14 @@ from securemem.errors import ConflictError, ReorderedError, UserErasedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.unwrapped import SessionKeys, Title
 from securemem.ledger.acts import Act
-from securemem.model import Change, Head, to_milliseconds
+from securemem.model import NEVER, Change, Head, Tail, to_milliseconds
+from securemem.nearby import Ahead, Pages
 from securemem.ports import Backend, Clock
 
 MOST_BOUNDARIES = 256
 """How many places a session remembers from which older pages can be read."""
+HEADLESS_SECONDS = 600
+"""How long after its making a session's key may still be waiting for the first message."""
 _CLOSED_POLL_SECONDS = 0.01
 
 
@@ -58,44 +62,51 @@ class Place(NamedTuple):
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What all conversations of a store share.
+
+    Attributes:
+        backend: the data store.
+        pages: reads it, or a replica.
+        keyring: the tenant's keys.
+        clock: the store's.
+        check: raises where the store is closed, or belongs to another event loop or process.
+        retire: destroys a session that the data store has dropped at its end, its key first.
+        floors: the newest head of every session that this process saw, for the keystore: version and latest expiry.
+    """
+
+    backend: Backend
+    pages: Pages
+    keyring: Keyring
+    clock: Clock
+    check: Callable[[], None]
+    retire: Callable[[bytes, int], Awaitable[None]]
+    floors: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+
+
 class Conversation:
     """Knows one session's keys and head, and moves it; `reader` opens what it reads, `writer` makes what it writes."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        keyring: Keyring,
-        clock: Clock,
-        check: Callable[[], None],
-        floors: dict[bytes, int],
-        *,
-        user_id: str,
-        session_id: str,
-        tags: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, around: Around, *, user_id: str, session_id: str, tags: tuple[str, ...] = ()) -> None:
         """Know where to look; nothing is read yet.
 
         Args:
-            backend: the data store.
-            keyring: the tenant's keys.
-            clock: the store's.
-            check: raises where the store is closed, or belongs to another event loop or process.
-            floors: the newest head version of every session that this process saw, for the keystore.
+            around: what all conversations share.
             user_id: the session's owner.
             session_id: its id.
             tags: what it is given when it is made.
         """
-        self.check = check
+        self.check = around.check
         self.lock = asyncio.Lock()
         self.user_id = user_id
         self.session_id = session_id
         self.tags = tags
         self.erased = False
         self.interrupted: Act | None = None
-        self._backend = backend
-        self._keyring = keyring
-        self._clock = clock
-        self._floors = floors
+        self._around = around
+        self._backend = around.backend
+        self._keyring = around.keyring
         self._user: bytes | None = None
         self._handle: bytes | None = None
         self._raw: bytes | None = None
@@ -151,7 +162,7 @@ class Conversation:
     def _adopt(self, handle: bytes, raw: bytes, head: Head) -> None:
         """Take over a verified head that is the newest seen."""
         self._raw, self._head, self._seen, self._certain = raw, head, head.version, True
-        self._floors[handle] = head.version
+        self._around.floors[handle] = (head.version, head.latest_expiry)
 
     def mark_erased(self) -> None:
         """End this object: its person was forgotten by this process."""
@@ -204,21 +215,35 @@ class Conversation:
 
     # Reading
 
-    async def read(self, limit: int, before: int | None = None) -> Found | None:
+    async def read(self, limit: int, before: int | None = None, *, primary: bool = False) -> Found | None:
         """Read a page of the chain and its head in one round trip; None where there is no session, or nothing in it.
+
+        Args:
+            limit: how many rows.
+            before: the seq that they lie below.
+            primary: whether a replica's answer would not do, for whoever writes by it.
 
         Raises:
             IntegrityError: the head is not as it was written, or missing.
         """
         missing = None
         while True:
+            seen, epoch = self._seen, self._epoch()
+            early = await self._read_ahead(limit, before)
             keys = await self.keys()
             if keys is None:
                 return None
-            seen, epoch = self._seen, self._epoch()
-            raw, rows = await self._backend.tail(keys.handle, limit, before)
+            if early is not None and early.session == keys.handle:
+                tail: Tail | None = await early.tail
+            else:
+                seen, epoch = self._seen, self._epoch()
+                tail = await self._around.pages.tail(keys, limit, before, least=None if primary else seen)
+            if tail is None:
+                self._keyring.forget(self.user_id, self.session_id)
+                continue
+            raw, rows = tail
             if not raw:
-                if not rows and not seen and not keys.floor:
+                if self._is_over(keys, rows) or (not rows and not seen and not keys.floor):
                     return None
                 if rows or missing == keys.handle:
                     raise ReorderedError("its head is missing: the data was cut or rolled back", session=keys.handle)
@@ -236,6 +261,20 @@ class Conversation:
             whole = len(rows) < limit or rows[-1][0] <= head.first
             return Found(keys, head, walk, rows, whole)
 
+    async def _read_ahead(self, limit: int, before: int | None) -> Ahead | None:
+        """Ask a server for the page of a session whose keys have left the cache, while the keystore is asked for these.
+
+        Nothing of it is looked at before the keys are there.
+        """
+        if self._handle is None or self.erased or self._keyring.cached(self.user_id, self.session_id) is not None:
+            return None
+        return await self._around.pages.ahead(self._handle, limit, before)
+
+    def _is_over(self, keys: SessionKeys, rows: list[tuple[int, bytes]]) -> bool:
+        """Tell whether a session that is not there was to end by now, so that its store may have dropped it."""
+        end = self._head.latest_expiry if self._head is not None else keys.floor_ends
+        return not rows and NEVER < end <= to_milliseconds(self._around.clock())
+
     # Moving the head
 
     async def place(self, keys: SessionKeys) -> Place:
@@ -249,10 +288,19 @@ class Conversation:
         raw, rows = await self._backend.tail(keys.handle, 1)
         if raw:
             return Place(keys, self._accept(keys, raw, seen), raw)
+        if self._is_over(keys, rows) or (not rows and not seen and not keys.floor and self._is_old(keys)):
+            # Nothing is appended under a key that may have sealed other records at the same places.
+            await self._around.retire(keys.handle, keys.generation)
+            self.reset()
+            return await self.place(await self.keys_or_new())
         if rows or seen or keys.floor:
-            await self.read(1)  # names what is wrong, or finds that the session was removed lawfully
+            await self.read(1, primary=True)  # names what is wrong, or finds that the session was removed lawfully
             raise ConflictError(f"session {keys.handle.hex()}: was cleared at the same moment; try again")
         return Place(keys, Head(version=0, generation=keys.generation), b"")
+
+    def _is_old(self, keys: SessionKeys) -> bool:
+        """Tell whether a key without a head is no longer one that somebody is just about to use."""
+        return to_milliseconds(self._around.clock()) - keys.title.created_at > HEADLESS_SECONDS * 1000
 
     async def swap(self, keys: SessionKeys, change: Change, new: Head) -> bool:
         """Make a change; False, with the head that stands taken over, where somebody else was quicker."""
@@ -293,7 +341,7 @@ class Conversation:
 
     async def mint(self, owner: bytes | None = None) -> SessionKeys:
         """Make the session's key; a user's handle in `owner` has to be there still."""
-        title = Title(self.session_id, to_milliseconds(self._clock()), self.tags)
+        title = Title(self.session_id, to_milliseconds(self._around.clock()), self.tags)
         try:
             keys = await self._keyring.mint(self.user_id, self.session_id, title, owner=owner or self._user)
         except UserErasedError:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from weakref import WeakValueDictionary
 
-from securemem.conversation import Conversation
-from securemem.keys.keyring import Keyring
-from securemem.ports import Backend, Clock
+from securemem.conversation import Around, Conversation
+from securemem.keys.rows import Floor
 
 RECENT_SESSIONS = 1024
 """How many sessions' heads stay in memory after their last handle is gone."""
@@ -20,33 +18,20 @@ MOST_FLOORS = 10_000
 class Conversations:
     """Gives every handle of a session the same state, and knows how far each session has come."""
 
-    def __init__(self, clock: Clock, check: Callable[[], None]) -> None:
-        """Take the store's clock, and what refuses a store that cannot be used."""
-        self._clock = clock
-        self._check = check
+    def __init__(self, around: Around) -> None:
+        """Take what they share."""
+        self._around = around
         self._all: WeakValueDictionary[tuple[str, str], Conversation] = WeakValueDictionary()
         self._recent: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
-        self._floors: dict[bytes, int] = {}
 
-    async def get(
-        self, backend: Backend, keyring: Keyring, *, user_id: str, session_id: str, tags: tuple[str, ...]
-    ) -> Conversation:
+    async def get(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give a session's conversation, a new one where there is none or its person was forgotten."""
-        if len(self._floors) > MOST_FLOORS:
-            await self.raise_floors(keyring)
+        if len(self._around.floors) > MOST_FLOORS:
+            await self.raise_floors()
         key = (user_id, session_id)
         shared = self._all.get(key)
         if shared is None or shared.erased:
-            shared = self._all[key] = Conversation(
-                backend,
-                keyring,
-                self._clock,
-                self._check,
-                self._floors,
-                user_id=user_id,
-                session_id=session_id,
-                tags=tags,
-            )
+            shared = self._all[key] = Conversation(self._around, user_id=user_id, session_id=session_id, tags=tags)
         shared.tags = tags or shared.tags
         self._recent[key] = shared
         self._recent.move_to_end(key)
@@ -62,12 +47,12 @@ class Conversations:
                 self._all.pop(key, None)
                 self._recent.pop(key, None)
 
-    async def raise_floors(self, keyring: Keyring) -> None:
+    async def raise_floors(self) -> None:
         """Record in the keystore how far sessions have come, so that no older state of them is accepted again."""
-        floors = [(version, session) for session, version in self._floors.items()]
-        self._floors.clear()
+        floors = [Floor(session, version, ends) for session, (version, ends) in self._around.floors.items()]
+        self._around.floors.clear()
         if floors:
-            await keyring.keystore.raise_floors(floors)
+            await self._around.keyring.keystore.raise_floors(floors)
 
     def clear(self) -> None:
         """Let go of all that no handle holds."""

@@ -80,7 +80,21 @@ class Destruction:
         """Close a session if its head is still the one that was judged; False where somebody has written since."""
         seal = self._keyring.head_seal(session)
         closed = self._closed(seal.decode(raw))
-        return await self._backend.swap(Change(session, raw, seal.encode(closed), due=closed.due)) is None
+        return await self._backend.swap(_closing(session, raw, seal, closed)) is None
+
+    async def expire(self, session: bytes, generation: int) -> Outcome:
+        """Decide to destroy a session whose head was closed because its time is over, and do it."""
+        act = await self.decide_session(session, generation, ActKind.EXPIRE)
+        done = await self.carry_out(act, purge_seconds=None)
+        await self._ledger.finish(act.counter, at=self._now())
+        return done
+
+    async def retire(self, session: bytes, generation: int) -> None:
+        """Destroy a session that its store has dropped at its end, unless somebody has begun to write there again."""
+        seal = self._keyring.head_seal(session)
+        closed = self._closed(Head(version=_LAST_VERSION, generation=generation))
+        if await self._backend.swap(_closing(session, b"", seal, closed)) is None:
+            await self.expire(session, generation)
 
     async def decide(self, row: UserRow) -> Act:
         """Decide to destroy everything of one person: their key, sessions, and messages in other people's sessions."""
@@ -155,7 +169,7 @@ class Destruction:
             if head.closed:
                 return
             closed = self._closed(head)
-            if await self._backend.swap(Change(session, raw, seal.encode(closed), due=closed.due)) is None:
+            if await self._backend.swap(_closing(session, raw, seal, closed)) is None:
                 return
 
     def _closed(self, head: Head) -> Head:
@@ -225,6 +239,10 @@ class Destruction:
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
+
+
+def _closing(session: bytes, raw: bytes, seal: HeadSeal, closed: Head) -> Change:
+    return Change(session, raw, seal.encode(closed), due=closed.due, until=closed.due)
 
 
 def _tombstones(own: Iterable[bytes], visited: Iterable[bytes]) -> list[Tombstone]:

@@ -11,10 +11,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from securemem import codec, compose, config
+from securemem import adapters, codec, compose, config
 from securemem import policy as policies
 from securemem.compose import Deployment
-from securemem.conversation import Conversation
+from securemem.conversation import Around, Conversation
 from securemem.conversations import Conversations
 from securemem.errors import BackendUnavailableError, ConfigurationError, UserErasedError
 from securemem.keys.keyring import Keyring
@@ -51,9 +51,13 @@ class SecureMemory:
         limits: Limits,
         context_window: int,
         tokenizer: Tokenizer,
+        client: Any,
+        create: bool,
     ) -> None:
         """Made by `open`."""
-        self._assemble = partial(compose.assemble, settings, tenant=tenant, policy=policy, clock=clock)
+        self._assemble = partial(
+            compose.assemble, settings, tenant=tenant, policy=policy, clock=clock, client=client, create=create
+        )
         self._clock = clock
         self.context_window = context_window
         self.tokenizer = tokenizer
@@ -66,7 +70,7 @@ class SecureMemory:
         self._under_way = UnderWay()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
-        self._conversations = Conversations(clock, self._check)
+        self._conversations: Conversations | None = None
 
     @classmethod
     def open(
@@ -81,30 +85,36 @@ class SecureMemory:
         client: Any = None,
         prefix: str | None = None,
         table_name: str | None = None,
+        replica: str | None = None,
         max_messages: int = 100,
         ttl: float | None = None,
         context_window: int = 20,
         compress: bool = False,
         clock: Clock | None = None,
         tokenizer: Tokenizer | str | None = None,
+        create: bool = True,
     ) -> Self:
         """Name a store; it is opened by `async with`, or by its first use.
 
         Args:
-            url: the data: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db`; else `SECUREMEM_URL`.
-            keystore: wrapped keys, as `sqlite:///…` or `memory://`; beside the data if not given.
+            url: the data: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…`,
+                `redis://…`, `rediss://…` or `redis+cluster://…`; else `SECUREMEM_URL`.
+            keystore: wrapped keys, as `sqlite:///…`, `postgresql://…` or `memory://`; beside the data's file, or under
+                `SECUREMEM_HOME` for data on a server, if not given.
             ledger: what was decided, likewise.
-            kms: `file:///path.kek`, `passphrase:///path.kek` or `memory://`; a file beside the data if not given.
+            kms: `file:///path.kek`, `passphrase:///path.kek` or `memory://`; a file beside the keystore's if not given.
             policy: "plain".
             tenant: the organisation whose sessions these are; tenants see nothing of each other.
-            client: for servers; not taken by these stores.
-            prefix: likewise.
+            client: your own redis-py client, asyncio or synchronous, whose settings are taken; no URL is needed then.
+            prefix: of the data's names on Redis; sessions under another prefix are apart.
             table_name: the data's table; sessions in another table are apart.
+            replica: a standby of the data's PostgreSQL, `postgresql://…`, that reads are asked of first.
             max_messages: how many a session keeps; the oldest are trimmed in the same step as an append.
             ttl: seconds after which a message is never returned again.
             context_window: how many messages `context` gives by default.
             compress: compress texts before they are sealed; their length then says more of what they are.
             clock: gives an aware UTC datetime; every deadline is reckoned by it.
+            create: whether a store that is not there yet is made; if not, opening it is a ConfigurationError.
             tokenizer: counts tokens for `max_tokens`; "tiktoken" (or "tiktoken:<encoding>") where that is installed.
 
         Raises:
@@ -113,12 +123,14 @@ class SecureMemory:
         """
         if url is not None and not isinstance(url, str):
             raise ConfigurationError("a store is named by a URL, such as sqlite:///conversations.db")
-        if client is not None or prefix is not None:
-            raise ConfigurationError("client and prefix are for Redis; these stores are named by their URL alone")
+        if client is not None:
+            url = adapters.url_of(client, url)
         codec.check_id(tenant, "tenant")
         if ttl is not None:
             until(_now(), ttl)
-        settings = config.resolve(url, keystore=keystore, ledger=ledger, kms=kms, table_name=table_name)
+        settings = config.resolve(
+            url, keystore=keystore, ledger=ledger, kms=kms, table_name=table_name, prefix=prefix, replica=replica
+        )
         return cls(
             settings,
             tenant=tenant,
@@ -129,6 +141,8 @@ class SecureMemory:
             ),
             context_window=codec.check_count(context_window, "context_window", least=1),
             tokenizer=_tokenizer(tokenizer),
+            client=client,
+            create=create,
         )
 
     async def __aenter__(self) -> Self:
@@ -155,9 +169,10 @@ class SecureMemory:
         try:
             # A floor that cannot be raised, for the disk is full, says less than it could; nothing is lost.
             with contextlib.suppress(BackendUnavailableError):
-                await self._conversations.raise_floors(deployment.keyring)
+                if self._conversations is not None:
+                    await self._conversations.raise_floors()
         finally:
-            self._conversations.clear()
+            self._conversations = None
             await deployment.aclose()
 
     def session(
@@ -216,9 +231,13 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         deployment = await self._ready()
-        self._conversations.end(user_id)
+        (await self._at_hand()).end(user_id)
         deployment.keyring.forget_person(user_id)
         return await self._under_way.through(deployment.erasure.erase(user_id, purge_seconds=purge_seconds))
+
+    async def caveats(self) -> list[str]:
+        """Say what works and could hurt one day: settings of the data's server, keys on this machine alone."""
+        return (await self._ready()).caveats
 
     async def sweep(self) -> SweepReport:
         """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time."""
@@ -237,10 +256,7 @@ class SecureMemory:
 
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share."""
-        deployment = self._deployment or await self._ready()
-        return await self._conversations.get(
-            deployment.backend, deployment.keyring, user_id=user_id, session_id=session_id, tags=tags
-        )
+        return await (self._conversations or await self._at_hand()).get(user_id, session_id, tags)
 
     async def destroy(self, conversation: Conversation) -> None:
         """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
@@ -286,6 +302,21 @@ class SecureMemory:
                 if self._deployment is None:
                     self._deployment = await self._assemble()
         return self._deployment
+
+    async def _at_hand(self) -> Conversations:
+        deployment = await self._ready()
+        if self._conversations is None:
+            self._conversations = Conversations(
+                Around(
+                    deployment.backend,
+                    deployment.pages,
+                    deployment.keyring,
+                    self._clock,
+                    self._check,
+                    deployment.destruction.retire,
+                )
+            )
+        return self._conversations
 
     async def _keyring(self) -> Keyring:
         return (await self._ready()).keyring

@@ -85,9 +85,28 @@ class HeadFlag(enum.IntFlag):
     """A hold or a statutory keep: the writer deletes nothing."""
     CLOSED = 2
     """Nothing is appended any more."""
+    MOVED = 4
+    """It goes on at another server: what lies here is neither read nor written any more."""
 
 
 _KEEP, _CLOSED = int(HeadFlag.KEEP), int(HeadFlag.CLOSED)
+
+HOME = "default"
+"""The name of the server that the store's own URL names."""
+
+
+class Route(NamedTuple):
+    """On which server a tenant's sessions lie.
+
+    Attributes:
+        version: rises by one with every change.
+        place: the server's name.
+        moving_to: the name of the one to which they are being moved; None if they are not.
+    """
+
+    version: int = 0
+    place: str = HOME
+    moving_to: str | None = None
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -153,6 +172,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
         rows: records and stubs to put at their seqs, new or in place of what lies there.
         trim: rows of these seqs, from the first up to but without the second, are removed.
         due: when the worker should look at the session, in milliseconds, NEVER if not at all; None leaves it as it is.
+        until: when the last of its records ends, in milliseconds, NEVER if one has no end or is kept; None leaves it as
+            it is. A store that can may drop the whole session a grace after this.
     """
 
     session: bytes
@@ -161,6 +182,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     rows: list[tuple[int, bytes]] = []
     trim: tuple[int, int] = (0, 0)
     due: int | None = None
+    until: int | None = None
 
 
 class Stamp(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from securemem.crypto.secret import RawKey
 from securemem.model import Change, Residue, Stamp, Tail
@@ -63,6 +63,31 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Close what `open` opened; a second call does nothing."""
+
+
+@runtime_checkable
+class TenantBound(Protocol):
+    """An ability of a data store: its server keeps tenants apart besides, once it is told whose rows are asked for."""
+
+    def bind(self, tenant: bytes) -> None:
+        """Take the handle of the tenant whose sessions are read and written from now on."""
+
+
+@runtime_checkable
+class Cautious(Protocol):
+    """An ability of a data store: once open, it says what of its server's settings may lose what was written."""
+
+    caveats: list[str]
+
+
+class Replica(Protocol):
+    """A copy of a data store that may lag behind it; only read, and never believed without the keystore."""
+
+    async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
+        """As `Backend.tail`, as of some moment in the past."""
+
+    async def aclose(self) -> None:
+        """Close what was opened; a second call does nothing."""
 
 
 class KeyManagementService(Protocol):

@@ -20,7 +20,7 @@ from securemem.keys.rows import OPEN
 from securemem.ledger.acts import Act
 from securemem.ledger.store import Ledger
 from securemem.model import HANDLE_BYTES, Stamp, to_milliseconds
-from securemem.ports import Backend, Clock, KeyManagementService
+from securemem.ports import Backend, Clock, KeyManagementService, TenantBound
 
 PURGE_SECONDS = 5.0
 _SEPARATOR = "\x1f"
@@ -59,8 +59,18 @@ def space_name(space: str, tenant: str) -> str:
     return f"{space}{_SEPARATOR}{tenant}"
 
 
-async def agree(stores: Stores) -> Stamps:
+def bind(store: object, tenant: bytes) -> None:
+    """Tell a store whose rows are asked for, where it has that ability."""
+    if isinstance(store, TenantBound):
+        store.bind(tenant)
+
+
+async def agree(stores: Stores, *, create: bool) -> Stamps:
     """Open the stores, and check that they belong together and that the ledger is not older than the others.
+
+    Args:
+        stores: made, not open.
+        create: whether stores that nobody has used yet are begun.
 
     Raises:
         ConfigurationError: they do not belong together, or one is missing or something else.
@@ -70,6 +80,8 @@ async def agree(stores: Stores) -> Stamps:
     # The ledger last: every act is written there first, so what it says is never older than what the others do.
     peek = await stores.ledger.peek()
     decided = peek.stamp if peek is not None else None
+    if not create and (data is None or keys is None):
+        raise ConfigurationError("there is no store here: `securemem init` makes one")
     if keys is None:
         keys = await _begin(stores, data or decided)
     else:
@@ -99,7 +111,7 @@ async def _begin(stores: Stores, held: Stamp | None) -> Stamp:
     if held is not None:
         raise ConfigurationError(
             f"what is stored here belongs to deployment {held.deployment.hex()}, and the keystore "
-            f"{stores.keystore.file.path} is missing or empty: name or restore the keystore of that deployment"
+            f"{stores.keystore.place} is missing or empty: name or restore the keystore of that deployment"
         )
     deployment = secrets.token_bytes(HANDLE_BYTES)
     try:
@@ -145,11 +157,13 @@ async def catch_up(
         if tenant not in missed:
             continue
         other = name.partition(_SEPARATOR)[0]
-        backend = stores.backend if other == space else make_backend(other)
+        ours = other == space and (tenant == keyring.tenant or not isinstance(stores.backend, TenantBound))
+        backend = stores.backend if ours else make_backend(other)
         ring = keyring if tenant == keyring.tenant else await open_keyring(stores.keystore, stores.kms, name)
         try:
             if backend is not stores.backend:
                 await backend.open()
+                bind(backend, tenant)
             destruction = Destruction(backend, ring, stores.ledger, stores.clock, stamps.deployment)
             await destruction.catch_up(missed[tenant], purge_seconds=PURGE_SECONDS)
         finally:

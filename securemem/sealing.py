@@ -143,8 +143,16 @@ def seal_step(
         rows=[row for row in run.rows if row[0] >= first] if first > head.next else run.rows,
         trim=(head.first, min(first, head.next)),
         due=due if due != head.due else None,
+        until=_until(head, latest),
     )
     return Step(change, new, run, room.entries, prepared, head.last_tag)
+
+
+def _until(head: Head, latest: int) -> int | None:
+    """Give until when a store has to keep the session, where that is another moment than before; for good if kept."""
+    if head.keep:
+        return NEVER
+    return None if latest == head.latest_expiry and head.version else latest
 
 
 def _deadlines(head: Head, expiries: list[int]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,19 @@ def _each(con: sqlite3.Connection, calls: list[tuple[Callable[..., Any], tuple[A
 class SqliteFile:
     """A file (or a database in memory) with the settings that SecureMem needs, checked after they were set."""
 
-    def __init__(self, path: str, *, application_id: int, version: int, schema: str) -> None:
+    def __init__(self, path: str, *, application_id: int, schema: str, upgrades: Sequence[str] = ()) -> None:
         """Name a file; nothing is opened yet.
 
         Args:
             path: the file, or ":memory:".
             application_id: the number in the file's header that says whose it is.
-            version: of the schema, in the header too.
             schema: the SQL that makes an empty file ours.
+            upgrades: the SQL that brings a file of version 1 to 2, of 2 to 3, and so on; the version is in the header.
         """
         self.path = path
         self._application_id = application_id
-        self._version = version
+        self._version = len(upgrades) + 1
+        self._upgrades = upgrades
         self._schema = schema
         self._tables = set(re.findall(r'CREATE (?:TABLE|INDEX) IF NOT EXISTS "?(\w+)', schema))
         self._closed = False
@@ -101,6 +102,10 @@ class SqliteFile:
     async def read_one(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """Run `call(connection, *arguments)` on the reading connection."""
         return await self.read(_each, (call, arguments))
+
+    def read_here_one(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run `call(connection, *arguments)` here and now, as `read_here`; None where that cannot be."""
+        return self.read_here(_each, (call, arguments))
 
     async def scrub(self, seconds: float) -> list[str]:
         """Remove what deletions left in the file and its write-ahead log.
@@ -182,14 +187,18 @@ class SqliteFile:
             raise ConfigurationError(f"{self.path} was written by a newer SecureMem: upgrade this one")
 
     def _wants_tables(self, con: sqlite3.Connection) -> bool:
-        return not self._tables <= {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
+        tables = {name for (name,) in con.execute("SELECT name FROM sqlite_master")}
+        return not self._tables <= tables or con.execute("PRAGMA user_version").fetchone()[0] < self._version
 
     def _create(self, con: sqlite3.Connection, _: list[Any]) -> list[Any]:
+        """Make what is not there, and bring what is there up to date."""
+        version = con.execute("PRAGMA user_version").fetchone()[0]
         con.execute(f"PRAGMA application_id = {self._application_id}")
         con.execute(f"PRAGMA user_version = {self._version}")
-        for statement in self._schema.split(";"):
-            if statement.strip():
-                con.execute(statement)
+        for text in (*(self._upgrades[version - 1 :] if version else ()), self._schema):
+            for statement in text.split(";"):
+                if statement.strip():
+                    con.execute(statement)
         return []
 
 

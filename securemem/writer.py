@@ -121,6 +121,7 @@ class Writer:
             while True:
                 keys = await conversation.keys_or_new()
                 place = await conversation.place(keys)
+                keys = place.keys
                 if place.head.closed:
                     await conversation.await_shredding(keys)
                 else:
@@ -149,6 +150,7 @@ class Writer:
             if keys.user != copies.owner:
                 raise UserErasedError("the person was forgotten meanwhile; nothing was written")
             place = await conversation.place(keys)
+            keys = place.keys
             if place.raw:
                 raise ConflictError("a session of this id exists already: clear it, or choose another id")
             sealers = await _sealers(conversation, keys, copies.messages, copies.guests)
@@ -164,7 +166,7 @@ class Writer:
         Raises:
             InvalidInputError: there is no such session, or no message of this seq.
         """
-        found = await conversation.read(_ALL_ROWS)
+        found = await conversation.read(_ALL_ROWS, primary=True)
         keys, head = (found.keys, found.head) if found is not None else (None, None)
         if head is not None and at is not None and not head.first <= at < head.next:
             raise InvalidInputError(f"there is no message {at}: this session holds {head.first} to {head.next - 1}")
@@ -215,7 +217,7 @@ class Writer:
         excess = head.live + added - limit
         records: list[Sealed] = []
         if head.holes or (head.pins and head.pins[0] < head.first + excess):
-            found = await conversation.read(head.next - head.first)
+            found = await conversation.read(head.next - head.first, primary=True)
             records = found.records() if found is not None else []
         live = sorted(sealed.seq for sealed in records) if head.holes else range(head.first, head.next)
         room = max(0, limit - sum(entry.pinned for entry in prepared))

@@ -12,6 +12,8 @@ import pytest
 
 from securemem import SecureMemory
 
+pytest_plugins = ["securemem.testing.servers.plugin", "fixtures_tls"]
+
 Stored = Callable[[SecureMemory], Awaitable[object]]
 
 
@@ -33,9 +35,13 @@ class FakeClock:
 
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the settings of whoever runs the tests out of them: `SECUREMEM_*` and a `securemem.toml` in the folder."""
+    """Keep the settings of whoever runs the tests out of them: `SECUREMEM_*` and a `securemem.toml` in the folder.
+
+    `SECUREMEM_TEST_*` stays: it says which servers are to be used, and only tests read it.
+    """
     for name in [name for name in os.environ if name.startswith("SECUREMEM_")]:
-        monkeypatch.delenv(name)
+        if not name.startswith("SECUREMEM_TEST_"):
+            monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 
@@ -51,10 +57,16 @@ def file_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/store.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def url(request: pytest.FixtureRequest, file_url: str) -> str:
-    """Give the URL of a new store, once on each backend."""
-    return "memory://" if request.param == "memory" else file_url
+@pytest.fixture(params=["memory", "sqlite", "postgresql", "redis"])
+def url(request: pytest.FixtureRequest, file_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the URL of a new store, once on each backend; what goes with data on a server lies in the test's folder."""
+    if request.param == "memory":
+        return "memory://"
+    if request.param == "sqlite":
+        return file_url
+    monkeypatch.setenv("SECUREMEM_HOME", str(tmp_path))
+    found: str = request.getfixturevalue({"postgresql": "postgres_url", "redis": "redis_url"}[request.param])
+    return found
 
 
 @pytest.fixture
@@ -69,11 +81,17 @@ def stored(tmp_path: Path) -> Stored:
     """Give a function that takes in all that a store holds, to be compared before and after."""
 
     def files() -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in tmp_path.iterdir() if not path.name.endswith("-shm")}
+        return {
+            path.name: path.read_bytes()
+            for path in tmp_path.rglob("*")
+            if path.is_file() and not path.name.endswith("-shm")
+        }
 
     async def look(memory: SecureMemory) -> object:
         deployment = await memory._ready()
-        rows = copy.deepcopy(getattr(deployment.backend, "_sessions", None))
-        return files(), rows, await deployment.keyring.keystore.counts()
+        backend, keyring = deployment.backend, deployment.keyring
+        rows = copy.deepcopy(getattr(backend, "_sessions", None))
+        kept = {keys.handle: await backend.tail(keys.handle, 10**6) async for keys in keyring.sessions(None)}
+        return files(), rows, kept, await keyring.keystore.counts()
 
     return look

@@ -12,6 +12,7 @@ from securemem.crypto.secret import RawKey
 from securemem.keys.cache import KeyCache
 from securemem.keys.keyring import CACHE_SECONDS, Keyring, open_keyring
 from securemem.keys.keystore import Keystore
+from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.keys.unwrapped import Title
 from securemem.kms.memory import MemoryKms
 from securemem.sqlitefile import MEMORY
@@ -143,7 +144,7 @@ async def kms() -> Kms:
 @pytest.fixture
 async def keystore() -> Keystore:
     """Give a keystore in memory with one epoch."""
-    keystore = Keystore(MEMORY)
+    keystore = SqliteKeystore(MEMORY)
     await keystore.open()
     await keystore.add_epoch(1, "open", 0)
     return keystore

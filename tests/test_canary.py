@@ -227,7 +227,7 @@ async def test_a_file_that_is_not_rewritten_is_residue(
         await memory.session("gone", user_id="dora").add("user", "x" * 9000)
     files: dict[str, SqliteFile] = {
         "data": _inside(memory).backend._file,  # type: ignore[attr-defined]
-        "keystore": _inside(memory).keyring.keystore.file,
+        "keystore": _inside(memory).keyring.keystore.file,  # type: ignore[attr-defined]
     }
     sizes = {store: await file.read_one(sqlitefile._size) for store, file in files.items()}
     assert sizes["data"] > sizes["keystore"] > 1

@@ -72,7 +72,16 @@ async def test_variables_name_stores(file_url: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "url", ["conversations.db", "sqlite://x.db", "sqlite:///", "sqlite:///dir/", "mysql://x", "redis://", "memory://x"]
+    "url",
+    [
+        "conversations.db",
+        "sqlite://x.db",
+        "sqlite:///",
+        "sqlite:///dir/",
+        "mysql://x",
+        "redis+nothing://x",
+        "memory://x",
+    ],
 )
 async def test_a_url_that_names_nothing(url: str, folder: Path) -> None:
     """Another scheme or no file is a configuration error, and nothing is made."""

@@ -19,7 +19,6 @@ from securemem.model import Change, Residue, Stamp, Tail
 from securemem.sqlitefile import SqliteFile, placeholders
 
 APPLICATION_ID = 0x534D4441
-SCHEMA_VERSION = 1
 DEFAULT_TABLE = "messages"
 
 _HEAD_SEQ = 0xFFFFFFFF
@@ -56,7 +55,7 @@ class SqliteBackend:
             count: self._sql["put"].replace("{rows}", ",".join(["(?,?)"] * count))
             for count in (2**power for power in range(_ROWS_A_STATEMENT.bit_length()))
         }
-        self._file = SqliteFile(path, application_id=APPLICATION_ID, version=SCHEMA_VERSION, schema=self._sql["schema"])
+        self._file = SqliteFile(path, application_id=APPLICATION_ID, schema=self._sql["schema"])
         self._numbers: dict[bytes, int] = {}
 
     async def open(self) -> Stamp | None:

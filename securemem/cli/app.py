@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -84,6 +85,8 @@ for _name, _commands in (("session", session), ("user", user), ("keys", keys), (
 
 def main() -> NoReturn:
     """Run the command line of this process."""
+    # What the library warns of when it opens a store, `doctor` says.
+    logging.getLogger("securemem").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     app(prog_name="securemem")

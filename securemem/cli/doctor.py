@@ -60,20 +60,21 @@ async def _findings(place: Place) -> AsyncIterator[Finding]:
     for finding in _versions():
         yield finding
     files = place.files()
-    if files is not None and files.kek is not None:
+    if files.kek is not None and (files.data is not None or files.kek.exists()):
         yield _kek(files.kek)
     epochs: list[EpochStatus] = []
     try:
         async with place.existing() as memory:
             epochs = await memory.keys.status()
+            for caveat in await memory.caveats():
+                yield Finding("caveat", WARNING, caveat)
             yield Finding("opening", OK, "the stores belong together, and the KEK opens the keystore")
     except SecureMemError as exc:
         yield Finding("opening", WRONG, str(exc))
     for finding in _epochs(epochs):
         yield finding
-    if files is not None:
-        for finding in _embedded(files):
-            yield finding
+    for finding in _embedded(files):
+        yield finding
 
 
 def _versions() -> Iterator[Finding]:
@@ -120,14 +121,15 @@ def _epochs(epochs: list[EpochStatus]) -> Iterator[Finding]:
 
 
 def _embedded(files: Files) -> Iterator[Finding]:
-    """Look at the files of an embedded store."""
+    """Look at the files of a store; whether they fit what lies on a server, its opening has said."""
     for name, path in files.databases.items():
         try:
             yield _database(name, path)
         except (OSError, sqlite3.Error) as exc:
             yield Finding(name, WRONG, f"{path} cannot be read: {exc}")
-    yield _stamps(files)
-    yield _disks(files)
+    if files.data is not None:
+        yield _stamps(files)
+        yield _disks(files)
 
 
 def _database(name: str, path: Path) -> Finding:

@@ -23,10 +23,10 @@ _ADVICE = (
 async def _init(place: Place, out: Output) -> None:
     """Make a store, and say which file holds what."""
     files = place.files()
-    new = files is None or not all(path.exists() for path in files.all.values())
+    new = not all(path.exists() for path in files.all.values())
     async with place.open() as memory:
         epochs = await memory.keys.status()
-    rows = [] if files is None else [(name, str(path), _HOLDS[name]) for name, path in files.all.items()]
+    rows = [(name, str(path), _HOLDS[name]) for name, path in files.all.items()]
     document = {
         "created": new,
         "epoch": epochs[-1].epoch,
@@ -37,8 +37,8 @@ async def _init(place: Place, out: Output) -> None:
     out.answer(document, said, "", *_places(files), "", _ADVICE)
 
 
-def _places(files: Files | None) -> list[object]:
-    if files is None:
+def _places(files: Files) -> list[object]:
+    if not files.all:
         return []
     found: list[object] = [grid(*((name, _HOLDS[name]) for name in files.all))]
     return [*found, "", *(f"{name:<9} {path}" for name, path in files.all.items())]

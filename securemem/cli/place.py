@@ -39,7 +39,7 @@ Tenant = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of an embedded store; None for what is not a file.
+    """The files of a store; None for what is not a file.
 
     Attributes:
         data: sealed messages.
@@ -48,7 +48,7 @@ class Files:
         kek: the key that the keystore's keys are wrapped under.
     """
 
-    data: Path
+    data: Path | None
     keystore: Path | None
     ledger: Path | None
     kek: Path | None
@@ -90,10 +90,10 @@ class Place:
             )
         return settings
 
-    def files(self) -> Files | None:
-        """Give the files of the store; None where its data is on a server."""
-        from securemem.compose import beside  # noqa: PLC0415
+    def files(self) -> Files:
+        """Give the files of the store, of which some or all may be on servers."""
         from securemem.config import file_of  # noqa: PLC0415
+        from securemem.places import beside  # noqa: PLC0415
 
         settings = self.settings()
 
@@ -103,22 +103,21 @@ class Place:
                 return beside(settings, ending)
             return file_of(url, scheme) if scheme else None
 
-        data = file(settings.url, "", "sqlite")
-        if data is None:
-            return None
         return Files(
-            data,
+            file(settings.url, "", "sqlite"),
             file(settings.keystore, ".keys.db", "sqlite"),
             file(settings.ledger, ".ledger.db", "sqlite"),
             file(settings.kms, ".kek", "file", "passphrase"),
         )
 
-    def open(self) -> SecureMemory:
+    def open(self, *, create: bool = True) -> SecureMemory:
         """Give the store, made where there is none."""
         from securemem.memory import SecureMemory  # noqa: PLC0415
 
         self.settings()
-        return SecureMemory.open(self.url, keystore=self.keystore, ledger=self.ledger, kms=self.kms, tenant=self.tenant)
+        return SecureMemory.open(
+            self.url, keystore=self.keystore, ledger=self.ledger, kms=self.kms, tenant=self.tenant, create=create
+        )
 
     def existing(self) -> SecureMemory:
         """Give the store, which has to be there.
@@ -127,16 +126,16 @@ class Place:
             ConfigurationError: it is not; nothing was created.
         """
         self.check_exists()
-        return self.open()
+        return self.open(create=False)
 
     def check_exists(self) -> None:
-        """Refuse a store that is not there, or of which a part is missing.
+        """Refuse a store that is not there, or of which a part is missing, as far as files tell.
 
         Raises:
             ConfigurationError: what is missing, and what to do.
         """
         files = self.files()
-        if files is None:
+        if files.data is None:
             return
         if not files.data.is_dir() and not _holds_something(files.data):
             raise ConfigurationError(f"there is no store at {files.data}: `securemem init` makes one")

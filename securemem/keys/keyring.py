@@ -7,6 +7,7 @@ the user's key is not cached; a warm one is a look into the cache.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,7 +34,7 @@ from securemem.keys.unwrapped import (
     seal_title,
     user_context,
 )
-from securemem.model import HANDLE_BYTES
+from securemem.model import HANDLE_BYTES, NEVER
 from securemem.ports import KeyManagementService
 
 CACHE_SECONDS = 60.0
@@ -150,6 +151,7 @@ class Keyring:
             session,
             GENERATION,
             0,
+            NEVER,
             user.wrap_session_key(session, GENERATION, key),
             seal_title(key, self.tenant, user.handle, session, title),
         )
@@ -257,12 +259,7 @@ class Keyring:
             cached = self._users.get(user_id)
             if cached is not None and cached.row[1:4] == row[1:4]:
                 return cached
-        unwrapping = self._unwrapping.get(row.wrapped)
-        if unwrapping is None:
-            unwrapping = asyncio.ensure_future(self._unwrap(row))
-            self._unwrapping[row.wrapped] = unwrapping
-            unwrapping.add_done_callback(lambda _: self._unwrapping.pop(row.wrapped, None))
-        key = RawKey((await asyncio.shield(unwrapping)).expose_secret())
+        key = await self._unwrapped(row)
         name = open_name(key, self.tenant, row)
         if user_id is not None and name != user_id:
             raise CorruptRecordError(f"keystore: the row of user {row.handle.hex()} was found under another's tag")
@@ -270,6 +267,29 @@ class Keyring:
         self._users.put(name, user)
         self._look_after()
         return user
+
+    async def _unwrapped(self, row: UserRow) -> RawKey:
+        """Give a key of one's own, unwrapped by whoever asks first; another asks anew where that one was cancelled."""
+        while (unwrapping := self._unwrapping.get(row.wrapped)) is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                return RawKey((await asyncio.shield(unwrapping)).expose_secret())
+            if not unwrapping.cancelled():
+                raise asyncio.CancelledError
+        unwrapping = self._unwrapping[row.wrapped] = asyncio.get_running_loop().create_future()
+        try:
+            key = await self._unwrap(row)
+        except BaseException as exc:
+            if isinstance(exc, Exception):
+                unwrapping.set_exception(exc)
+                unwrapping.exception()  # nobody may be waiting
+            else:
+                unwrapping.cancel()
+            raise
+        else:
+            unwrapping.set_result(key)
+            return RawKey(key.expose_secret())
+        finally:
+            del self._unwrapping[row.wrapped]
 
     async def _unwrap(self, row: UserRow) -> RawKey:
         context = user_context(self.tenant, row.handle, row.generation)
@@ -287,7 +307,15 @@ class Keyring:
     def _session_keys(self, user: UserKey, row: SessionRow, key: RawKey, title: Title) -> SessionKeys:
         owner = self.sealer(user, row.handle, row.generation, key, guest=False)
         return SessionKeys(
-            row.handle, user.handle, row.generation, row.floor, user.user_id, title, owner, self.head_seal(row.handle)
+            row.handle,
+            user.handle,
+            row.generation,
+            row.floor,
+            row.floor_ends,
+            user.user_id,
+            title,
+            owner,
+            self.head_seal(row.handle),
         )
 
     def sealer(self, user: UserKey, session: bytes, generation: int, key: RawKey, *, guest: bool) -> Sealer:

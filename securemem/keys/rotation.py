@@ -20,6 +20,7 @@ from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import to_pem
 from securemem.crypto.wrapping import box_of, check, enclose
 from securemem.errors import NotReadyError
+from securemem.keys.backup import check_place
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import COMING, OPEN, SEALED, TENANT_KEY_KINDS, Rewrapped, SessionRow, UserRow
 from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
@@ -131,7 +132,7 @@ class _Rotation:
 
     async def close_epochs(self, backup: Path | None) -> list[int]:
         if backup is not None:
-            self._keystore.check_backup_place(backup)
+            check_place(backup)
         if not any(row.state == SEALED for row in await self._keystore.epochs()):
             await self.rotate()
         current = await self._open_epoch()

@@ -45,8 +45,23 @@ class SessionRow(NamedTuple):
     handle: bytes
     generation: int
     floor: int
+    floor_ends: int
     wrapped: bytes
     title: bytes
+
+
+class Floor(NamedTuple):
+    """How far a session had come: no older head is accepted any more.
+
+    Attributes:
+        session: its handle.
+        version: of the newest head that was seen.
+        ends: that head's latest expiry, in milliseconds; NEVER if it has none. From then on it may be gone.
+    """
+
+    session: bytes
+    version: int
+    ends: int
 
 
 class GuestKey(NamedTuple):

@@ -142,6 +142,7 @@ class SessionKeys:
         handle: the session's.
         user: its owner's handle.
         floor: the lowest head version that a cold load accepts.
+        floor_ends: when the last record of that head ends, in milliseconds; NEVER if one has no end.
         owner: seals and opens the owner's records.
         head: makes and checks heads and stubs.
         guests: sealers of other people's records in it, by their handles; filled when first needed.
@@ -156,6 +157,7 @@ class SessionKeys:
     user: bytes
     generation: int
     floor: int
+    floor_ends: int
     user_id: str = field(repr=False)
     title: Title = field(repr=False)
     owner: Sealer = field(repr=False)

@@ -16,9 +16,7 @@ from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction, Outcome
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring
-from securemem.keys.rows import Owner
-from securemem.ledger.acts import ActKind
-from securemem.ledger.store import Ledger
+from securemem.keys.rows import Floor, Owner
 from securemem.model import NEVER, Change, Head, to_milliseconds
 from securemem.ports import Backend, Clock
 
@@ -46,13 +44,10 @@ class SweepReport:
 class Sweep:
     """Sweeps one tenant's sessions."""
 
-    def __init__(
-        self, backend: Backend, keyring: Keyring, ledger: Ledger, destruction: Destruction, clock: Clock
-    ) -> None:
+    def __init__(self, backend: Backend, keyring: Keyring, destruction: Destruction, clock: Clock) -> None:
         """Take the rooms that it needs."""
         self._backend = backend
         self._keyring = keyring
-        self._ledger = ledger
         self._destruction = destruction
         self._clock = clock
 
@@ -98,13 +93,13 @@ class Sweep:
             if head.closed:  # and its time is past: whoever closed it was interrupted
                 await self._destroy(session, owner, report)
                 return
-            change, count = self._change(seal, head, raw, rows, session=session, owner=owner.user, now=now)
+            change, count, ends = self._change(seal, head, raw, rows, session=session, owner=owner.user, now=now)
             if change is None:
                 if await self._destruction.close_as_read(session, raw):
                     await self._destroy(session, owner, report)
                     return
             elif await self._backend.swap(change) is None:
-                await self._keyring.keystore.raise_floors([(head.version + 1, session)])
+                await self._keyring.keystore.raise_floors([Floor(session, head.version + 1, ends)])
                 report.records += count
                 return
 
@@ -114,9 +109,7 @@ class Sweep:
         It is closed before this is decided, unlike a clear: an append that came between would be lost by a decision
         that stood already.
         """
-        act = await self._destruction.decide_session(session, owner.generation, ActKind.EXPIRE)
-        done = await self._destruction.carry_out(act, purge_seconds=None)
-        await self._ledger.finish(act.counter, at=to_milliseconds(self._clock()))
+        done = await self._destruction.expire(session, owner.generation)
         report.sessions += 1
         report.records += done.records
 
@@ -143,28 +136,30 @@ class Sweep:
         session: bytes,
         owner: bytes,
         now: int,
-    ) -> tuple[Change | None, int]:
-        """Work out what goes; None where nothing would be left."""
+    ) -> tuple[Change | None, int, int]:
+        """Work out what goes, None where nothing would be left; how many records, and when the last other one ends."""
         walk = Walk(seal, head, session=session, owner=owner)
         records = walk.page(rows)
         walk.finish()
         stubs = dict(seal.stub_for(sealed) for sealed in records if NEVER < sealed.expiry <= now)
         left = [sealed for sealed in records if sealed.seq not in stubs]
         if not left:
-            return None, len(stubs)
+            return None, len(stubs), NEVER
         first = min(sealed.seq for sealed in left)
         ends = [sealed.expiry for sealed in left if sealed.expiry != NEVER]
-        due = min(ends, default=NEVER)
+        due, latest = min(ends, default=NEVER), max(ends) if len(ends) == len(left) else NEVER
         new = msgspec.structs.replace(
             head,
             version=head.version + 1,
             first=first,
             holes=head.next - first - len(left),
             due=due,
-            latest_expiry=max(ends) if len(ends) == len(left) else NEVER,
+            latest_expiry=latest,
             edits={seq: tag for seq, tag in head.edits.items() if seq >= first and seq not in stubs},
             pins=tuple(pin for pin in head.pins if pin >= first and pin not in stubs),
         )
         kept_stubs = sorted((seq, stub) for seq, stub in stubs.items() if seq > first)
-        change = Change(session, raw, seal.encode(new), rows=kept_stubs, trim=(head.first, first), due=due)
-        return change, len(stubs)
+        change = Change(
+            session, raw, seal.encode(new), rows=kept_stubs, trim=(head.first, first), due=due, until=latest
+        )
+        return change, len(stubs), latest

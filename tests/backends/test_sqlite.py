@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from securemem.backends.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteBackend
+from securemem.backends.sqlite import APPLICATION_ID, SqliteBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError, InvalidInputError
-from securemem.keys.keystore import Keystore
+from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.model import Change, Stamp, Tail
 from securemem.testing import BackendContract, assert_absent, assert_found, make_canary
 from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
@@ -51,8 +51,8 @@ async def _make(path: Path) -> None:
     await backend.aclose()
 
 
-@pytest.mark.parametrize("make", [SqliteBackend, Keystore])
-async def test_opening_makes_no_file(path: Path, make: Callable[[str], SqliteBackend | Keystore]) -> None:
+@pytest.mark.parametrize("make", [SqliteBackend, SqliteKeystore])
+async def test_opening_makes_no_file(path: Path, make: Callable[[str], SqliteBackend | SqliteKeystore]) -> None:
     """A missing file is not made by `open`; the first write makes it, and then `open` gives what was written."""
     for _ in range(2):
         store = make(str(path))
@@ -132,7 +132,7 @@ async def test_the_file_says_whose_it_is(path: Path) -> None:
     await _make(path)
     with closing(sqlite3.connect(path)) as con:
         assert con.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        assert con.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+        assert con.execute("PRAGMA user_version").fetchone()[0] == 1
 
 
 async def test_another_programs_file_is_refused_untouched(path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_another_programs_file_is_refused_untouched(path: Path) -> None:
 async def test_a_newer_version_is_refused(path: Path) -> None:
     """A file that a newer version has written is refused, and says so; not a byte of it changes."""
     await _make(path)
-    _run(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    _run(path, "PRAGMA user_version = 2")
     before = path.read_bytes()
     with pytest.raises(ConfigurationError, match="newer"):
         await SqliteBackend(str(path)).open()

@@ -9,10 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from securemem.crypto.envelope import Sealer
-from securemem.crypto.head import MAX_EDITS, MAX_PINS, HeadSeal, Walk, is_stub
+from securemem.crypto.head import MAX_EDITS, MAX_PINS, HeadSeal, Walk, is_fence, is_moved, is_stub
 from securemem.crypto.secret import RawKey
-from securemem.errors import CorruptRecordError, IntegrityError, PlaintextError, ReorderedError
-from securemem.model import Head
+from securemem.errors import (
+    ConfigurationError,
+    CorruptRecordError,
+    IntegrityError,
+    PlaintextError,
+    ReorderedError,
+)
+from securemem.model import Head, HeadFlag
 
 _TENANT, _USER, _SESSION = b"T" * 16, b"U" * 16, b"S" * 16
 _COUNT = 6
@@ -111,7 +117,22 @@ class _Chain:
 @given(_HEADS)
 def test_round_trip(head: Head) -> None:
     """Every head that fits its fields comes back as it was."""
-    assert _seal().decode(_seal().encode(head)) == head
+    assert _seal().decode(_seal().encode(head), moved=True) == head
+
+
+@pytest.mark.parametrize("version", [0, 1, 2**63])
+def test_a_session_that_goes_on_elsewhere(version: int) -> None:
+    """A head that says so is read by nobody but who can go there, and one of version 0 is a fence."""
+    head = Head(version=version, generation=1, flags=HeadFlag.MOVED | HeadFlag.KEEP)
+    raw = _seal().encode(head)
+    with pytest.raises(ConfigurationError, match=rf"{_SESSION.hex()}.*\[servers\]"):
+        _seal().decode(raw)
+    assert _seal().decode(raw, moved=True) == head
+    assert is_moved(raw)
+    assert is_fence(raw) == (version == 0)
+    for other in (_seal().encode(_full_head()), raw[:4], b""):
+        assert not is_moved(other)
+        assert not is_fence(other)
 
 
 @given(_HEADS, _HEADS)

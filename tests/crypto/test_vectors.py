@@ -235,7 +235,7 @@ async def test_opens_keys() -> None:
 
 async def test_opens_names_and_titles() -> None:
     """The frozen name and title are the ids that they were."""
-    row = SessionRow(_SESSION, 1, 0, b"", _bytes("title"))
+    row = SessionRow(_SESSION, 1, 0, 0, b"", _bytes("title"))
     title = open_title(_key(_SESSION_KEY), _TENANT, _USER, row)
     assert title == Title("order-4711", 1_800_000_000_000, ("web",))
     assert open_name(_key(_USER_KEY), _TENANT, _USER_ROW._replace(name=_bytes("name"))) == "alice"

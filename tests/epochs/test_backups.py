@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from securemem import BackendUnavailableError, ConfigurationError, NotReadyError, SecureMemory, WrongKeyError
-from securemem.keys import epochstore
-from securemem.keys.keystore import Keystore
+from securemem.keys import backup
+from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.kms.file import FileKms
 
 from .store import copy_files, everything, everything_cold, fill, states
@@ -26,7 +26,7 @@ async def test_a_backup_from_before_opens_nobody(memory: SecureMemory, tmp_path:
     copy_files(tmp_path, old, ".kek")
     with pytest.raises(WrongKeyError):
         await everything_cold(old)
-    keystore, kms = Keystore(str(old / "store.keys.db")), FileKms(old / "store.kek")
+    keystore, kms = SqliteKeystore(str(old / "store.keys.db")), FileKms(old / "store.kek")
     stamp = await keystore.open()
     assert stamp is not None
     await kms.open(stamp.deployment, create=False)
@@ -46,7 +46,7 @@ async def test_a_backup_from_the_close_opens_the_living_only(memory: SecureMemor
     await memory.keys.close_epoch(backup=tmp_path / "backup.db")
     copy_files(tmp_path, old, ".kek", ".ledger.db")
     shutil.copy2(tmp_path / "backup.db", old / "store.keys.db")
-    keystore = Keystore(str(old / "store.keys.db"))
+    keystore = SqliteKeystore(str(old / "store.keys.db"))
     await keystore.open()
     assert await keystore.counts() == (2, 4)
     await keystore.aclose()
@@ -91,7 +91,7 @@ async def test_a_backup_that_fails_leaves_the_store_usable(
         return str(con.execute("SELECT fails FROM nowhere"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(epochstore, "_digest", fail)
+        patch.setattr(backup, "digest_of", fail)
         with pytest.raises(BackendUnavailableError, match="cannot be used"):
             await memory.keys.close_epoch(backup=tmp_path / "first.db")
     assert all(kek for _, _, _, kek in await states(memory))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from securemem import SecureMemory, WrongKeyError
-from securemem.keys.keystore import Keystore
+from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.kms.file import FileKms
 
 from .store import copy_files, everything, everything_cold, fill, states, url
@@ -33,14 +33,14 @@ def _die(patch: pytest.MonkeyPatch, where: type, name: str, *, after: bool) -> N
 
 STEPS = [
     (FileKms, "create_epoch"),
-    (Keystore, "add_epoch"),
-    (Keystore, "add_tenant_key"),
-    (Keystore, "switch_epoch"),
-    (Keystore, "rewrap"),
-    (Keystore, "delete_tenant_keys"),
-    (Keystore, "backup"),
+    (SqliteKeystore, "add_epoch"),
+    (SqliteKeystore, "add_tenant_key"),
+    (SqliteKeystore, "switch_epoch"),
+    (SqliteKeystore, "rewrap"),
+    (SqliteKeystore, "delete_tenant_keys"),
+    (SqliteKeystore, "backup"),
     (FileKms, "destroy_epoch"),
-    (Keystore, "set_destroyed"),
+    (SqliteKeystore, "set_destroyed"),
 ]
 
 

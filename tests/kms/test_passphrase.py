@@ -120,7 +120,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         prompts.append(prompt)
         return PASSPHRASE
 
-    monkeypatch.setattr("securemem.compose.getpass", answer)
+    monkeypatch.setattr("securemem.adapters.getpass", answer)
     monkeypatch.setattr("sys.stdin", _Terminal())
     monkeypatch.setattr("securemem.kms.passphrase.PassphraseKms.__init__.__kwdefaults__", {"cost": COST})
     return prompts
@@ -162,7 +162,7 @@ async def test_no_passphrase_no_file(
         if given == "nowhere to ask":
             patch.setattr("sys.stdin", io.StringIO())
         else:
-            patch.setattr("securemem.compose.getpass", lambda prompt: "")
+            patch.setattr("securemem.adapters.getpass", lambda prompt: "")
         memory = _store(tmp_path)
         for _ in range(2):
             with pytest.raises(ConfigurationError, match="SECUREMEM_PASSPHRASE"):

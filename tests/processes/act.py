@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from securemem import SecureMemory
-from securemem.keys.keystore import Keystore
+from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.kms.file import FileKms
 from securemem.ledger.store import Ledger
 from securemem.sqlitefile import SqliteFile
@@ -27,7 +27,7 @@ STEPS: list[tuple[type, str]] = [
     (Ledger, "begin"),
     (Ledger, "add_tombstones"),
     (Ledger, "finish"),
-    (Keystore, "backup"),
+    (SqliteKeystore, "backup"),
     (FileKms, "create_epoch"),
     (FileKms, "destroy_epoch"),
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from securemem.crypto.envelope import parse
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring, open_keyring
-from securemem.keys.keystore import Keystore
+from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.kms.file import FileKms
 
 
@@ -23,7 +23,7 @@ async def opened_by_what_is_left(folder: Path, sealed: dict[bytes, dict[int, byt
         How many records of each session opened.
     """
     kek = folder / "conversation.kek"
-    kms, keystore = FileKms(kek), Keystore(str(folder / "conversation.keys.db"))
+    kms, keystore = FileKms(kek), SqliteKeystore(str(folder / "conversation.keys.db"))
     try:
         await keystore.open()
         await kms.open(bytes.fromhex(json.loads(kek.read_text())["deployment"]), create=False)

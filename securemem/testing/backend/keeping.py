@@ -34,6 +34,18 @@ class Keeping(Hooks):
         assert await backend.swap(Change(session, b"c", b"d", due=NEVER)) is None
         assert await backend.due(10**15, 9) == []
 
+    async def test_moments_of_our_days(self, backend: Backend) -> None:
+        """`due` and `until` take milliseconds of these centuries, in a first change as in a later one."""
+        session, later = handle(), 2**42
+        first = Change(session, b"", b"a", rows=rows(1, 3), due=later, until=later + 1)
+        assert await backend.swap(first) is None
+        assert await backend.due(later, 9) == [session]
+        assert await backend.swap(Change(session, b"a", b"b", due=later + 5, until=later + 7)) is None
+        assert await backend.due(later + 4, 9) == []
+        assert await backend.due(later + 5, 9) == [session]
+        assert await backend.swap(Change(session, b"b", b"c", due=NEVER, until=NEVER)) is None
+        assert await backend.tail(session, 9) == Tail(b"c", newest_first(rows(1, 3)))
+
     async def test_due_goes_with_the_head(self, backend: Backend) -> None:
         """Deleted rows leave `due` as it is; a deleted head takes it along."""
         session = handle()

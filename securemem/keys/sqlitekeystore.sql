@@ -14,7 +14,10 @@ CREATE TABLE IF NOT EXISTS epochs (
 CREATE TABLE IF NOT EXISTS tenants (
     tenant INTEGER PRIMARY KEY,
     handle BLOB NOT NULL UNIQUE,
-    name TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL UNIQUE,
+    route INTEGER NOT NULL DEFAULT 0,
+    place TEXT NOT NULL DEFAULT 'default',
+    moving_to TEXT
 );
 CREATE TABLE IF NOT EXISTS tenant_keys (
     tenant INTEGER NOT NULL REFERENCES tenants,
@@ -40,6 +43,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     tag BLOB NOT NULL UNIQUE,
     generation INTEGER NOT NULL,
     floor INTEGER NOT NULL DEFAULT 0,
+    floor_ends INTEGER NOT NULL DEFAULT 0,
     wrapped BLOB NOT NULL,
     title BLOB NOT NULL
 );
@@ -52,6 +56,12 @@ CREATE TABLE IF NOT EXISTS guests (
     PRIMARY KEY (session, user)
 );
 CREATE INDEX IF NOT EXISTS guests_user ON guests (user);
+
+-- name: to_version_2
+ALTER TABLE sessions ADD COLUMN floor_ends INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tenants ADD COLUMN route INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tenants ADD COLUMN place TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE tenants ADD COLUMN moving_to TEXT;
 
 -- name: stamp
 SELECT deployment, counter FROM securemem_stamp;
@@ -81,6 +91,15 @@ SELECT tenant, handle FROM tenants WHERE name = ?;
 -- name: add_tenant
 INSERT INTO tenants (handle, name) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
+-- name: routes
+SELECT name, route, place, moving_to FROM tenants ORDER BY name;
+
+-- name: route
+SELECT route, place, moving_to FROM tenants WHERE name = ?;
+
+-- name: set_route
+UPDATE tenants SET route = ?, place = ?, moving_to = ? WHERE name = ? AND route = ?;
+
 -- name: tenant_keys
 SELECT kind, epoch, wrapped FROM tenant_keys WHERE tenant = ? ORDER BY epoch;
 
@@ -92,7 +111,7 @@ DELETE FROM tenant_keys WHERE epoch = ?;
 
 -- name: find
 SELECT u.user, u.handle, u.epoch, u.generation, u.wrapped, u.name,
-       s.handle, s.generation, s.floor, s.wrapped, s.title
+       s.handle, s.generation, s.floor, s.floor_ends, s.wrapped, s.title
 FROM users u LEFT JOIN sessions s ON s.user = u.user AND s.tag IN ({tags}) WHERE u.tag IN ({tags});
 
 -- name: add_user
@@ -133,7 +152,7 @@ FROM sessions s JOIN users u ON u.user = s.user JOIN tenants t ON t.tenant = u.t
 
 -- name: list
 SELECT s.session, u.user, u.handle, u.epoch, u.generation, u.wrapped, u.name,
-       s.handle, s.generation, s.floor, s.wrapped, s.title
+       s.handle, s.generation, s.floor, s.floor_ends, s.wrapped, s.title
 FROM sessions s JOIN users u ON u.user = s.user
 WHERE u.tenant = ? AND s.session > ? AND (? IS NULL OR u.handle = ?) ORDER BY s.session LIMIT ?;
 
@@ -153,7 +172,7 @@ DELETE FROM users WHERE user = ?;
 DELETE FROM sessions WHERE handle = ?;
 
 -- name: raise_floor
-UPDATE sessions SET floor = max(floor, ?) WHERE handle = ?;
+UPDATE sessions SET floor = ?2, floor_ends = ?3 WHERE handle = ?1 AND floor < ?2;
 
 -- name: users_under
 SELECT user, tenant, handle, epoch, generation, wrapped, name FROM users WHERE epoch < ? ORDER BY user LIMIT ?;

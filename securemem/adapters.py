@@ -1,0 +1,197 @@
+"""Gives the adapter that a URL names: a data store, a keystore, a ledger, a KMS. Each is imported where it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from getpass import getpass
+from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import quote
+
+from securemem.backends.memory import MemoryBackend
+from securemem.config import SERVERS, Settings, file_of, options_of
+from securemem.errors import ConfigurationError
+from securemem.keys.keystore import Keystore
+from securemem.keys.sqlitekeystore import SqliteKeystore
+from securemem.ledger.store import Ledger
+from securemem.places import beside
+from securemem.ports import Backend, KeyManagementService, Replica
+from securemem.sqlitefile import MEMORY
+
+DEFAULT_SPACE = "messages"
+
+
+def make_backend(settings: Settings, space: str, client: Any = None) -> Backend:
+    """Give the data store that a URL names.
+
+    Args:
+        settings: that name it.
+        space: the table, or the prefix of names on Redis.
+        client: the caller's own, for Redis.
+
+    Raises:
+        ConfigurationError: a scheme that nobody knows.
+    """
+    scheme = settings.url.partition("://")[0]
+    if settings.url == "memory://":
+        return MemoryBackend()
+    if scheme == "sqlite":
+        from securemem.backends.sqlite import SqliteBackend  # noqa: PLC0415
+
+        return SqliteBackend(str(file_of(settings.url, "sqlite")), table_name=space)
+    if scheme in ("postgresql", "postgres"):
+        from securemem.backends.postgres import PostgresBackend  # noqa: PLC0415
+        from securemem.postgres import OPTIONS  # noqa: PLC0415
+
+        return PostgresBackend(*options_of(settings.url, OPTIONS), table_name=space)
+    if scheme in SERVERS:
+        from securemem.backends.redis import OPTIONS as REDIS_OPTIONS  # noqa: PLC0415
+        from securemem.backends.redis import RedisBackend  # noqa: PLC0415
+
+        return RedisBackend(*options_of(settings.url, REDIS_OPTIONS), prefix=space, client=client)
+    return _installed(scheme)(settings.url, space)
+
+
+def make_replica(settings: Settings, space: str) -> Replica | None:
+    """Give the replica of the data that settings name; None where they name none.
+
+    Raises:
+        ConfigurationError: the data does not lie in PostgreSQL.
+    """
+    if settings.replica is None:
+        return None
+    if not {settings.url.partition(":")[0], settings.replica.partition(":")[0]} <= {"postgresql", "postgres"}:
+        raise ConfigurationError("replica is for data in PostgreSQL, and names the standby as postgresql://…")
+    from securemem.backends.postgres import PostgresBackend  # noqa: PLC0415
+    from securemem.postgres import OPTIONS  # noqa: PLC0415
+
+    return PostgresBackend(*options_of(settings.replica, OPTIONS), table_name=space)
+
+
+def _installed(scheme: str) -> Callable[[str, str], Backend]:
+    """Give what makes the data stores of a scheme that another package knows."""
+    for entry in entry_points(group="securemem.backends", name=scheme):
+        make: Callable[[str, str], Backend] = entry.load()
+        return make
+    raise ConfigurationError(
+        "data lies in memory://, sqlite:///file.db, postgresql://…, redis://…, rediss://… or redis+cluster://…"
+    )
+
+
+def space_of(settings: Settings) -> str:
+    """Give the name under which a store's sessions are apart from others in the same place."""
+    if not settings.url.startswith("redis"):
+        return settings.table_name or DEFAULT_SPACE
+    return settings.prefix or f"securemem:{settings.table_name or DEFAULT_SPACE}:"
+
+
+def _file_or_memory(url: str | None, settings: Settings, ending: str) -> str | None:
+    """Give the file of a small store, or MEMORY; None where it lies on a server."""
+    if url is None:
+        place = beside(settings, ending)
+        return str(place) if place is not None else MEMORY
+    if url == "memory://":
+        return MEMORY
+    return str(file_of(url, "sqlite")) if url.startswith("sqlite://") else None
+
+
+def make_keystore(settings: Settings) -> Keystore:
+    """Give the keystore that settings name, or the one beside the data.
+
+    Raises:
+        ConfigurationError: a scheme that this version does not know, or the data's own schema.
+    """
+    url = settings.keystore
+    place = _file_or_memory(url, settings, ".keys.db")
+    if place is not None:
+        return SqliteKeystore(place)
+    _check_server(url or "", "keystore")
+    if _same_schema(url or "", settings.url):
+        raise ConfigurationError(
+            "the keystore must not lie with the data, for a backup of both opens itself: give it a database of its own"
+        )
+    from securemem.keys.postgreskeystore import PostgresKeystore  # noqa: PLC0415
+    from securemem.postgres import OPTIONS  # noqa: PLC0415
+
+    return PostgresKeystore(*options_of(url or "", OPTIONS))
+
+
+def make_ledger(settings: Settings) -> Ledger:
+    """Give the ledger that settings name, or the one beside the data.
+
+    Raises:
+        ConfigurationError: a scheme that this version does not know.
+    """
+    place = _file_or_memory(settings.ledger, settings, ".ledger.db")
+    if place is None:
+        _check_server(settings.ledger or "", "ledger")
+    return Ledger(place if place is not None else settings.ledger or "")
+
+
+def _check_server(url: str, what: str) -> None:
+    if url.partition("://")[0] not in ("postgresql", "postgres"):
+        raise ConfigurationError(f"the {what} lies in memory://, sqlite:///file.db or postgresql://…")
+
+
+def _same_schema(one: str, other: str) -> bool:
+    """Tell whether two URLs name one schema of one database."""
+    from securemem.postgres import OPTIONS, place_of  # noqa: PLC0415
+
+    if other.partition("://")[0] not in ("postgresql", "postgres"):
+        return False
+    (one, here), (other, there) = options_of(one, OPTIONS), options_of(other, OPTIONS)
+    return place_of(one) == place_of(other) and here.get("schema") == there.get("schema")
+
+
+def _ask_passphrase() -> str:
+    given = os.environ.get("SECUREMEM_PASSPHRASE")
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise ConfigurationError("the KEK file wants a passphrase: set SECUREMEM_PASSPHRASE")
+    return getpass("Passphrase of the SecureMem KEK file: ")
+
+
+def make_kms(settings: Settings) -> KeyManagementService:
+    """Give the KMS that a URL names, or the file beside the data.
+
+    Raises:
+        ConfigurationError: a scheme that this version does not know.
+    """
+    place = beside(settings, ".kek")
+    url = settings.kms
+    if url == "memory://" or (url is None and place is None):
+        from securemem.kms.memory import MemoryKms  # noqa: PLC0415
+
+        return MemoryKms()
+    if url is None or url.startswith("file://"):
+        from securemem.kms.file import FileKms  # noqa: PLC0415
+
+        return FileKms(place if url is None and place is not None else file_of(url or "", "file"))
+    if url.startswith("passphrase://"):
+        from securemem.kms.passphrase import PassphraseKms  # noqa: PLC0415
+
+        return PassphraseKms(file_of(url, "passphrase"), _ask_passphrase())
+    raise ConfigurationError("this version takes its KEKs from file:///, passphrase:/// or memory://")
+
+
+def url_of(client: Any, url: str | None) -> str:
+    """Give the URL that stands for a caller's own Redis client: where it connects to, with no password in it.
+
+    Raises:
+        ConfigurationError: it is no redis-py client, or the URL names something else.
+    """
+    if url is not None and not url.startswith("redis"):
+        raise ConfigurationError("client is a redis-py client, for data on Redis: leave it out for this URL")
+    pool = getattr(client, "connection_pool", None)
+    nodes = getattr(getattr(client, "nodes_manager", None), "startup_nodes", None)
+    if nodes:
+        first = next(iter(nodes.values()))
+        return f"redis+cluster://{first.host}:{first.port}"
+    if pool is None:
+        raise ConfigurationError("client has to be a redis-py client, asyncio or synchronous")
+    settings = pool.connection_kwargs
+    host = settings.get("path") or settings.get("host") or getattr(pool, "service_name", "localhost")
+    return f"redis://{quote(str(host), safe='')}:{settings.get('port', 6379)}/{settings.get('db') or 0}"

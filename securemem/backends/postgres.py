@@ -1,0 +1,297 @@
+"""The PostgreSQL data store: one statement an append and one a load, gathered into batches while others are under way.
+
+`postgresql://…` with the driver's own parameters, `table_name` and `schema`. Rows lie under their session's handle and
+seq, heads beside them; every change compares the head in the statement that moves it. Two batches take heads in the
+same order. A change whose answer was lost is settled by the head that stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from securemem import sql
+from securemem.backends.settling import RowsAt, settle
+from securemem.batch import Batch, Crowd
+from securemem.errors import ConfigurationError, InvalidInputError, SecureMemError
+from securemem.model import Change, Residue, Stamp, Tail
+from securemem.postgres import Connection, PostgresServer
+from securemem.postgrespurge import purge
+from securemem.postgresschema import Part, look, migrate
+
+DEFAULT_TABLE = "messages"
+Answer: TypeAlias = bytes | Exception | None
+
+_LANES = 3
+_MOST_TOGETHER = 16
+_FULL = 0xFFFFFFFF
+_ALL = 2**62
+_TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,53}\Z")  # leaves room for the endings, within PostgreSQL's 63
+_TAKEN = re.compile(r"^(pg|securemem)_|_(sessions|due)$", re.IGNORECASE)
+
+
+class _TailRequest(NamedTuple):
+    session: bytes
+    limit: int
+    before: int
+
+
+class PostgresBackend:
+    """Rows and heads in a PostgreSQL database."""
+
+    def __init__(self, url: str, options: Mapping[str, str], *, table_name: str = DEFAULT_TABLE) -> None:
+        """Name the database and the table; nothing is opened yet.
+
+        Raises:
+            ConfigurationError: a name or an option that cannot be.
+        """
+        if not _TABLE_NAME.match(table_name) or _TAKEN.search(table_name):
+            raise ConfigurationError(
+                "table_name has to be letters, digits and underscores, at most 54, and none that PostgreSQL or "
+                "SecureMem uses itself (pg_…, securemem_…, …_sessions, …_due)"
+            )
+        self._server = PostgresServer(url, options)
+        self._part = _part(self._server.schema, table_name)
+        self._sql = sql.load(Path(__file__).with_suffix(".sql"), **self._part.names)
+        self._there = False
+        lanes, crowd = min(_LANES, self._server.size), Crowd()
+        self._tails: Batch[_TailRequest, Tail] = Batch(
+            self._tail, self._read_together, lanes=lanes, crowd=crowd, most=_MOST_TOGETHER
+        )
+        self._swaps: Batch[Change, bytes | None] = Batch(
+            self._swap,
+            self._swap_together,
+            lanes=lanes,
+            crowd=crowd,
+            most=_MOST_TOGETHER,
+            key=lambda change: change.session,
+        )
+
+    async def open(self) -> Stamp | None:
+        """As `ports.Backend`."""
+        self._server.reopen()
+        try:
+            await self._server.check()
+            return await self._server.call(self._begin)
+        except BaseException:
+            await self._server.aclose()
+            raise
+
+    def bind(self, tenant: bytes) -> None:
+        """As `ports.TenantBound`."""
+        self._server.bind(tenant)
+
+    async def stamp(self, stamp: Stamp) -> None:
+        """As `ports.Backend`."""
+        await self._ensure()
+        await self._server.call(lambda con, _: con.execute(self._sql["set_stamp"], *stamp))
+
+    async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
+        """As `ports.Backend`."""
+        return await self._tails.call(_TailRequest(session, limit, _ALL if before is None else before))
+
+    async def swap(self, change: Change) -> bytes | None:
+        """As `ports.Backend`."""
+        if change.rows and change.rows[-1][0] >= _FULL:
+            raise InvalidInputError("this session is full: 4,294,967,294 messages; fork it")
+        if not self._there:
+            await self._ensure()
+        return await self._swaps.call(change)
+
+    async def delete(self, sessions: Sequence[bytes], *, heads: bool) -> int:
+        """As `ports.Backend`."""
+        if not sessions or not await self._exists():
+            return 0
+        wanted = sorted(sessions)
+        deleted: int = await self._server.call(lambda con, _: con.fetchval(self._sql["delete_rows"], wanted))
+        if heads:
+            await self._server.call(lambda con, _: con.execute(self._sql["delete_heads"], wanted))
+        return deleted
+
+    async def due(self, now: int, limit: int) -> list[bytes]:
+        """As `ports.Backend`."""
+        if not await self._exists():
+            return []
+        rows = await self._server.call(lambda con, _: con.fetch(self._sql["due"], now, limit))
+        return [row[0] for row in rows]
+
+    async def purge(self, seconds: float) -> list[Residue]:
+        """Remove what deletions left in the tables' files and the server's log, as `postgrespurge.purge` does."""
+        if not await self._exists():
+            return []
+        return await purge(self._server, self._part.tables, store="data", seconds=seconds)
+
+    async def aclose(self) -> None:
+        """As `ports.Backend`."""
+        await self._tails.aclose()
+        await self._swaps.aclose()
+        await self._server.aclose()
+
+    async def _begin(self, con: Connection, _: bool) -> Stamp | None:  # noqa: FBT001  (as `postgres.Work` has it)
+        """Find out what lies there, and bring it up to date; what is not there is not made."""
+        version = await look(con, self._part, self._server.name)
+        if 0 < version < len(self._part.steps):
+            await migrate(con, self._part, self._server.name)
+        self._there = version > 0
+        if not self._there:
+            return None
+        self._server.row_security = bool(await con.fetchval(self._sql["row_security"]))
+        row = await con.fetchrow(self._sql["stamp"])
+        return Stamp(*row) if row else None
+
+    async def _ensure(self) -> None:
+        """Make the tables where they are not there yet."""
+        if not self._there:
+            await self._server.call(lambda con, _: migrate(con, self._part, self._server.name))
+            self._there = True
+
+    async def _exists(self) -> bool:
+        return self._there or await self._server.call(lambda con, _: self._look_again(con))
+
+    async def _look_again(self, con: Connection) -> bool:
+        """Tell whether somebody has made the tables since they were looked for."""
+        self._there = await look(con, self._part, self._server.name) == len(self._part.steps)
+        return self._there
+
+    # Reading
+
+    async def _tail(self, request: _TailRequest) -> Tail:
+        return await self._server.call(lambda con, _: self._read(con, request))
+
+    async def _read(self, con: Connection, request: _TailRequest) -> Tail:
+        if not self._there and not await self._look_again(con):
+            return Tail(b"", [])
+        row = await con.fetchrow(self._sql["tail"], *request)
+        if row is None:
+            return await self._headless(con, request)
+        head, seqs, bodies = row
+        return Tail(head, list(zip(seqs, bodies, strict=True)) if seqs else [])
+
+    async def _headless(self, con: Connection, request: _TailRequest) -> Tail:
+        """Give the rows of a session without a head: there are none, but where somebody took it away."""
+        rows = await con.fetch(self._sql["headless"], *request)
+        return Tail(b"", [(seq, body) for seq, body in rows])
+
+    async def _read_together(self, requests: list[_TailRequest]) -> list[Tail]:
+        return await self._server.call(lambda con, _: self._read_all(con, requests))
+
+    async def _read_all(self, con: Connection, requests: list[_TailRequest]) -> list[Tail]:
+        if not self._there and not await self._look_again(con):
+            return [Tail(b"", []) for _ in requests]
+        sessions, limits, befores = zip(*requests, strict=True)
+        found = {
+            place: Tail(head, list(zip(seqs, bodies, strict=True)) if seqs else [])
+            for place, head, seqs, bodies in await con.fetch(self._sql["tails"], sessions, limits, befores)
+        }
+        return [found.get(place) or await self._headless(con, request) for place, request in enumerate(requests, 1)]
+
+    # Changing
+
+    async def _swap(self, change: Change) -> bytes | None:
+        return await self._server.call(lambda con, again: self._change(con, change, again))
+
+    async def _change(self, con: Connection, change: Change, again: bool) -> bytes | None:  # noqa: FBT001
+        while True:
+            rows, following = _rows(change), _next(change)
+            seqs, bodies = [seq for seq, _ in rows], [body for _, body in rows]
+            first, end = change.trim
+            if not change.expected:
+                made = await con.fetchval(
+                    self._sql["begin"], change.session, change.head, following, change.due, seqs, bodies
+                )
+            elif first < end:
+                made = await con.fetchval(
+                    self._sql["move_and_trim"],
+                    *(change.session, change.expected, change.head, following, change.due, seqs, bodies, first, end),
+                )
+            else:
+                made = await con.fetchval(
+                    self._sql["move"],
+                    *(change.session, change.expected, change.head, following, change.due, seqs, bodies),
+                )
+            if made:
+                return None
+            # A statement of its own: the one that lost shows the state from before.
+            current = (await self._heads(con, [change.session])).get(change.session, b"")
+            if current != change.expected:
+                return await settle(change, current, self._rows_at(con), again=again)
+
+    async def _swap_together(self, changes: list[Change]) -> list[Answer]:
+        return await self._server.call(lambda con, again: self._change_all(con, changes, again))
+
+    async def _change_all(self, con: Connection, changes: list[Change], again: bool) -> list[Answer]:  # noqa: FBT001
+        made = await self._move_all(con, changes)
+        lost = [change.session for change in changes if change.session not in made]
+        heads = await self._heads(con, lost) if lost else {}
+        answers: list[Answer] = []
+        for change in changes:
+            if change.session in made:
+                answers.append(None)
+                continue
+            current = heads.get(change.session, b"")
+            try:
+                if current == change.expected:
+                    answers.append(await self._change(con, change, again))
+                else:
+                    answers.append(await settle(change, current, self._rows_at(con), again=again))
+            except SecureMemError as exc:
+                answers.append(exc)
+        return answers
+
+    async def _move_all(self, con: Connection, changes: list[Change]) -> set[bytes]:
+        """Make changes in one statement; gives the sessions of those that were made."""
+        rows = [(change.session, seq, body) for change in changes for seq, body in _rows(change)]
+        columns = zip(*rows, strict=True) if rows else ([], [], [])
+        made = await con.fetch(
+            self._sql["moves"],
+            [change.session for change in changes],
+            [change.expected for change in changes],
+            [change.head for change in changes],
+            [_next(change) for change in changes],
+            [change.due for change in changes],
+            [change.trim[0] for change in changes],
+            [change.trim[1] for change in changes],
+            *columns,
+        )
+        return {session for (session,) in made}
+
+    async def _heads(self, con: Connection, sessions: list[bytes]) -> dict[bytes, bytes]:
+        return _pairs(await con.fetch(self._sql["heads"], sessions))
+
+    def _rows_at(self, con: Connection) -> RowsAt:
+        async def rows_at(session: bytes, seqs: list[int]) -> dict[int, bytes]:
+            return _pairs(await con.fetch(self._sql["rows_at"], session, seqs))
+
+        return rows_at
+
+
+def _pairs(rows: Iterable[Iterable[Any]]) -> dict[Any, bytes]:
+    return dict(tuple(row) for row in rows)
+
+
+def _part(schema: str, table: str) -> Part:
+    def quoted(name: str) -> str:
+        return f'"{schema}"."{name}"'
+
+    names = {
+        "table": quoted(table),
+        "sessions": quoted(f"{table}_sessions"),
+        "due": f'"{table}_due"',
+        "stamp": quoted("securemem_stamp"),
+    }
+    folder = Path(__file__).with_name("migrations") / "postgres"
+    return Part(schema, f"data:{table}", (table, f"{table}_sessions"), folder, names)
+
+
+def _rows(change: Change) -> list[tuple[int, bytes]]:
+    """Give the rows to put: of two at a seq the later one, and none that the change itself trims."""
+    first, end = change.trim
+    if change.rows and first < end and change.rows[0][0] >= end:
+        return change.rows
+    return [row for row in dict(change.rows).items() if not first <= row[0] < end]
+
+
+def _next(change: Change) -> int:
+    return max((seq for seq, _ in change.rows), default=0) + 1

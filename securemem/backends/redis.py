@@ -1,0 +1,242 @@
+"""The Redis data store: a list for each session, and one script call for each change.
+
+`redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://` or a caller's own client, and a `prefix`. A list's key
+is the prefix and the session's handle in hex within braces, so that a cluster keeps all of a session in one slot. It
+holds the rows, oldest first, and as its last element the head:
+
+    next u64 | due u64 | head                  (big-endian; due in milliseconds, 0 = never)
+
+Rows are contiguous, so a row's seq follows from `next`, the seq after the newest, and from its place: one LRANGE reads
+head and rows. An element of under 16 bytes, or whose `next` is above 2³² - 1, is none of ours: it is given as the head
+as it lies there, for the reader to refuse.
+
+The stamp is a hash at the prefix and `stamp`. A session that ends expires as a whole `GRACE_SECONDS` after its last
+record did, by the server's own clock: a net behind the readers, who go by each record, and the worker. Deleted lists
+are freed at once, not when the server finds time; freed memory is not overwritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from securemem import sql
+from securemem.backends.settling import settle
+from securemem.errors import ConfigurationError, InvalidInputError
+from securemem.model import HANDLE_BYTES, NEVER, Change, Residue, Stamp, Tail
+from securemem.redis import Command, Limits, Node, RedisServer, Script, place_of_client, place_of_url
+from securemem.redis.checks import examine, required
+from securemem.redis.durability import purge
+
+DEFAULT_PREFIX = "securemem:messages:"
+OPTIONS = frozenset({"pool_size", "timeout", "patience", "sentinel_username", "sentinel_password"})
+"""What of a URL's query is ours; the rest is the driver's, `ssl_ca_certs` and `client_name` among it."""
+GRACE_SECONDS = 24 * 3600
+
+_FORMAT = b"1"
+_FULL = 0xFFFFFFFF
+_NEXT, _HEAD = 8, 16
+"""Where in the last element what comes after `next`, and after `due`, begins."""
+_GRACE = 1000 * GRACE_SECONDS
+_AT_ONCE = 1000
+_GLOB = re.compile(rb"([*?\[\]\\])")
+_KEY = re.compile(rb"[0-9a-f]{%d}\}" % (2 * HANDLE_BYTES))
+
+
+class RedisBackend:
+    """Rows and heads in a Redis or Valkey server, or a cluster of them.
+
+    Attributes:
+        caveats: which of the server's settings may lose what was written, once it is open.
+    """
+
+    def __init__(self, url: str | None, options: Mapping[str, str], *, prefix: str, client: Any = None) -> None:
+        """Name the server and the prefix; nothing is opened yet.
+
+        Args:
+            url: one of those above, with the driver's own parameters; not looked at where there is a client.
+            options: of `OPTIONS`.
+            prefix: of all keys.
+            client: the caller's own, of which the settings are taken; it is never closed.
+
+        Raises:
+            ConfigurationError: a URL, an option, a prefix or a client that cannot be used.
+        """
+        if not prefix or set(prefix) & set("{}"):
+            raise ConfigurationError(
+                "prefix has to be at least one character, without braces: they keep a session together"
+            )
+        sentinel = {name.removeprefix("sentinel_"): options[name] for name in options if name.startswith("sentinel_")}
+        place = place_of_client(client) if client is not None else place_of_url(url or "", sentinel)
+        self._scripts = _scripts()
+        self._server = RedisServer(place, Limits.of(options, place.timeout), self._scripts.values())
+        name = prefix.encode("utf-8", "surrogateescape")
+        self._prefix = name + b"{"
+        self._stamp_key = name + b"stamp"
+        self._pattern = _GLOB.sub(rb"\\\1", self._prefix) + b"?" * (2 * HANDLE_BYTES) + b"}"
+        self.caveats: list[str] = []
+
+    async def open(self) -> Stamp | None:
+        """As `ports.Backend`."""
+        await self._server.open()
+        found: dict[str, None] = {}
+        for node, key in self._server.keys_everywhere(self._new_key).items():
+            caveats = await examine(node, key, self._pattern, self._scripts, cluster=self._server.cluster)
+            found |= dict.fromkeys(caveats)
+        self.caveats = list(found)
+        query = (b"HMGET", self._stamp_key, b"format", b"deployment", b"counter")
+        (version, deployment, counter), _ = await self._server.call(self._stamp_key, query)
+        if version is not None and version != _FORMAT:
+            raise ConfigurationError(f"{self._server.name}: this data is of a newer version of SecureMem: install that")
+        return Stamp(deployment, int(counter)) if version is not None else None
+
+    async def stamp(self, stamp: Stamp) -> None:
+        """As `ports.Backend`."""
+        command = self._scripts["stamp"].on(self._stamp_key, stamp.deployment, stamp.counter, _FORMAT)
+        await self._server.call(self._stamp_key, command)
+
+    async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
+        """As `ports.Backend`."""
+        key = self._key(session)
+        if before is None:
+            command: Command = (b"LRANGE", key, -limit - 1, -1)
+        else:
+            command = self._scripts["page"].on(key, limit, before)
+        page, _ = await self._server.call(key, command)
+        if not page:
+            return Tail(b"", [])
+        element = page.pop()
+        following = _following(element)
+        if following is None:
+            return Tail(element, [])
+        newest = (following if before is None else min(following, before)) - 1
+        page.reverse()
+        return Tail(element[_HEAD:], list(zip(range(newest, newest - len(page), -1), page, strict=True)))
+
+    async def swap(self, change: Change) -> bytes | None:
+        """As `ports.Backend`."""
+        if change.rows and change.rows[-1][0] >= _FULL:
+            raise InvalidInputError("this session is full: 4,294,967,294 messages; fork it")
+        key = self._key(change.session)
+        command = self._scripts["swap"].on(key, *_arguments(change))
+        current, again = await self._server.call(key, command)
+        return None if current is None else await settle(change, current, self._rows_at, again=again)
+
+    async def delete(self, sessions: Sequence[bytes], *, heads: bool) -> int:
+        """As `ports.Backend`."""
+        deleted = 0
+        for start in range(0, len(sessions), _AT_ONCE):
+            keys = [self._key(session) for session in sessions[start : start + _AT_ONCE]]
+            script = self._scripts["delete"]
+            answers = await asyncio.gather(*(self._server.call(key, script.on(key, int(heads))) for key in keys))
+            deleted += sum(rows for rows, _ in answers)
+        return deleted
+
+    async def due(self, now: int, limit: int) -> list[bytes]:
+        """As `ports.Backend`; there is no index, so every head is looked at."""
+        most: list[tuple[int, bytes]] = []
+        for node in await self._server.primaries():
+            async for keys in self._keys(node):
+                found = await self._dues(node, keys, now)
+                most = heapq.nsmallest(limit, {*most, *found})
+        return [session for _, session in most]
+
+    async def purge(self, seconds: float) -> list[Residue]:
+        """As `ports.Backend`."""
+        return await purge(self._server, self._new_key, self._scripts["rights"], store="data", seconds=seconds)
+
+    async def aclose(self) -> None:
+        """As `ports.Backend`."""
+        await self._server.aclose()
+
+    def _key(self, session: bytes) -> bytes:
+        return b"%b%b}" % (self._prefix, session.hex().encode())
+
+    def _new_key(self) -> bytes:
+        """Give the key of a session that nobody has."""
+        return self._key(os.urandom(HANDLE_BYTES))
+
+    async def _rows_at(self, session: bytes, seqs: list[int]) -> dict[int, bytes]:
+        low, high = min(seqs), max(seqs)
+        tail = await self.tail(session, high + 1 - low, high + 1)
+        wanted = set(seqs)
+        return {seq: body for seq, body in tail.rows if seq in wanted}
+
+    async def _keys(self, node: Node) -> AsyncIterator[list[bytes]]:
+        """Give the keys of all sessions on a server, about a thousand at a time; one may come twice."""
+        cursor = b"0"
+        while True:
+            [[cursor, keys]] = await required(node, (b"SCAN", cursor, b"MATCH", self._pattern, b"COUNT", _AT_ONCE))
+            yield [key for key in keys if _KEY.fullmatch(key, len(self._prefix))]
+            if cursor == b"0":
+                return
+
+    async def _dues(self, node: Node, keys: list[bytes], now: int) -> list[tuple[int, bytes]]:
+        """Give what of some sessions is due, and which they are."""
+        found = []
+        for key, element in zip(keys, await node.ask(*((b"LINDEX", key, -1) for key in keys)), strict=True):
+            if isinstance(element, Exception):
+                element, _ = await self._server.call(key, (b"LINDEX", key, -1))  # noqa: PLW2901  (moved meanwhile)
+            if element is None or _following(element) is None:
+                continue
+            due = int.from_bytes(element[_NEXT:_HEAD])
+            if NEVER < due <= now:
+                found.append((due, bytes.fromhex(key[len(self._prefix) : -1].decode())))
+        return found
+
+
+def _scripts() -> dict[str, Script]:
+    """Read the scripts; what they share stands before each."""
+    texts = sql.load(Path(__file__).with_suffix(".lua"))
+    shared = texts.pop("element")
+    return {name: Script.of(f"{shared}\n{text}") for name, text in texts.items()}
+
+
+def _following(element: bytes) -> int | None:
+    """Give the seq of the next row, if this is a head of ours."""
+    if len(element) < _HEAD:
+        return None
+    following = int.from_bytes(element[:_NEXT])
+    return following if following <= _FULL else None
+
+
+def _arguments(change: Change) -> list[bytes | int]:
+    """Give what the script wants to know of a change.
+
+    The newest rows, as far down as they are without a gap, go as one run; those before it each with its seq.
+    """
+    due = b"" if change.due is None else change.due.to_bytes(_NEXT)
+    until: bytes | int = b""
+    if change.until is not None:
+        until = change.until + _GRACE if change.until != NEVER else 0
+    arguments = [change.expected, change.head, due, until, *change.trim]
+    rows = change.rows
+    start = rows[0][0] if rows else 0
+    if start >= change.trim[1] and [seq for seq, _ in rows] == [*range(start, start + len(rows))]:
+        return [*arguments, start, len(rows), *(body for _, body in rows)]
+    run, before = _parted(change)
+    return [
+        *arguments,
+        run[0][0] if run else 0,
+        len(run),
+        *(body for _, body in run),
+        *(part for row in before for part in row),
+    ]
+
+
+def _parted(change: Change) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
+    """Part the rows of a change into the newest ones without a gap, and those before them.
+
+    Of two rows at one seq the later one counts, and what the change itself trims is not put.
+    """
+    first, end = change.trim
+    rows = sorted((seq, body) for seq, body in dict(change.rows).items() if not first <= seq < end)
+    cut = len(rows) - 1
+    while cut > 0 and rows[cut - 1][0] == rows[cut][0] - 1:
+        cut -= 1
+    return rows[cut:], rows[:cut]

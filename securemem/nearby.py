@@ -1,0 +1,83 @@
+"""Where a page of a session is read: in the data store, or in a replica of it that may lag.
+
+A replica may still hold what was erased, in rows and in heads, and its answer opens under keys that are in memory. So
+of every answer that comes from one the keystore is asked whether the session still has its key, after the answer is
+there and before anything of it is opened; and an answer older than what is known already is left for the primary's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from securemem.errors import BackendUnavailableError
+from securemem.keys.keystore import Keystore
+from securemem.keys.unwrapped import SessionKeys
+from securemem.model import Tail
+from securemem.ports import Backend, Replica
+
+
+class Ahead(NamedTuple):
+    """A page that was asked for before it was known whether it can be opened."""
+
+    session: bytes
+    tail: asyncio.Task[Tail]
+
+
+class Pages:
+    """Reads pages of sessions."""
+
+    def __init__(self, backend: Backend, replica: Replica | None, keystore: Keystore, *, far: bool) -> None:
+        """Take the data store, and what lags behind it if anything does.
+
+        Args:
+            backend: the data store.
+            replica: what lags behind it, or None.
+            keystore: the deployment's.
+            far: whether the data lies on a server, which answers while something else is done.
+        """
+        self._far = far and replica is None
+        self._asked: set[asyncio.Task[Tail]] = set()
+        self._backend = backend
+        self._replica = replica
+        self._keystore = keystore
+
+    async def ahead(self, session: bytes, limit: int, before: int | None) -> Ahead | None:
+        """Ask the data's server for a page, and do not wait for it; None where the data is at hand anyway."""
+        if not self._far:
+            return None
+        asked = asyncio.create_task(self._backend.tail(session, limit, before))
+        self._asked.add(asked)
+        asked.add_done_callback(self._answered)
+        await asyncio.sleep(0)  # it is on its way
+        return Ahead(session, asked)
+
+    def _answered(self, asked: asyncio.Task[Tail]) -> None:
+        """Take note of an answer that nobody may want any more: its error is whoever's who asks for it."""
+        self._asked.discard(asked)
+        if not asked.cancelled():
+            asked.exception()
+
+    async def tail(self, keys: SessionKeys, limit: int, before: int | None, *, least: int | None) -> Tail | None:
+        """Read a head and rows, as `ports.Backend` gives them; None where the session has no key any more.
+
+        Args:
+            keys: the session's, from the cache or not.
+            limit: how many rows.
+            before: the seq that they lie below.
+            least: the lowest version of the head that a replica's answer may have; None for the primary's alone.
+        """
+        if self._replica is None or least is None:
+            return await self._backend.tail(keys.handle, limit, before)
+        try:
+            tail = await self._replica.tail(keys.handle, limit, before)
+        except BackendUnavailableError:
+            tail = Tail(b"", [])  # the primary has the answer, or says what is wrong
+        if await self._keystore.owner_of(keys.handle) is None:
+            return None
+        if not tail.head:
+            return await self._backend.tail(keys.handle, limit, before)
+        head = keys.head.decode(tail.head)
+        if head.version < max(least, keys.floor) or head.closed:
+            return await self._backend.tail(keys.handle, limit, before)
+        return tail

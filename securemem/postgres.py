@@ -1,0 +1,280 @@
+"""One PostgreSQL database as we call it: a few asyncpg connections, opened when they are wanted, one call each.
+
+What asyncpg's own pool does besides costs a hidden round trip a call (it resets a session that we never change), so the
+connections are kept here: a call that failed or was cancelled in mid-air costs its connection, and the next opens a
+new one. Through a pooler that gives every transaction another server connection (`pooler=transaction`) no statement is
+prepared by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+from asyncpg import exceptions as pg
+
+from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.remote import Failure, Patience, Remote
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Work = Callable[[Connection, bool], Awaitable[T]]
+
+LEAST_VERSION = 130000
+CONNECTIONS = 8
+STATEMENTS = 1024
+PLANNING = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+"""Our statements find rows by key, so that one plan does: to plan for every call would cost more than the call."""
+TENANT = "securemem.tenant"
+"""The setting that tells a policy on rows whose they are: the tenant's handle in hex, on every connection."""
+OPTIONS = frozenset({"schema", "pool_size", "timeout", "patience", "pooler"})
+"""What of a URL's query is ours; the rest is the driver's, `sslmode` and `sslrootcert` among it."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
+_PASSING = (
+    pg.PostgresConnectionError,
+    pg.CannotConnectNowError,
+    pg.AdminShutdownError,
+    pg.CrashShutdownError,
+    pg.TooManyConnectionsError,
+    pg.DeadlockDetectedError,
+    pg.SerializationError,
+    pg.QueryCanceledError,
+    pg.LockNotAvailableError,
+    pg.InterfaceError,
+    OSError,
+)
+_WRONG = {
+    pg.InvalidAuthorizationSpecificationError: "refused the user or the password: correct the URL",
+    pg.InvalidCatalogNameError: "has no database of this name: create it, or correct the URL",
+    pg.InsufficientPrivilegeError: "does not let this user do that: grant it the rights that docs/storage.md names",
+    pg.ClientConfigurationError: "cannot be reached by this URL: correct its parameters",
+    pg.CantChangeRuntimeParamError: "refused a parameter of the URL: correct it",
+    pg.UndefinedObjectError: "refused a parameter of the URL: correct it",
+}
+
+
+class PostgresServer:
+    """One database, by its URL."""
+
+    def __init__(self, url: str, options: Mapping[str, str]) -> None:
+        """Name a database; nothing is opened yet.
+
+        Args:
+            url: `postgresql://…`, with the driver's own parameters.
+            options: of `OPTIONS`.
+
+        Raises:
+            ConfigurationError: an option that is out of range.
+        """
+        self._url = url
+        self.schema = options.get("schema", "public")
+        if not _IDENTIFIER.match(self.schema):
+            raise ConfigurationError("schema has to be letters, digits and underscores, at most 63")
+        pooler = options.get("pooler", "none")
+        if pooler not in ("none", "transaction"):
+            raise ConfigurationError("pooler is 'transaction' behind a pooler that works by transaction, or not given")
+        self.size = int(number(options, "pool_size", CONNECTIONS, least=1))
+        self._by_transaction = pooler == "transaction"
+        self._tenant = ""
+        self.row_security = False
+        self._free: list[Connection] = []
+        self._room = asyncio.Semaphore(self.size)
+        self._closed = False
+        patience = Patience(number(options, "timeout", 5.0, least=0.01), number(options, "patience", 15.0, least=0.01))
+        self._remote = Remote(f"PostgreSQL at {place_of(url)}", self.translated, patience)
+
+    @property
+    def name(self) -> str:
+        """The server, for errors."""
+        return self._remote.name
+
+    async def call(self, work: Work[T]) -> T:
+        """Give a connection to some work and its answer back; again where the connection failed.
+
+        Args:
+            work: gets the connection, and whether an earlier try may have been carried out.
+
+        Raises:
+            BackendUnavailableError, ConfigurationError: as `Remote.call`.
+        """
+        if self._closed:
+            raise BackendUnavailableError(f"{self.name}: this connection was closed")
+        return await self._remote.call(lambda again: self._lend(work, again))
+
+    async def retrying(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
+        """Make a call to this server by another way than our connections, as `Remote.call` does."""
+        return await self._remote.call(attempt)
+
+    @asynccontextmanager
+    async def connection(self, seconds: float | None) -> AsyncIterator[Connection]:
+        """Give a connection of its own for something long, once, and close it.
+
+        Args:
+            seconds: how long it may take; None for as long as it takes.
+
+        Raises:
+            BackendUnavailableError, ConfigurationError: as `call`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                connection = await self.connect()
+                try:
+                    yield connection
+                finally:
+                    connection.terminate()
+        except TimeoutError as exc:
+            raise BackendUnavailableError(f"{self.name} did not get through within {seconds or 0:g} s") from exc
+        except Exception as exc:
+            failure = self.translated(exc)
+            if failure is None:
+                raise
+            raise failure.error from exc
+
+    async def _lend(self, work: Work[T], again: bool) -> T:  # noqa: FBT001  (as `Work` has it)
+        async with self._room:
+            connection = self._taken() or await self.connect()
+            try:
+                result = await self._work(work, connection, again)
+            except BaseException as exc:
+                if isinstance(exc, pg.PostgresError) and not isinstance(exc, _PASSING) and _is_idle(connection):
+                    self._free.append(connection)  # the server said no, and goes on
+                else:
+                    connection.terminate()
+                raise
+            self._free.append(connection)
+            return result
+
+    async def _work(self, work: Work[T], connection: Connection, again: bool) -> T:  # noqa: FBT001
+        """Do some work, as the tenant where the rows' own policy wants it and the connection is not ours alone."""
+        if not (self._by_transaction and self.row_security):
+            return await work(connection, again)
+        await connection.execute(f"BEGIN; SELECT set_config('{TENANT}', '{self._tenant}', true)")
+        result = await work(connection, again)
+        await connection.execute("COMMIT")
+        return result
+
+    def bind(self, tenant: bytes) -> None:
+        """Be one tenant's from now on: a policy on the rows can go by the setting `securemem.tenant`."""
+        self._tenant = tenant.hex()
+        while self._free:
+            self._free.pop().terminate()
+
+    def _taken(self) -> Connection | None:
+        while self._free:
+            connection = self._free.pop()
+            if not connection.is_closed():
+                return connection
+        return None
+
+    async def connect(self) -> Connection:
+        """Open a connection, which is the caller's to close.
+
+        Raises:
+            ConfigurationError: the URL cannot be used.
+        """
+        settings = {"application_name": "securemem"}
+        if not self._by_transaction:
+            settings |= PLANNING | ({TENANT: self._tenant} if self._tenant else {})
+        try:
+            return await asyncpg.connect(
+                self._url,
+                statement_cache_size=0 if self._by_transaction else STATEMENTS,
+                max_cached_statement_lifetime=0,
+                server_settings=settings,
+            )
+        except ValueError:
+            # From nothing: what the driver says repeats a part of the URL.
+            raise ConfigurationError(f"{self.name} cannot be reached by this URL: correct its parameters") from None
+
+    def translated(self, exc: Exception) -> Failure | None:
+        """Give a driver's error, or one that wraps it, as one of ours; None for what is not a driver's."""
+        if isinstance(exc, _PASSING) and not isinstance(exc, pg.ClientConfigurationError):
+            return Failure(BackendUnavailableError(f"{self.name} cannot be reached ({type(exc).__name__})"), True)
+        if isinstance(exc, pg.ReadOnlySQLTransactionError):
+            # After a failover the name may lead to the new primary soon.
+            refusal = f"{self.name} is read-only, a standby perhaps: nothing was written; name the primary"
+            return Failure(BackendUnavailableError(refusal), True)
+        if isinstance(exc, pg.InsufficientResourcesError):
+            return Failure(BackendUnavailableError(f"{self.name} has no room left: nothing was written"), False)
+        for kind, what in _WRONG.items():
+            if isinstance(exc, kind):
+                return Failure(ConfigurationError(f"{self.name} {what}"), False)
+        if isinstance(exc, pg.PostgresError):
+            return Failure(BackendUnavailableError(f"{self.name} refused a statement ({exc.sqlstate})"), False)
+        return None
+
+    async def check(self) -> None:
+        """Connect, and refuse a server that is too old, or that only reads.
+
+        Raises:
+            ConfigurationError, BackendUnavailableError: as the server is.
+        """
+        version, standby = await self.call(_facts)
+        if version < LEAST_VERSION:
+            raise ConfigurationError(f"{self.name} is of version {version // 10000}: PostgreSQL 13 or later is needed")
+        if standby:
+            raise BackendUnavailableError(f"{self.name} is a standby, which only reads: name the primary")
+
+    def reopen(self) -> None:
+        """Be usable again after `aclose`."""
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        while self._free:
+            connection = self._free.pop()
+            try:
+                await connection.close(timeout=1.0)
+            except (*_PASSING, TimeoutError):
+                connection.terminate()
+
+
+def _is_idle(connection: Connection) -> bool:
+    return not connection.is_closed() and not connection.is_in_transaction()
+
+
+async def _facts(connection: Connection, _: bool) -> tuple[int, bool]:  # noqa: FBT001
+    [row] = await connection.fetch("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")
+    return row[0], row[1]
+
+
+def number(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+    """Give a number among a URL's settings.
+
+    Raises:
+        ConfigurationError: it is none, or too small.
+    """
+    try:
+        value = float(options.get(name, default))
+    except ValueError:
+        value = -1.0
+    if not least <= value < 1e9:  # noqa: PLR2004  (NaN and infinity are none either)
+        raise ConfigurationError(f"{name} has to be a number, at least {least:g}")
+    return value
+
+
+def place_of(url: str) -> str:
+    """Give host, port and database of a URL, without user and password.
+
+    Raises:
+        ConfigurationError: it cannot be read, for a special character in the password perhaps.
+    """
+    try:
+        parts = urlsplit(url)
+        readable = "@" not in parts.path + parts.query + parts.fragment
+        _ = parts.port if "," not in parts.netloc else None
+    except ValueError:
+        readable = False
+    if not readable:
+        # From nothing: what urllib says repeats a part of the URL, which may be of the password.
+        raise ConfigurationError(
+            "the URL of the server cannot be read: write special characters of user and password as %2F, %3F, %23, %40"
+        ) from None
+    return f"{parts.netloc.rpartition('@')[2] or 'the default host'}{parts.path}"

@@ -1,0 +1,147 @@
+"""A Redis Cluster: which node has which of the 16,384 slots, and where a node sends us that has one no more.
+
+redis-py's cluster client is not used: on a failed connection it sends again by itself, so that nobody would learn that
+an answer was lost; it sends ASKING on a connection of its own; and on the way to a new map it cuts other callers off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis import exceptions as rx
+from redis.crc import key_slot
+
+from securemem.errors import ConfigurationError
+from securemem.redis.address import Address, Place
+from securemem.redis.node import Command, Node
+from securemem.redis.refusals import UnsentError
+
+SLOTS = 16384
+
+_OLD_SECONDS = 0.2
+_LOOK_SECONDS = 1.0
+
+
+class Cluster:
+    """The map of a cluster's slots."""
+
+    def __init__(self, place: Place, make: Callable[[Address], Node]) -> None:
+        """Name nodes that are known; the others are found at `open`.
+
+        Args:
+            place: where they are.
+            make: gives what speaks to a node.
+        """
+        self._place = place
+        self._make = make
+        self._known = {address.key: make(address) for address in place.addresses}
+        self._slots: list[Node | None] = [None] * SLOTS
+        self._lock = asyncio.Lock()
+        self._looked = 0.0
+
+    async def open(self) -> None:
+        """Find the nodes.
+
+        Raises:
+            ConfigurationError: what answers is no cluster.
+            BackendUnavailableError: no node answers.
+        """
+        for node in self._known.values():
+            node.reopen()
+        first = next(iter(self._known.values()))
+        await first.remote.call(lambda _: self._look())
+
+    def route(self, key: bytes) -> Node:
+        """Give the node that has a key; where nobody has, one that will say so."""
+        return self._slots[key_slot(key)] or next(iter(self._known.values()))
+
+    def primaries(self) -> list[Node]:
+        """Give the nodes that have slots."""
+        return list(dict.fromkeys(node for node in self._slots if node is not None))
+
+    async def refresh(self) -> None:
+        """Draw the map anew, if it was not just now."""
+        async with self._lock:
+            if time.monotonic() - self._looked > _OLD_SECONDS:
+                await self._look()
+
+    async def follow(self, error: rx.AskError, command: Command) -> Any:
+        """Send a command to where a node says that its slot is, for good or for this once.
+
+        Raises:
+            redis.exceptions.RedisError: as `Node.send`.
+        """
+        node = self._node(error.host, error.port)
+        if isinstance(error, rx.MovedError):
+            self._slots[error.slot_id] = node
+            return await node.send(command)
+        _, reply = await node.exchange([(b"ASKING",), command])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def aclose(self) -> None:
+        """Close the connections to all nodes."""
+        for node in self._known.values():
+            await node.aclose()
+
+    def _node(self, host: str, port: int) -> Node:
+        key = self._place.remap(host, port)
+        if key not in self._known:
+            self._known[key] = self._make(self._place.addresses[0].at(*key))
+        return self._known[key]
+
+    async def _look(self) -> None:
+        """Ask one node after the other, until one has a map.
+
+        Raises:
+            ConfigurationError: it is no cluster.
+            UnsentError, redis.exceptions.RedisError, OSError: none could be asked.
+        """
+        nodes = list(self._known.values())
+        random.shuffle(nodes)
+        failed: Exception = rx.ClusterDownError("no node is known")
+        for node in nodes:
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    [ranges] = await node.exchange([(b"CLUSTER", b"SLOTS")])
+            except (UnsentError, rx.RedisError, OSError) as exc:
+                failed = exc
+                continue
+            if isinstance(ranges, rx.ResponseError):
+                failed = self._refused(node, ranges)
+                continue
+            if ranges:
+                await self._draw(node, ranges)
+                return
+        raise failed
+
+    def _refused(self, node: Node, error: rx.ResponseError) -> Exception:
+        if "cluster support disabled" in str(error):
+            return ConfigurationError(f"{node.name} is no cluster: name it as redis:// or rediss://")
+        return error
+
+    async def _draw(self, asked: Node, ranges: list[Any]) -> None:
+        """Take over a map, and part with the nodes that are not in it any more."""
+        slots: list[Node | None] = [None] * SLOTS
+        present = set()
+        for first, last, *nodes in ranges:
+            members = [self._node(_host(host, asked), port) for host, port, *_ in nodes]
+            present.update(members)
+            slots[first : last + 1] = [members[0]] * (last + 1 - first)
+        self._slots = slots
+        self._looked = time.monotonic()
+        for key, node in list(self._known.items()):
+            if node not in present and node is not asked:
+                del self._known[key]
+                await node.retire()
+
+
+def _host(host: bytes | None, asked: Node) -> str:
+    """Give a node's host; one that does not know its own is reached as the one that was asked."""
+    name = (host or b"").decode()
+    return name if name not in ("", "?") else asked.address.key[0]

@@ -1,0 +1,170 @@
+"""A Redis as the data store calls it: one server, or whichever node of a cluster has the key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from redis import exceptions as rx
+
+from securemem.redis.address import Address, Place
+from securemem.redis.cluster import Cluster
+from securemem.redis.limits import Limits
+from securemem.redis.node import Command, Node, Script
+from securemem.redis.refusals import UnsentError
+
+_MOST_REDIRECTIONS = 8
+
+
+class Topology(Protocol):
+    """Which server has which key."""
+
+    async def open(self) -> None:
+        """Find out."""
+
+    def route(self, key: bytes) -> Node:
+        """Give the server that has a key."""
+
+    def primaries(self) -> list[Node]:
+        """Give all servers that have keys."""
+
+    async def refresh(self) -> None:
+        """Find out anew."""
+
+    async def follow(self, error: rx.AskError, command: Command) -> Any:
+        """Send a command to where a server says that it belongs."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class _Single:
+    """One server that has all keys."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    async def open(self) -> None:
+        self._node.reopen()
+
+    def route(self, key: bytes) -> Node:  # noqa: ARG002  (as `Topology`)
+        return self._node
+
+    def primaries(self) -> list[Node]:
+        return [self._node]
+
+    async def refresh(self) -> None:
+        """There is nothing to find out."""
+
+    async def follow(self, error: rx.AskError, command: Command) -> Any:  # noqa: ARG002  (as `Topology`)
+        raise error
+
+    async def aclose(self) -> None:
+        await self._node.aclose()
+
+
+class RedisServer:
+    """The servers behind one URL or client."""
+
+    def __init__(self, place: Place, limits: Limits, scripts: Iterable[Script]) -> None:
+        """Say where it is; nothing is opened yet.
+
+        Args:
+            place: the server, or some of a cluster's nodes.
+            limits: for each server.
+            scripts: that commands may run.
+        """
+        every = tuple(scripts)
+
+        def make(address: Address) -> Node:
+            return Node(address, limits, every, cluster=place.cluster)
+
+        self.cluster = place.cluster
+        self.name = place.addresses[0].name
+        self._place = place
+        self._topology: Topology = Cluster(place, make) if place.cluster else _Single(make(place.addresses[0]))
+
+    async def open(self) -> None:
+        """Get ready.
+
+        Raises:
+            BackendUnavailableError, ConfigurationError: a cluster cannot be reached, or is none.
+        """
+        await self._topology.open()
+
+    async def call(self, key: bytes, command: Command) -> tuple[Any, bool]:
+        """Send a command to the server that has a key; again where the connection failed, or the key has moved.
+
+        Returns:
+            The reply, and whether the command may have been carried out before, in a try whose answer was lost.
+
+        Raises:
+            BackendUnavailableError, ConfigurationError: as `Remote.call`.
+            InvalidInputError: our own script refused it.
+        """
+        node = self._topology.route(key)
+        if not node.well:
+            return await self._insist(node, key, command, lost=False)
+        try:
+            return await node.send(command), False
+        except (UnsentError, rx.RedisError, OSError) as exc:
+            failure = node.translated(exc)
+            if failure is not None and not failure.passing:
+                raise failure.error from exc
+            return await self._insist(node, key, command, lost=_is_lost(exc))
+
+    async def _insist(self, node: Node, key: bytes, command: Command, *, lost: bool) -> tuple[Any, bool]:
+        """Send a command as often as it takes, while the server is not well."""
+
+        async def attempt(_: bool) -> Any:  # noqa: FBT001  (as `Remote.call` has it)
+            nonlocal lost
+            await self._topology.refresh()
+            try:
+                return await self._send(key, command)
+            except BaseException as exc:
+                lost = lost or _is_lost(exc)
+                raise
+
+        node.well = False
+        reply = await node.remote.call(attempt)
+        node.well = True
+        return reply, lost
+
+    async def primaries(self) -> list[Node]:
+        """Give the servers that have keys, as things are now.
+
+        Raises:
+            BackendUnavailableError, ConfigurationError: nobody can say.
+        """
+        await self._topology.route(b"").remote.call(lambda _: self._topology.refresh())
+        return self._topology.primaries()
+
+    def keys_everywhere(self, make: Callable[[], bytes]) -> dict[Node, bytes]:
+        """Give a key for every server, of those that are made."""
+        nodes, found = self._topology.primaries(), dict[Node, bytes]()
+        while len(found) < len(nodes):
+            key = make()
+            found.setdefault(self._topology.route(key), key)
+        return found
+
+    async def aclose(self) -> None:
+        """Finish what is under way and close the connections."""
+        await self._topology.aclose()
+        await self._place.aclose()
+
+    async def _send(self, key: bytes, command: Command) -> Any:
+        try:
+            return await self._topology.route(key).send(command)
+        except rx.AskError as exc:
+            elsewhere = exc
+        for _ in range(_MOST_REDIRECTIONS):
+            try:
+                return await self._topology.follow(elsewhere, command)
+            except rx.AskError as exc:
+                elsewhere = exc
+        raise elsewhere
+
+
+def _is_lost(exc: BaseException) -> bool:
+    """Tell whether a command that failed so may have been carried out."""
+    return not isinstance(exc, UnsentError | rx.ResponseError)

@@ -1,0 +1,229 @@
+"""The PostgreSQL data store: the contract, and what only a server's store can get wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from securemem import SecureMemory
+from securemem.backends.postgres import PostgresBackend
+from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.model import Change, Stamp, Tail
+from securemem.postgres import Connection
+from securemem.testing.backend import BackendContract
+from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
+from securemem.testing.servers import PostgresServer
+
+
+class TestPostgres(BackendContract):
+    """The contract on a database of its own."""
+
+    @pytest.fixture
+    def connect(self, postgres_url: str) -> Connect:
+        """Give adapters over one new database."""
+        return lambda: PostgresBackend(postgres_url, {})
+
+
+class TestOneConnection(BackendContract):
+    """The contract where everything goes through one connection, in batches."""
+
+    @pytest.fixture
+    def connect(self, postgres_url: str) -> Connect:
+        """Give adapters of one connection each, in a schema that is made for them."""
+        return lambda: PostgresBackend(postgres_url, {"pool_size": "1", "schema": "apart"}, table_name="kept")
+
+
+@pytest.fixture
+async def admin(postgres_url: str) -> AsyncIterator[Connection]:
+    """Give a plain connection to the test's database."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def backend(postgres_url: str) -> AsyncIterator[PostgresBackend]:
+    """Give an open store."""
+    backend = PostgresBackend(postgres_url, {})
+    await backend.open()
+    yield backend
+    await backend.aclose()
+
+
+async def test_looking_makes_nothing(backend: PostgresBackend, admin: Connection) -> None:
+    """Opening, reading, counting and deleting leave an empty database empty."""
+    await backend.tail(handle(), 9)
+    await backend.due(10**15, 9)
+    await backend.delete([handle()], heads=True)
+    assert await admin.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
+async def test_batches_of_two_do_not_deadlock(backend: PostgresBackend, postgres_url: str, admin: Connection) -> None:
+    """Two stores that write batches of the same sessions in opposite orders get through, and meet no deadlock."""
+    other = PostgresBackend(postgres_url, {})
+    await backend.stamp(Stamp(b"d" * 16, 0))
+    await other.open()
+    sessions = [handle() for _ in range(32)]
+    heads = dict.fromkeys(sessions, b"")
+
+    async def hammer(store: PostgresBackend, order: list[bytes], mark: bytes) -> None:
+        for turn in range(20):
+            changes = [Change(session, heads[session], mark + b"%d" % turn) for session in order]
+            answers = await store._swap_together(changes)
+            assert not any(isinstance(answer, Exception) for answer in answers)
+            for change, answer in zip(changes, answers, strict=True):
+                heads[change.session] = change.head if answer is None else bytes(answer)  # type: ignore[arg-type]
+
+    await asyncio.gather(hammer(backend, sessions, b"a"), hammer(other, sessions[::-1], b"b"))
+    await other.aclose()
+    assert await admin.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+
+
+async def test_a_load_reads_no_more_than_its_page(backend: PostgresBackend, admin: Connection) -> None:
+    """Of 5,000 rows a load of twenty reads twenty, by whatever plan the server has cached meanwhile."""
+    session = handle()
+    await write(backend, session, 1, 5001)
+    await admin.execute("ANALYZE messages")
+    for _ in range(12):  # past the five custom plans, into the generic one
+        assert len((await backend.tail(session, 20)).rows) == 20
+    query = backend._sql["tail"].replace("$1", f"'\\x{session.hex()}'").replace("$2", "20").replace("$3", str(2**62))
+    plan = "\n".join(row[0] for row in await admin.fetch(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}"))
+    assert "Seq Scan on messages " not in plan
+    assert "rows=20 loops=1" in plan
+    assert "rows=5000" not in plan
+
+
+async def test_a_lost_answer_is_settled(backend: PostgresBackend) -> None:
+    """A change that was made and is tried again counts as made, also where others went on; one that lost has lost."""
+    session = handle()
+    change = Change(session, b"", b"first", rows=rows(1, 3, b"mine"))
+    assert await backend.swap(change) is None
+    server = backend._server
+    assert await server.call(lambda con, _: backend._change(con, change, True)) is None
+    assert await server.call(lambda con, _: backend._change(con, change, False)) == b"first"
+    assert await backend.swap(Change(session, b"first", b"second", rows=rows(3, 5, b"theirs"))) is None
+    assert await server.call(lambda con, _: backend._change(con, change, True)) is None
+    late = Change(session, b"first", b"mine too", rows=rows(3, 5, b"mine"))
+    assert await server.call(lambda con, _: backend._change(con, late, True)) == b"second"
+    assert await backend.tail(session, 9) == Tail(b"second", newest_first(rows(1, 3, b"mine") + rows(3, 5, b"theirs")))
+    assert await backend.swap(Change(session, b"second", b"third", rows=rows(5, 6), trim=(1, 5))) is None
+    with pytest.raises(BackendUnavailableError, match="cannot be told"):
+        await server.call(lambda con, _: backend._change(con, change, True))
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        ("postgresql://{user}:wrong@{place}", {}, "user or the password"),
+        ("postgresql://{user}:{password}@{host}/nowhere", {}, "no database of this name"),
+        ("postgresql://{user}:{password}@{place}?sslmode=never", {}, "parameters"),
+        ("postgresql://{user}:{password}@{place}?no_such_setting=1", {}, "parameter"),
+        ("postgresql://{user}:{password}@{place}", {"schema": "a b"}, "schema"),
+        ("postgresql://{user}:{password}@{place}", {"pooler": "session"}, "pooler"),
+        ("postgresql://{user}:{password}@{place}", {"pool_size": "0"}, "pool_size"),
+        ("postgresql://{user}:{password}@{place}", {"timeout": "soon"}, "timeout"),
+    ],
+)
+async def test_bad_input(postgres_url: str, url: str, options: dict[str, str], message: str) -> None:
+    """What cannot work is a clear error at open, which tells neither user nor password."""
+    credentials, _, place = postgres_url.removeprefix("postgresql://").partition("@")
+    user, _, password = credentials.partition(":")
+    wrong = url.format(user=user, password=password, place=place, host=place.partition("/")[0])
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        await PostgresBackend(wrong, options).open()
+    assert password not in str(caught.value)
+
+
+async def test_nobody_there(postgres_url: str) -> None:
+    """A server that does not answer is an error that names it, within the patience that was asked for."""
+    backend = PostgresBackend("postgresql://securemem@127.0.0.1:1/none", {"timeout": "0.2", "patience": "0.5"})
+    with pytest.raises(BackendUnavailableError, match=r"127\.0\.0\.1:1/none"):
+        await backend.open()
+
+
+async def test_tables_of_another_program(postgres_url: str, admin: Connection) -> None:
+    """Tables of our names that we did not make are refused, and left alone; another schema is free."""
+    await admin.execute("CREATE TABLE messages (id integer); INSERT INTO messages VALUES (7)")
+    with pytest.raises(ConfigurationError, match="not SecureMem's"):
+        await PostgresBackend(postgres_url, {}).open()
+    assert await admin.fetchval("SELECT id FROM messages") == 7
+    other = PostgresBackend(postgres_url, {"schema": "apart"})
+    assert await other.open() is None
+    await other.aclose()
+
+
+async def test_a_newer_schema(postgres_url: str, backend: PostgresBackend, admin: Connection) -> None:
+    """Tables of a newer version are refused at open."""
+    await backend.stamp(Stamp(b"d" * 16, 0))
+    await admin.execute("UPDATE securemem_schema SET version = version + 1")
+    with pytest.raises(ConfigurationError, match="newer SecureMem"):
+        await PostgresBackend(postgres_url, {}).open()
+
+
+async def test_rights_that_are_missing(
+    postgres_server: PostgresServer, postgres_url: str, backend: PostgresBackend, admin: Connection
+) -> None:
+    """A role that may not write is refused at open, not at the hundredth call."""
+    await backend.stamp(Stamp(b"d" * 16, 0))
+    database = postgres_url.rpartition("/")[2]
+    root = await asyncpg.connect(postgres_server.admin_url(database))
+    role = f"reader_{os.urandom(4).hex()}"
+    await root.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reading'")
+    await root.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    place = postgres_url.rpartition("@")[2]
+    with pytest.raises(ConfigurationError, match="lacks rights"):
+        await PostgresBackend(f"postgresql://{role}:reading@{place}", {}).open()
+    await root.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    await root.close()
+
+
+async def test_two_make_the_tables(postgres_url: str) -> None:
+    """Stores that find an empty database at once all get their tables, and none an error."""
+    stores = [PostgresBackend(postgres_url, {}) for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in stores))
+    await asyncio.gather(*(write(store, handle(), 1, 3) for store in stores))
+    for store in stores:
+        await store.aclose()
+
+
+ROW_SECURITY = Path(__file__).parents[2] / "deploy" / "postgresql-tenants.sql"
+
+
+@pytest.mark.parametrize("pooler", ["", "?pooler=transaction"])
+async def test_row_level_security(
+    postgres_server: PostgresServer, postgres_url: str, tmp_path: Path, pooler: str
+) -> None:
+    """With the policy of `deploy/` a tenant's role sees its own rows alone, and all of a store's work goes on."""
+    role = f"app_{os.urandom(4).hex()}"
+    database, place = postgres_url.rpartition("/")[2], postgres_url.rpartition("@")[2]
+    apart: dict[str, Any] = {"keystore": f"sqlite:///{tmp_path}/keys.db", "ledger": f"sqlite:///{tmp_path}/ledger.db"}
+    kms = f"file:///{tmp_path}/kek"
+    async with SecureMemory.open(postgres_url, kms=kms, **apart):
+        pass
+    root = await asyncpg.connect(postgres_server.admin_url(database))
+    await root.execute(ROW_SECURITY.read_text(encoding="utf-8").replace("securemem_app", role))
+    await root.execute(f"ALTER ROLE {role} PASSWORD 'app'")
+    url = f"postgresql://{role}:app@{place}{pooler}"
+    try:
+        for tenant in ("one", "two"):
+            async with SecureMemory.open(url, kms=kms, tenant=tenant, **apart) as memory:
+                await asyncio.gather(*(memory.session(f"s{number}").add("user", tenant) for number in range(20)))
+                assert [said.content for said in await memory.session("s3").history()] == [tenant]
+        assert await root.fetchval("SELECT count(DISTINCT tenant) FROM messages") == 2
+        assert await root.fetchval("SELECT count(*) FROM messages") == 40
+        stranger = await asyncpg.connect(url.partition("?")[0])
+        assert await stranger.fetchval("SELECT count(*) FROM messages") == 0
+        await stranger.close()
+        async with SecureMemory.open(url, kms=kms, tenant="one", **apart) as memory:
+            receipt = await memory.erase_user("s3")
+            assert receipt.stores["data"]["records"] == 1
+        assert await root.fetchval("SELECT count(*) FROM messages") == 39
+    finally:
+        await root.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+        await root.close()

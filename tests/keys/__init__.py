@@ -1,0 +1,1 @@
+"""One file a keystore: its contract, and what it alone can get wrong."""

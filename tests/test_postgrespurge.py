@@ -1,0 +1,252 @@
+"""What a purge removes from a PostgreSQL server's files, and that it says what it could not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from securemem import postgrespurge
+from securemem.model import Residue
+from securemem.postgres import Connection, PostgresServer
+from securemem.postgrespurge import purge
+from securemem.testing.servers.postgres import PostgresServer as OwnServer
+from securemem.testing.servers.postgres import execute
+
+TABLE = "secrets"
+RIGHTS = (
+    "GRANT pg_monitor, pg_checkpoint TO securemem",
+    "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO securemem",
+)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def owner(postgres_url: str) -> AsyncIterator[Connection]:
+    """Give a connection to an empty database, as its owner."""
+    async with _connected(postgres_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def server(postgres_url: str) -> AsyncIterator[PostgresServer]:
+    """Give the same database, as purge takes it."""
+    server = PostgresServer(postgres_url, {})
+    yield server
+    await server.aclose()
+
+
+@pytest.fixture
+def data(postgres_server: OwnServer) -> Path:
+    """Give the session's server's files."""
+    return postgres_server.data
+
+
+def _found(data: Path, canary: bytes) -> set[str]:
+    """Give the folders of a server's data in which a canary is found, such as `base` or `pg_wal`."""
+    return {
+        file.relative_to(data).parts[0] for file in data.rglob("*") if file.is_file() and canary in file.read_bytes()
+    }
+
+
+async def _delete_one(connection: Connection) -> bytes:
+    """Fill a table with secrets, all of it on disk, and delete one of them; gives that one."""
+    canary = os.urandom(24)
+    bodies = [os.urandom(24) for _ in range(499)] + [canary]
+    await connection.execute(f"CREATE TABLE {TABLE} (number bigint PRIMARY KEY, body bytea NOT NULL)")
+    await connection.executemany(f"INSERT INTO {TABLE} VALUES ($1, $2)", list(enumerate(bodies)))
+    await connection.execute(f"DELETE FROM {TABLE} WHERE number = 499")
+    return canary
+
+
+async def _flush(server: OwnServer) -> None:
+    """Have the server write all that it holds in memory."""
+    await execute(server.admin_url(), "CHECKPOINT")
+
+
+async def _purge(server: PostgresServer, seconds: float = 5.0) -> list[Residue]:
+    return await purge(server, [TABLE], store="data", seconds=seconds)
+
+
+def _tables(left: list[Residue]) -> list[str]:
+    return [entry.what for entry in left if "tables" in entry.what]
+
+
+async def test_a_deleted_row_is_in_no_table_any_more(
+    owner: Connection, server: PostgresServer, data: Path, postgres_server: OwnServer
+) -> None:
+    """A deleted row is in the table's file until a purge, and not after it; the others are there."""
+    canary = await _delete_one(owner)
+    await _flush(postgres_server)
+    assert "base" in _found(data, canary), "the control: a DELETE leaves the row where it was"
+    left = await _purge(server)
+    await _flush(postgres_server)
+    assert "base" not in _found(data, canary)
+    assert await owner.fetchval(f"SELECT count(*) FROM {TABLE}") == 499
+    [log] = left
+    assert (log.store, log.until) == ("data", None)
+    assert "write-ahead log" in log.what
+
+
+async def test_with_the_rights_the_log_is_clean_too() -> None:
+    """Whoever may move the log on leaves nothing of a deleted row in any file of the server, and says so."""
+    with OwnServer() as own:
+        url = own.create_database()
+        await execute(own.admin_url(url.rpartition("/")[2]), *RIGHTS)  # functions are each database's own
+        async with _connected(url) as owner:
+            for _ in range(40):  # so that many segments wait for reuse
+                await owner.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
+            await _flush(own)
+            for _ in range(3):
+                canary = await _delete_one(owner)
+                await _flush(own)
+                assert _found(own.data, canary) == {"base", "pg_wal"}, "the control"
+                assert await _purge(PostgresServer(url, {})) == []
+                await _flush(own)
+                assert _found(own.data, canary) == set()
+                await owner.execute(f"DROP TABLE {TABLE}")
+
+
+async def test_a_slot_keeps_the_log() -> None:
+    """A log that a replication slot keeps is residue, even for whoever may move it on; without the slot it is clean."""
+    with OwnServer() as own:
+        url = own.admin_url(own.create_database().rpartition("/")[2])
+        await execute(url, "SELECT pg_create_physical_replication_slot('one', true)")
+        async with _connected(url) as owner:
+            canary = await _delete_one(owner)
+        kept, replica = await _purge(PostgresServer(url, {}))
+        assert "slot" in kept.what
+        assert "replicas" in replica.what
+        assert _found(own.data, canary) == {"pg_wal"}
+        await execute(url, "SELECT pg_drop_replication_slot('one')")
+        assert await _purge(PostgresServer(url, {})) == []
+        assert _found(own.data, canary) == set()
+
+
+async def test_a_log_that_is_not_used_again_ends_on_a_date() -> None:
+    """Where the server removes its old log, it is gone two checkpoints later, which the residue's date says."""
+    with OwnServer(settings={"wal_recycle": "off", "checkpoint_timeout": "30s", "wal_keep_size": "0"}) as own:
+        url = own.create_database()
+        async with _connected(url) as owner:
+            canary = await _delete_one(owner)
+        [log] = await _purge(PostgresServer(url, {}))
+        assert log.until is not None
+        assert abs(log.until - datetime.now(UTC) - timedelta(seconds=60)) < timedelta(seconds=5)
+        assert "pg_wal" in _found(own.data, canary)
+        for _ in range(2):
+            await _flush(own)
+        assert _found(own.data, canary) == set()
+
+
+async def test_an_archive_is_named() -> None:
+    """A server that archives its log has copies of it elsewhere."""
+    with OwnServer(settings={"archive_mode": "on", "archive_command": "/bin/true"}) as own:
+        url = own.admin_url(own.create_database().rpartition("/")[2])
+        async with _connected(url) as owner:
+            await _delete_one(owner)
+        left = await _purge(PostgresServer(url, {}))
+        assert any("archive" in entry.what and entry.until is None for entry in left)
+
+
+async def test_a_snapshot_that_still_sees_it(owner: Connection, server: PostgresServer, postgres_url: str) -> None:
+    """A row that an older transaction may still see is residue; purging waits for it as long as it may, then works."""
+    reader = await asyncpg.connect(postgres_url)
+    async with reader.transaction(isolation="repeatable_read"):
+        await reader.fetchval("SELECT 1")
+        await _delete_one(owner)
+        began = time.monotonic()
+        [kept] = _tables(await _purge(server, 0.3))
+        assert 0.3 <= time.monotonic() - began < 3
+        assert "still see" in kept
+        waiting = asyncio.create_task(_purge(server, 20))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+    assert _tables(await waiting) == []
+    await reader.close()
+
+
+async def test_whose_transactions_one_is_not_told_of(
+    owner: Connection, server: PostgresServer, postgres_server: OwnServer, postgres_url: str
+) -> None:
+    """Another role's older snapshot is found out by what the rewrite had to keep."""
+    database = postgres_url.rpartition("/")[2]
+    reader = await asyncpg.connect(postgres_server.admin_url(database))
+    async with reader.transaction(isolation="repeatable_read"):
+        await reader.fetchval("SELECT 1")
+        await _delete_one(owner)
+        [kept] = _tables(await _purge(server, 0.3))
+        assert "still see" in kept
+    assert _tables(await _purge(server)) == []
+    await reader.close()
+
+
+async def test_a_lock_in_the_way(owner: Connection, server: PostgresServer, postgres_url: str) -> None:
+    """A locked table is residue; while purge waits for it, readers that come later are let through."""
+    await _delete_one(owner)
+    other = await asyncpg.connect(postgres_url)
+    async with owner.transaction():
+        await owner.execute(f"LOCK TABLE {TABLE} IN ACCESS SHARE MODE")
+        waiting = asyncio.create_task(_purge(server, 2))
+        await asyncio.sleep(0.1)
+        slowest = 0.0
+        while not waiting.done():
+            began = time.monotonic()
+            await other.fetchval(f"SELECT count(*) FROM {TABLE}")
+            slowest = max(slowest, time.monotonic() - began)
+            await asyncio.sleep(0.01)
+        [kept] = _tables(await waiting)
+        assert "locked" in kept
+        assert slowest < 1
+    assert _tables(await _purge(server)) == []
+    await other.close()
+
+
+async def test_a_table_of_somebody_else(
+    owner: Connection, server: PostgresServer, postgres_server: OwnServer, postgres_url: str
+) -> None:
+    """Who may delete in a table and does not own it is told that its owner has to rewrite it."""
+    await _delete_one(owner)
+    database = postgres_url.rpartition("/")[2]
+    await execute(
+        postgres_server.admin_url(database),
+        f"ALTER TABLE {TABLE} OWNER TO postgres",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {TABLE} TO securemem",
+        f"ALTER DATABASE {database} OWNER TO postgres",
+    )
+    [kept] = _tables(await _purge(server))
+    assert "own" in kept
+    await execute(postgres_server.admin_url(database), f"REVOKE ALL ON {TABLE} FROM securemem")
+    assert _tables(await _purge(server)) == [kept]
+
+
+async def test_a_large_table_is_vacuumed_only(
+    owner: Connection, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table over the limit keeps its file and loses its dead rows, and what is left in its pages is residue."""
+    await _delete_one(owner)
+    before = await owner.fetchval(f"SELECT pg_relation_filenode('{TABLE}')")
+    monkeypatch.setattr(postgrespurge, "REWRITTEN_BYTES", 1000)
+    [kept] = _tables(await _purge(server))
+    assert "too large" in kept
+    assert await owner.fetchval(f"SELECT pg_relation_filenode('{TABLE}')") == before
+    assert await owner.fetchval(f"SELECT reltuples FROM pg_class WHERE oid = '{TABLE}'::regclass") == 499
+
+
+async def test_a_table_that_is_not_there(server: PostgresServer) -> None:
+    """A table that nobody has made yet holds nothing."""
+    assert _tables(await _purge(server)) == []
