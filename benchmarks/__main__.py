@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import core
+from benchmarks import core, peers, servers
 
-SUBCOMMANDS = {"core": core}
+SUBCOMMANDS = {"core": core, "servers": servers, "peers": peers}
 
 
 def main() -> int:

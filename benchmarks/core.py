@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import processes
 from benchmarks.core_process import FULL, QUICK, CoreProcess
-from benchmarks.report import Figure, show
+from benchmarks.report import Figure, print_below, show
 
 FIGURES = (
     Figure(key="append", what="append two, alone", beside="raw", unit="µs", bar=1.15),
@@ -34,6 +34,7 @@ FIGURES = (
     Figure(key="heartbeat", what="p99 late, 300 turns/s", beside="idle", unit="ms", bar=1.5, difference=True),
     Figure(key="erase", what="erase 200 messages", beside="1 commit", unit="ms"),
 )
+PACKAGES = ("securemem", "aiosqlite", "cryptography", "msgspec")
 _NOTE = """\
 raw: one aiosqlite connection under a lock. turn: load twenty, append two.
 no cipher: our store with the identity for a cipher. late: a 1 ms heartbeat.
@@ -58,12 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     count = arguments.processes or (2 if arguments.quick else 7)
     passed_on = ["core", "--quick"] if arguments.quick else ["core"]
-    taken, others = [], processes.OtherWork()
-    for figures in processes.run(passed_on, count=count, directory=arguments.dir):
-        taken.append(figures)
-        print(f"process {len(taken)} of {count} done", file=sys.stderr)
-    medians, facts = processes.medians(taken), processes.machine() | others.facts()
-    show(f"SecureMem beside raw aiosqlite: medians of {count} processes", FIGURES, medians, note=_NOTE, facts=facts)
+    others = processes.OtherWork()
+    taken = processes.run(passed_on, count=count, directory=arguments.dir)
+    medians, facts = processes.medians(taken), processes.machine(*PACKAGES) | others.facts()
+    show(f"SecureMem beside raw aiosqlite: medians of {count} processes", FIGURES, medians)
+    print_below(_NOTE, facts)
     if arguments.json is not None:
         report = {
             "facts": facts,

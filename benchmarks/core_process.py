@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
@@ -71,17 +70,9 @@ class CoreProcess:
         ):
             take_cipher_out(identity)
             for store in (raw, ours, identity):
-                await self._fill(store)
+                await work.fill(store, self._corpus, sessions=SESSIONS, messages=MESSAGES)
             await check_cipher_is_out(identity, 0)
             yield raw, ours, identity
-
-    async def _fill(self, store: Store, *, sessions: int = SESSIONS, messages: int = MESSAGES) -> None:
-        """Let all sessions grow turn by turn beside each other, as they do in use."""
-        for turn in range(messages // 2):
-            first = turn * sessions
-            await asyncio.gather(
-                *(store.append(session, self._corpus.pair(first + session)) for session in range(sessions))
-            )
 
     def _sizes(self) -> dict[str, Measured]:
         names = ("ours.db", "ours.keys.db", "raw.db")
@@ -154,7 +145,7 @@ class CoreProcess:
             open_ours(self._directory / "ours_trim.db", max_messages=MESSAGES) as ours,
         ):
             for store in (raw, ours):
-                await self._fill(store)
+                await work.fill(store, self._corpus, sessions=SESSIONS, messages=MESSAGES)
             samples = await self._interleave(
                 ours=self._alone(work.append(ours, self._corpus, SESSIONS)),
                 raw=self._alone(work.append(raw, self._corpus, SESSIONS)),
@@ -164,7 +155,7 @@ class CoreProcess:
     async def _growth(self) -> dict[str, Measured]:
         """Compare sessions of 10,000 messages with sessions of 10 in a store of their own."""
         async with open_ours(self._directory / "growth.db") as ours:
-            await self._fill(ours, messages=FEW)
+            await work.fill(ours, self._corpus, sessions=SESSIONS, messages=FEW)
             large = [SESSIONS + number for number in range(LARGE)]
             for session in large:
                 for start in range(0, MANY, 500):

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.timing import Measured
@@ -22,14 +22,17 @@ from benchmarks.timing import Measured
 Figures = dict[str, Measured]
 
 
-def run(arguments: Sequence[str], *, count: int, directory: Path | None) -> Iterator[Figures]:
+def run(arguments: Sequence[str], *, count: int, directory: Path | None) -> list[Figures]:
     """Run `python -m benchmarks <arguments> --single <n> --dir <new>` so often; each prints its figures as JSON."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SECUREMEM_")}
+    taken: list[Figures] = []
     for number in range(1, count + 1):
         with tempfile.TemporaryDirectory(prefix="securemem-bench-", dir=directory) as place:
             command = [sys.executable, "-m", "benchmarks", *arguments, "--single", str(number), "--dir", place]
             done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-        yield {name: Measured(*values) for name, values in json.loads(done.stdout).items()}
+        taken.append({name: Measured(*values) for name, values in json.loads(done.stdout).items()})
+        print(f"process {number} of {count} done", file=sys.stderr)
+    return taken
 
 
 def medians(processes: Sequence[Figures]) -> Figures:
@@ -40,16 +43,23 @@ def medians(processes: Sequence[Figures]) -> Figures:
     }
 
 
-def machine() -> dict[str, str]:
-    """Say when and on what it was measured."""
+def machine(*packages: str) -> dict[str, str]:
+    """Say when and on what it was measured, with the versions of these packages."""
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "cores": str(os.cpu_count()),
         "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        **{name: version(name) for name in ("securemem", "aiosqlite", "cryptography", "msgspec")},
+        **{name: _version(name) for name in packages},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 class OtherWork:

@@ -21,6 +21,7 @@ class Figure:
         beside: what ours is held against.
         unit: of both.
         bar: what the two compared may be at most; None where there is none.
+        least: whether the bar is what they have to be at least.
         difference: whether they are compared by difference rather than by ratio.
     """
 
@@ -29,21 +30,22 @@ class Figure:
     beside: str
     unit: str
     bar: float | None = None
+    least: bool = False
     difference: bool = False
 
     def passes(self, measured: Measured) -> bool:
         """Tell whether the bar is held."""
-        return self.bar is None or measured.compared <= self.bar
+        if self.bar is None:
+            return True
+        return measured.compared >= self.bar if self.least else measured.compared <= self.bar
 
     def compared(self, value: float) -> str:
         """Give a ratio, or a difference with its unit."""
         return f"{value:.2f} {self.unit}" if self.difference else f"{value:.2f}"
 
 
-def show(
-    title: str, figures: Sequence[Figure], medians: Mapping[str, Measured], *, note: str, facts: Mapping[str, str]
-) -> None:
-    """Print the table, and below it how to read it and the facts of the run."""
+def show(title: str, figures: Sequence[Figure], medians: Mapping[str, Measured]) -> None:
+    """Print a table."""
     table = Table(title=title, title_justify="left", expand=False)
     table.add_column("what / beside what", ratio=1)
     for heading in ("ours", "beside", "ratio", "bar"):
@@ -57,11 +59,15 @@ def show(
             f"{_short(measured.ours)} {figure.unit}",
             f"{_short(measured.beside)} {figure.unit}",
             figure.compared(measured.compared),
-            f"≤ {figure.bar:g}" if figure.bar is not None else "",
+            f"{'≥' if figure.least else '≤'} {figure.bar:g}" if figure.bar is not None else "",
             f"[{'green' if verdict == 'pass' else 'bold red'}]{verdict}" if figure.bar is not None else "",
         )
+    Console().print(table)
+
+
+def print_below(note: str, facts: Mapping[str, str]) -> None:
+    """Print how to read the tables above, and the facts of the run."""
     console = Console()
-    console.print(table)
     console.print(note, highlight=False)
     console.print(", ".join(f"{name} {value}" for name, value in facts.items()), highlight=False)
 
