@@ -47,6 +47,7 @@ _PASSING = (
     pg.QueryCanceledError,
     pg.LockNotAvailableError,
     pg.InterfaceError,
+    pg.InternalClientError,  # as asyncpg says of a connection that the server ended between two calls
     OSError,
 )
 _WRONG = {

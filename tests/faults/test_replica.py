@@ -1,0 +1,240 @@
+"""A standby that lags, or is gone: it never serves who was erased, nor less than what was written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import asyncpg
+import pytest
+
+from securemem import SecureMemory, UserErasedError
+from securemem.keys.unwrapped import SessionKeys
+from securemem.model import Tail
+from securemem.nearby import Pages
+from securemem.testing.servers import PostgresServer
+from securemem.testing.servers.replica import PostgresReplica
+
+from .store import at_port, open_store, with_options
+
+pytestmark = pytest.mark.servers
+
+HASTE = {"timeout": 0.3, "patience": 0.6}
+
+
+class Place(NamedTuple):
+    """One database on both, and where a store's keys lie."""
+
+    standby: PostgresReplica
+    url: str
+    replica: str
+    folder: Path
+
+    def open(self) -> SecureMemory:
+        """Name the store that reads by the standby."""
+        return open_store(self.url, self.folder, replica=self.replica)
+
+    async def rows(self) -> int:
+        """Count the rows that lie on the standby."""
+        connection = await asyncpg.connect(at_port(self.url, self.standby.port))
+        try:
+            count: int = await connection.fetchval("SELECT count(*) FROM messages")
+            return count
+        finally:
+            await connection.close()
+
+
+@pytest.fixture
+def place(postgres_replica: PostgresReplica, tmp_path: Path) -> Iterator[Place]:
+    """Give a new database on both."""
+    url = postgres_replica.primary.create_database()
+    postgres_replica.catch_up()
+    yield Place(postgres_replica, url, with_options(at_port(url, postgres_replica.port), **HASTE), tmp_path)
+    postgres_replica.resume_replay()
+    postgres_replica.catch_up()
+    postgres_replica.primary.drop_database(url)
+
+
+class Asked:
+    """Counts what the standby was asked, and how often that was what was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Watch every store that is opened from now on."""
+        self.standby = 0
+        self.primary = 0
+        real = Pages.tail
+
+        async def tail(
+            pages: Pages, keys: SessionKeys, limit: int, before: int | None, *, least: int | None
+        ) -> Tail | None:
+            asked: list[str] = []
+            for name, store in (("standby", pages._replica), ("primary", pages._backend)):
+                self._watch(store, name, asked)
+            found = await real(pages, keys, limit, before, least=least)
+            if asked:
+                setattr(self, asked[-1], getattr(self, asked[-1]) + 1)
+            return found
+
+        monkeypatch.setattr(Pages, "tail", tail)
+
+    @staticmethod
+    def _watch(store: object, name: str, asked: list[str]) -> None:
+        real = type(store).tail  # type: ignore[attr-defined]
+
+        async def tail(session: bytes, limit: int, before: int | None = None) -> Tail:
+            asked.append(name)
+            found: Tail = await real(store, session, limit, before)
+            return found
+
+        store.tail = tail  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Give the counts of whose answers were given."""
+    return Asked(monkeypatch)
+
+
+async def _fill(place: Place, memory: SecureMemory, count: int = 5) -> list[str]:
+    texts = [f"message {number}" for number in range(count)]
+    for text in texts:
+        await memory.session("s", user_id="alice").add("user", text)
+    await asyncio.to_thread(place.standby.catch_up)
+    return texts
+
+
+async def _texts(memory: SecureMemory) -> list[str]:
+    return [str(message.content) for message in await memory.session("s", user_id="alice").history()]
+
+
+async def _served(memory: SecureMemory) -> list[str]:
+    """Read as somebody who goes on with what they have open; who was forgotten is an error, or nothing."""
+    try:
+        return await _texts(memory)
+    except UserErasedError:
+        return []
+
+
+async def test_reads_go_to_the_standby(place: Place, asked: Asked) -> None:
+    """A standby that keeps up gives every page, to its writer and to others."""
+    async with place.open() as memory, place.open() as other:
+        texts = await _fill(place, memory)
+        before = asked.primary
+        assert await _texts(memory) == await _texts(other) == texts
+        assert asked.standby >= 2
+        assert asked.primary == before
+
+
+async def test_an_erased_user_is_never_served(place: Place, asked: Asked) -> None:
+    """While the standby still has everything, a forgotten person is gone at once, warm caches or not."""
+    async with place.open() as eraser, place.open() as warm, place.open() as idle:
+        texts = await _fill(place, eraser)
+        open_handle = warm.session("s", user_id="alice")
+        assert [message.content for message in await open_handle.history()] == texts
+        assert await _texts(eraser) == texts
+        await asyncio.to_thread(place.standby.pause_replay)
+        await eraser.erase_user("alice")
+        assert await place.rows() == len(texts), "the standby has caught up: this shows nothing"
+        reads = asked.standby
+        for _ in range(3):
+            for memory in (eraser, warm, idle):
+                assert await _served(memory) == []
+        with pytest.raises(UserErasedError):
+            await open_handle.history()
+        assert asked.standby + asked.primary > reads
+        async with place.open() as cold:
+            assert await _served(cold) == []
+        assert [info async for info in warm.sessions(user_id="alice")] == []
+
+
+async def test_the_keystore_is_what_stops_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: where the keystore is not asked, the same warm cache serves the erased person from the standby."""
+    async with place.open() as eraser, place.open() as warm:
+        texts = await _fill(place, eraser)
+        assert await _texts(warm) == texts
+        await asyncio.to_thread(place.standby.pause_replay)
+        await eraser.erase_user("alice")
+
+        async def unasked(
+            pages: Pages, keys: SessionKeys, limit: int, before: int | None, *, least: int | None
+        ) -> Tail | None:
+            assert pages._replica is not None
+            return await pages._replica.tail(keys.handle, limit, before)
+
+        monkeypatch.setattr(Pages, "tail", unasked)
+        assert await _texts(warm) == texts
+
+
+async def test_a_cleared_session_is_not_served(place: Place) -> None:
+    """A session that was cleared is empty at once, and what is said in it next is all that is read."""
+    async with place.open() as memory, place.open() as warm:
+        texts = await _fill(place, memory)
+        assert await _texts(warm) == texts
+        await asyncio.to_thread(place.standby.pause_replay)
+        await memory.session("s", user_id="alice").clear()
+        assert await place.rows() == len(texts)
+        assert await _texts(memory) == await _texts(warm) == []
+        await memory.session("s", user_id="alice").add("user", "anew")
+        assert await _texts(memory) == await _texts(warm) == ["anew"]
+
+
+async def test_a_writer_reads_what_it_wrote(place: Place, asked: Asked) -> None:
+    """An answer older than what is known is left for the primary's; others see no more than some moment before."""
+    async with place.open() as memory, place.open() as other:
+        texts = await _fill(place, memory)
+        assert await _texts(other) == texts
+        await asyncio.to_thread(place.standby.pause_replay)
+        for number in range(5):
+            texts.append(f"later {number}")
+            await memory.session("s", user_id="alice").add("user", texts[-1])
+            before = asked.primary
+            assert await _texts(memory) == texts
+            assert asked.primary > before
+            seen = await _texts(other)
+            assert seen == texts[: len(seen)]
+        # Whoever writes goes by the primary.
+        await other.session("s", user_id="alice").add("user", "from another")
+        assert await _texts(other) == await _texts(memory) == [*texts, "from another"]
+
+
+async def test_what_is_past_its_time_is_not_served(place: Place) -> None:
+    """The standby's rows end when they end, whatever it has heard of the sweep."""
+    async with place.open() as memory, place.open() as other:
+        chat = memory.session("s", user_id="alice")
+        await chat.add("user", "short", ttl=0.5)
+        await chat.add("user", "long")
+        await asyncio.to_thread(place.standby.catch_up)
+        await asyncio.to_thread(place.standby.pause_replay)
+        await asyncio.sleep(0.5)
+        assert await _texts(other) == await _texts(memory) == ["long"]
+        assert await place.rows() == 2
+
+
+async def test_a_standby_that_was_killed(tmp_path: Path) -> None:
+    """Without the standby reads go on, from the primary, and soon as fast as ever; with it again, from it."""
+    with PostgresServer() as primary, PostgresReplica(primary) as standby:
+        url = primary.create_database()
+        standby.catch_up()
+        place = Place(standby, url, with_options(at_port(url, standby.port), **HASTE), tmp_path)
+        async with place.open() as memory:
+            texts = await _fill(place, memory)
+            assert await _texts(memory) == texts
+            standby.kill()
+            for _ in range(6):
+                assert await _texts(memory) == texts
+            async with asyncio.timeout(0.25):  # the circuit is open
+                assert await _texts(memory) == texts
+            standby.start()
+            assert await _texts(memory) == texts
+        async with place.open() as memory:
+            assert await _texts(memory) == texts
+
+
+async def test_a_standby_that_is_not_there_at_open(place: Place) -> None:
+    """A store opens and works where its standby has been gone for long."""
+    gone = place._replace(replica=with_options(at_port(place.url, 1), **HASTE))
+    async with gone.open() as memory:
+        await memory.session("s", user_id="alice").add("user", "hello")
+        assert await _texts(memory) == ["hello"]
