@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from getpass import getpass
 from importlib.metadata import entry_points
 from typing import Any
@@ -14,8 +15,10 @@ from securemem.backends.memory import MemoryBackend
 from securemem.config import SERVERS, Settings, file_of, options_of
 from securemem.errors import ConfigurationError
 from securemem.keys.keystore import Keystore
+from securemem.keys.routes import TenantRoute
 from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.ledger.store import Ledger
+from securemem.model import HOME
 from securemem.places import beside
 from securemem.ports import Backend, KeyManagementService, Replica
 from securemem.sqlitefile import MEMORY
@@ -52,6 +55,26 @@ def make_backend(settings: Settings, space: str, client: Any = None) -> Backend:
 
         return RedisBackend(*options_of(settings.url, REDIS_OPTIONS), prefix=space, client=client)
     return _installed(scheme)(settings.url, space)
+
+
+def make_data(settings: Settings, space: str, route: TenantRoute, client: Any = None) -> Backend:
+    """Give the data store of a tenant, which lies where its route says if the settings name several servers.
+
+    Raises:
+        ConfigurationError: as `make_backend`.
+    """
+    if not settings.servers:
+        return make_backend(settings, space, client)
+    from securemem.backends.routed import RoutedBackend  # noqa: PLC0415
+
+    urls = {HOME: settings.url, **settings.servers}
+
+    def make(server: str) -> Backend:
+        if server not in urls:
+            raise ConfigurationError(f"there is no server {server!r}: name it under [servers] in securemem.toml")
+        return make_backend(replace(settings, url=urls[server]), space)
+
+    return RoutedBackend(make, route)
 
 
 def make_replica(settings: Settings, space: str) -> Replica | None:
@@ -108,7 +131,7 @@ def make_keystore(settings: Settings) -> Keystore:
     if place is not None:
         return SqliteKeystore(place)
     _check_server(url or "", "keystore")
-    if _same_schema(url or "", settings.url):
+    if any(_same_schema(url or "", data) for data in (settings.url, *settings.servers.values())):
         raise ConfigurationError(
             "the keystore must not lie with the data, for a backup of both opens itself: give it a database of its own"
         )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from securemem.adapters import make_backend, make_keystore, make_kms, make_ledger, make_replica, space_of
+from securemem.adapters import make_data, make_keystore, make_kms, make_ledger, make_replica, space_of
 from securemem.config import Settings, is_server
 from securemem.destruction import Destruction
+from securemem.handover import Handover
 from securemem.keys.keyring import Keyring, open_keyring
+from securemem.keys.routes import TenantRoute
+from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
 from securemem.nearby import Pages
 from securemem.places import advice, make_home
 from securemem.policy import Policy
-from securemem.ports import Backend, Cautious, Clock, Replica
+from securemem.ports import Backend, Cautious, Clock, Replica, Spread
 from securemem.readiness import Stores, agree, bind, catch_up, space_name
 from securemem.retention.sweep import Sweep
 from securemem.rights.erase import Erasure
@@ -32,6 +34,7 @@ class Deployment:
     backend: Backend
     replica: Replica | None
     pages: Pages
+    route: TenantRoute
     keyring: Keyring
     ledger: Ledger
     destruction: Destruction
@@ -68,6 +71,12 @@ async def _close_all(*closes: Callable[[], Awaitable[None]]) -> None:
         raise first
 
 
+def _follow(backend: Backend, keyring: Keyring, clock: Clock) -> None:
+    """Let a data store on several servers follow its tenant when that is moved."""
+    if isinstance(backend, Spread):
+        backend.hand_over(Handover(keyring, clock))
+
+
 async def assemble(
     settings: Settings, *, tenant: str, policy: Policy, clock: Clock, client: Any = None, create: bool = True
 ) -> Deployment:
@@ -81,15 +90,23 @@ async def assemble(
     """
     space = space_of(settings)
     make_home(settings, create=create)
-    backend, replica = make_backend(settings, space, client), make_replica(settings, space)
     keystore, ledger, kms = make_keystore(settings), make_ledger(settings), make_kms(settings)
-    stores = Stores(backend, keystore, ledger, kms, clock)
+
+    def data(space: str, name: str, keyring: Keyring) -> Backend:
+        backend = make_data(settings, space, TenantRoute(keystore, name, settings.servers), client)
+        _follow(backend, keyring, clock)
+        return backend
+
+    route = TenantRoute(keystore, space_name(space, tenant), settings.servers)
+    backend, replica = make_data(settings, space, route, client), make_replica(settings, space)
+    stores = Stores(backend, keystore, ledger, kms, clock, route)
     try:
         stamps = await agree(stores, create=create)
-        keyring = await open_keyring(keystore, kms, space_name(space, tenant))
+        keyring = await open_keyring(keystore, kms, route.name, confirm=route.current)
         bind(backend, keyring.tenant)
         bind(replica, keyring.tenant)
-        await catch_up(stores, stamps, keyring, space, partial(make_backend, settings, client=client))
+        _follow(backend, keyring, clock)
+        await catch_up(stores, stamps, keyring, space, data)
     except BaseException:
         await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)
         raise
@@ -102,9 +119,10 @@ async def assemble(
         backend,
         replica,
         Pages(backend, replica, keystore, far=is_server(settings.url)),
+        route,
         keyring,
         ledger,
         destruction,
-        Erasure(destruction, keyring, ledger, clock, policy),
+        Erasure(destruction, keyring, ledger, clock, policy, moves=Moves(ledger)),
         Sweep(backend, keyring, destruction, clock),
     )

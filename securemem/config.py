@@ -7,18 +7,25 @@ names.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from securemem.errors import ConfigurationError
+from securemem.model import HOME
 
 SETTINGS_FILE = "securemem.toml"
-SERVERS = ("postgresql", "postgres", "redis", "rediss", "redis+cluster", "redis+sentinel")
+SERVERS = (
+    *("postgresql", "postgres", "redis", "rediss"),
+    *("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"),
+)
 _NAMES = frozenset({"keystore", "ledger", "kms", "table_name", "prefix", "replica"})
+_TABLES = ("postgresql", "postgres", "sqlite")
+_SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,7 @@ class Settings:
         table_name: the data's table, or None for the default.
         prefix: of the data's names on Redis, or None for the default.
         replica: a standby of the data's server that reads are asked of, or None.
+        servers: the URLs of further servers that tenants can lie on, by their names.
     """
 
     url: str
@@ -42,6 +50,7 @@ class Settings:
     table_name: str | None
     prefix: str | None = None
     replica: str | None = None
+    servers: Mapping[str, str] = field(default_factory=dict)
 
 
 def _from_file() -> dict[str, Any]:
@@ -52,7 +61,7 @@ def _from_file() -> dict[str, Any]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise ConfigurationError(f"{SETTINGS_FILE} cannot be read: {type(exc).__name__}; correct or remove it") from exc
-    unknown = settings.keys() - _NAMES - {"url"}
+    unknown = settings.keys() - _NAMES - {"url", "servers"}
     if unknown:
         raise ConfigurationError(f"{SETTINGS_FILE} has unknown settings: {', '.join(sorted(unknown))}")
     return settings
@@ -91,7 +100,29 @@ def resolve(url: str | None, **arguments: str | None) -> Settings:
         table_name=one("table_name"),
         prefix=one("prefix"),
         replica=one("replica"),
+        servers=_servers(file.get("servers", {}), url, one("replica")),
     )
+
+
+def _servers(found: object, url: str, replica: str | None) -> dict[str, str]:
+    """Check the table of further servers.
+
+    Raises:
+        ConfigurationError: a name or a URL that cannot be, or settings that do not go together.
+    """
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ConfigurationError(f"{SETTINGS_FILE}: [servers] gives a URL to each name")
+    for name, place in found.items():
+        if not _SERVER_NAME.match(name) or name == HOME:
+            raise ConfigurationError(
+                f"{SETTINGS_FILE}: a server's name has letters, digits, _ and -, at most 64; and {HOME!r} names the "
+                "store's own URL"
+            )
+        if place.partition("://")[0] not in _TABLES or url.partition("://")[0] not in _TABLES:
+            raise ConfigurationError(f"{SETTINGS_FILE}: [servers] is for data in PostgreSQL or SQLite")
+    if found and replica is not None:
+        raise ConfigurationError("replica is for a store on one server: leave it out where there are [servers]")
+    return found
 
 
 def is_server(url: str) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from securemem.crypto.head import HeadSeal, Walk
-from securemem.errors import IntegrityError
+from securemem.errors import BackendUnavailableError, IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import UserRow
 from securemem.keys.unwrapped import GENERATION
@@ -223,7 +223,10 @@ class Destruction:
     async def purge(self, outcome: Outcome, seconds: float) -> None:
         """Remove what deletions left on disk, and note what is still left."""
         for name, store in (("data", self._backend), ("keystore", self._keystore)):
-            left = await store.purge(seconds)
+            try:
+                left = await store.purge(seconds)
+            except BackendUnavailableError:
+                left = [Residue(name, "deleted rows on the server's disk: it did not answer while they were removed")]
             outcome.residue += left
             if not left:
                 outcome.purged.add(name)

@@ -22,6 +22,7 @@ from securemem.keys.rotation import Keys
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.acts import ActKind
 from securemem.model import SessionInfo, from_milliseconds, to_milliseconds
+from securemem.moving import Tenants
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
 from securemem.reader import Reader
@@ -64,6 +65,7 @@ class SecureMemory:
         self.reader = Reader(clock)
         self.writer = Writer(clock, limits, self.reader)
         self.keys = Keys(self._keyring, clock)
+        self.tenants = Tenants(self._ready)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False

@@ -108,6 +108,11 @@ class Route(NamedTuple):
     place: str = HOME
     moving_to: str | None = None
 
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The servers on which sessions of the tenant can be."""
+        return (self.place,) if self.moving_to is None else (self.place, self.moving_to)
+
 
 class Head(msgspec.Struct, frozen=True, gc=False):
     """The authenticated summary of a session.

@@ -73,6 +73,31 @@ class TenantBound(Protocol):
         """Take the handle of the tenant whose sessions are read and written from now on."""
 
 
+class Carrier(Protocol):
+    """Carries sessions from one server to another; it holds the key of their heads."""
+
+    def fence(self, session: bytes, move: int) -> bytes:
+        """Give the head that keeps a session from being begun where it would be left; the same for each move."""
+
+    async def carry(self, session: bytes, source: Backend, target: Backend) -> None:
+        """Go on with a session that was closed at the source, from wherever it was left, until it is at the target."""
+
+
+@runtime_checkable
+class Spread(Protocol):
+    """An ability of a data store: its tenants lie on several servers, each of which has a name."""
+
+    async def at(self, server: str) -> Backend:
+        """Give the data store on one of them, open; one that nobody has used yet is made this deployment's.
+
+        Raises:
+            ConfigurationError: there is none of this name, or it is another deployment's.
+        """
+
+    def hand_over(self, by: Carrier) -> None:
+        """Take what carries sessions from one server to another."""
+
+
 @runtime_checkable
 class Cautious(Protocol):
     """An ability of a data store: once open, it says what of its server's settings may lose what was written."""

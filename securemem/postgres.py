@@ -19,7 +19,7 @@ import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.remote import Failure, Patience, Remote
+from securemem.remote import Failure, Patience, Remote, number
 
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -53,7 +53,7 @@ _PASSING = (
 _WRONG = {
     pg.InvalidAuthorizationSpecificationError: "refused the user or the password: correct the URL",
     pg.InvalidCatalogNameError: "has no database of this name: create it, or correct the URL",
-    pg.InsufficientPrivilegeError: "does not let this user do that: grant it the rights that docs/storage.md names",
+    pg.InsufficientPrivilegeError: "does not let this user do that: grant it the rights that docs/servers.md names",
     pg.ClientConfigurationError: "cannot be reached by this URL: correct its parameters",
     pg.CantChangeRuntimeParamError: "refused a parameter of the URL: correct it",
     pg.UndefinedObjectError: "refused a parameter of the URL: correct it",
@@ -244,21 +244,6 @@ def _is_idle(connection: Connection) -> bool:
 async def _facts(connection: Connection, _: bool) -> tuple[int, bool]:  # noqa: FBT001
     [row] = await connection.fetch("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")
     return row[0], row[1]
-
-
-def number(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:
-    """Give a number among a URL's settings.
-
-    Raises:
-        ConfigurationError: it is none, or too small.
-    """
-    try:
-        value = float(options.get(name, default))
-    except ValueError:
-        value = -1.0
-    if not least <= value < 1e9:  # noqa: PLR2004  (NaN and infinity are none either)
-        raise ConfigurationError(f"{name} has to be a number, at least {least:g}")
-    return value
 
 
 def place_of(url: str) -> str:

@@ -44,7 +44,7 @@ _LOG = "deleted rows in the server's write-ahead log"
 _LOG_KEPT = _LOG + ": a replication slot, the archiver or wal_keep_size keeps it"
 _LOG_SLOW = _LOG + ": there was no time to move it on"
 _LOG_UNKNOWN = (
-    _LOG + ", until the server has written over it; docs/storage.md says which rights or settings end that sooner"
+    _LOG + ", until the server has written over it; docs/servers.md says which rights or settings end that sooner"
 )
 _ARCHIVE = "deleted rows in the archive of the server's write-ahead log"
 _REPLICA = "deleted rows in the write-ahead logs of the server's replicas"

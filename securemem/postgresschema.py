@@ -77,7 +77,7 @@ async def look(connection: Connection, part: Part, server: str) -> int:
         )
     if not row["may_use"] or (not version and not row["may_create"]):
         raise ConfigurationError(
-            f"{server}: this user lacks rights in schema {part.schema}: grant it those that docs/storage.md names"
+            f"{server}: this user lacks rights in schema {part.schema}: grant it those that docs/servers.md names"
         )
     return version
 

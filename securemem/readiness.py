@@ -11,15 +11,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from securemem.destruction import Destruction
 from securemem.errors import ConfigurationError, NotReadyError
 from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.keystore import Keystore
+from securemem.keys.routes import TenantRoute
 from securemem.keys.rows import OPEN
-from securemem.ledger.acts import Act
+from securemem.ledger.acts import Act, ActKind
+from securemem.ledger.moves import Move, Moves
 from securemem.ledger.store import Ledger
-from securemem.model import HANDLE_BYTES, Stamp, to_milliseconds
+from securemem.model import HANDLE_BYTES, Route, Stamp, to_milliseconds
 from securemem.ports import Backend, Clock, KeyManagementService, TenantBound
 
 PURGE_SECONDS = 5.0
@@ -28,13 +31,14 @@ _SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The stores of one deployment, made and not opened yet."""
+    """The stores of one deployment, made and not opened yet; the route says where the tenant's data lies."""
 
     backend: Backend
     keystore: Keystore
     ledger: Ledger
     kms: KeyManagementService
     clock: Clock
+    route: TenantRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,15 @@ class Stamps:
 
     Attributes:
         deployment: whose they all are.
-        behind: the counter of the store that has missed most.
-        newest: the ledger's counter.
+        data: the data store's counter; of two, while its tenant is moved, the lower one.
+        keystore: the keystore's.
+        newest: the ledger's.
         unfinished: how many acts the ledger knows that are not through.
     """
 
     deployment: bytes
-    behind: int
+    data: int
+    keystore: int
     newest: int
     unfinished: int
 
@@ -57,6 +63,12 @@ class Stamps:
 def space_name(space: str, tenant: str) -> str:
     """Give the keystore's name for a tenant's sessions in one table: those in another are apart."""
     return f"{space}{_SEPARATOR}{tenant}"
+
+
+def named(name: str) -> tuple[str, str]:
+    """Give the table and the tenant that such a name is made of."""
+    space, _, tenant = name.partition(_SEPARATOR)
+    return space, tenant
 
 
 def bind(store: object, tenant: bytes) -> None:
@@ -76,7 +88,7 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
         ConfigurationError: they do not belong together, or one is missing or something else.
         NotReadyError: the ledger is missing or older than what it decided about.
     """
-    data, keys = await stores.backend.open(), await stores.keystore.open()
+    keys, data = await _open(stores)
     # The ledger last: every act is written there first, so what it says is never older than what the others do.
     peek = await stores.ledger.peek()
     decided = peek.stamp if peek is not None else None
@@ -103,7 +115,22 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
     if data is None:
         data = Stamp(keys.deployment, newest)
         await stores.backend.stamp(data)
-    return Stamps(keys.deployment, min(keys.counter, data.counter), newest, peek.unfinished if peek is not None else 0)
+    unfinished = peek.unfinished if peek is not None else 0
+    return Stamps(keys.deployment, data.counter, keys.counter, newest, unfinished)
+
+
+async def _open(stores: Stores) -> tuple[Stamp | None, Stamp | None]:
+    """Open keystore and data; the keystore first, for it says where the data lies."""
+    keys = await stores.keystore.open()
+    if keys is None:
+        stores.route.begin()
+    else:
+        await stores.route.renewed()
+    data = await stores.backend.open()
+    if keys is None and data is not None:
+        # Another process may have begun the deployment since: its keystore came before its data.
+        keys = await stores.keystore.open()
+    return keys, data
 
 
 async def _begin(stores: Stores, held: Stamp | None) -> Stamp:
@@ -135,7 +162,7 @@ async def _first_epoch(stores: Stores) -> None:
 
 
 async def catch_up(
-    stores: Stores, stamps: Stamps, keyring: Keyring, space: str, make_backend: Callable[[str], Backend]
+    stores: Stores, stamps: Stamps, keyring: Keyring, space: str, make_data: Callable[[str, str, Keyring], Backend]
 ) -> None:
     """Carry out what was interrupted, and what a restored store has missed, for every tenant.
 
@@ -144,30 +171,94 @@ async def catch_up(
         stamps: what it found.
         keyring: the tenant's that is being opened.
         space: the table that is being opened.
-        make_backend: gives the data store of another table.
+        make_data: gives another tenant's data store by its table, the tenant's name in the keystore, and its keyring.
+
+    Raises:
+        ConfigurationError: a restored keystore has missed acts whose data lies on a server that the settings lack.
     """
-    if stamps.behind == stamps.newest and not stamps.unfinished:
+    if min(stamps.data, stamps.keystore) == stamps.newest and not stamps.unfinished:
         return
-    acts = {act.counter: act for act in await stores.ledger.acts(unfinished=True)}
-    acts |= {act.counter: act for act in await stores.ledger.acts(after=stamps.behind)}
-    missed: dict[bytes, list[Act]] = {}
-    for counter in sorted(acts):
-        missed.setdefault(acts[counter].tenant, []).append(acts[counter])
+    missed = await _missed(stores, stamps)
     for _, tenant, name in await stores.keystore.tenants():
-        if tenant not in missed:
+        acts = await _wanted(stores, stamps, name, missed, tenant) if tenant in missed.acts else []
+        if not acts:
             continue
-        other = name.partition(_SEPARATOR)[0]
-        ours = other == space and (tenant == keyring.tenant or not isinstance(stores.backend, TenantBound))
-        backend = stores.backend if ours else make_backend(other)
         ring = keyring if tenant == keyring.tenant else await open_keyring(stores.keystore, stores.kms, name)
+        other = named(name)[0]
+        ours = other == space and (tenant == keyring.tenant or not isinstance(stores.backend, TenantBound))
+        backend = stores.backend if ours else make_data(other, name, ring)
         try:
             if backend is not stores.backend:
                 await backend.open()
                 bind(backend, tenant)
             destruction = Destruction(backend, ring, stores.ledger, stores.clock, stamps.deployment)
-            await destruction.catch_up(missed[tenant], purge_seconds=PURGE_SECONDS)
+            await destruction.catch_up(acts, purge_seconds=PURGE_SECONDS)
         finally:
             if backend is not stores.backend:
                 await backend.aclose()
             if ring is not keyring:
                 await ring.aclose()
+    await stores.backend.stamp(Stamp(stamps.deployment, stamps.newest))
+
+
+class _Missed(NamedTuple):
+    """What some store may have missed.
+
+    Attributes:
+        acts: by tenant, in order.
+        interrupted: the numbers of those that are not through.
+        moves: the last one of each tenant, if any are among the acts.
+    """
+
+    acts: dict[bytes, list[Act]]
+    interrupted: set[int]
+    moves: dict[bytes, Move]
+
+
+async def _missed(stores: Stores, stamps: Stamps) -> _Missed:
+    interrupted = {act.counter: act for act in await stores.ledger.acts(unfinished=True)}
+    since = {act.counter: act for act in await stores.ledger.acts(after=min(stamps.data, stamps.keystore))}
+    acts: dict[bytes, list[Act]] = {}
+    for _, act in sorted((interrupted | since).items()):
+        acts.setdefault(act.tenant, []).append(act)
+    moved = any(act.kind is ActKind.MOVE for act in since.values())
+    moves = {move.tenant: move for move in await Moves(stores.ledger).all()} if moved else {}
+    return _Missed(acts, set(interrupted), moves)
+
+
+async def _wanted(stores: Stores, stamps: Stamps, name: str, missed: _Missed, tenant: bytes) -> list[Act]:
+    """Give those of a tenant's acts that are to be carried out.
+
+    What the keystore has missed, and what was interrupted, always; what the data has missed, where the tenant lies on
+    the server that was opened, and since it does.
+
+    Raises:
+        ConfigurationError: the keystore has missed some, and the tenant is out of reach.
+    """
+    move = missed.moves.get(tenant)
+    route = await _put_right(stores, stamps, name, move)
+    here = set(route.servers) & set((await stores.route.current()).servers)
+    data = max(stamps.data, move.counter if move is not None else 0) if here else stamps.newest
+    done = min(data, stamps.keystore)
+    acts = [act for act in missed.acts[tenant] if act.counter > done or act.counter in missed.interrupted]
+    lacking = stores.route.lacking(route)
+    if not acts or not lacking:
+        return acts
+    # No stamp passes an act that is not through: what comes after one may have been done, whatever the stamp says.
+    through = min(missed.interrupted, default=stamps.newest + 1) - 1
+    if any(stamps.keystore < act.counter <= through for act in acts):
+        raise ConfigurationError(
+            f"the keystore was restored, and has missed what was done to a tenant on server {lacking[0]!r}: name that "
+            "server under [servers] in securemem.toml"
+        )
+    return []  # for a process that can reach it
+
+
+async def _put_right(stores: Stores, stamps: Stamps, name: str, move: Move | None) -> Route:
+    """Give a tenant's route; a keystore that was restored from before a move is told where the tenant lies first."""
+    route = await stores.keystore.route(name) or Route()
+    if move is not None and move.counter > stamps.keystore and (route.place, route.moving_to) != (move.target, None):
+        await stores.keystore.set_route(name, route, Route(route.version + 1, move.target, None))
+        await stores.route.renewed()
+        route = await stores.keystore.route(name) or Route()
+    return route

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
-from securemem.errors import BackendUnavailableError, SecureMemError
+from securemem.errors import BackendUnavailableError, ConfigurationError, SecureMemError
 
 T = TypeVar("T")
 
@@ -92,18 +92,19 @@ class Remote:
         self._patience = patience
         self._circuit = Circuit()
 
-    async def call(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
+    async def call(self, attempt: Callable[[bool], Awaitable[T]], *, since: float | None = None) -> T:
         """Make a call, again where the connection failed.
 
         Args:
             attempt: makes it once; is told whether an earlier try may have been carried out.
+            since: from when all tries together are counted, by the monotonic clock; now if not given.
 
         Raises:
             BackendUnavailableError: there was no answer in time, or the server refuses for now.
             ConfigurationError: it refuses for good.
         """
         self._circuit.check(self.name)
-        began = time.monotonic()
+        began = time.monotonic() if since is None else since
         try:
             result = await self._once(attempt, self._patience.attempt, again=False)
         except _Passing as first:
@@ -149,3 +150,18 @@ class Remote:
             if failure.passing:
                 raise _Passing(failure.error) from exc
             raise failure.error from exc
+
+
+def number(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+    """Give a number among a URL's settings.
+
+    Raises:
+        ConfigurationError: it is none, or too small.
+    """
+    try:
+        value = float(options.get(name, default))
+    except ValueError:
+        value = -1.0
+    if not least <= value < 1e9:  # noqa: PLR2004  (NaN and infinity are none either)
+        raise ConfigurationError(f"{name} has to be a number, at least {least:g}")
+    return value

@@ -103,7 +103,8 @@ class Session:
             InvalidInputError: it cannot be stored; nothing was written.
             IntegrityError: the session is not as it was written.
             UserErasedError: its person was forgotten while this handle was open.
-            BackendUnavailableError: a store does not answer; nothing was written.
+            BackendUnavailableError: a store does not answer. On this machine nothing was written; on a server it was
+                written once at most, so read before adding it again.
         """
         message = Message(role, content, timestamp=timestamp, metadata=metadata, user_id=user_id, expires_at=expires_at)
         return (await self.add_many((message,), ttl=ttl))[0]

@@ -113,7 +113,7 @@ class Writer:
         Raises:
             UserErasedError: the session's person, or a guest that is being written for, was forgotten.
             ConflictError: other processes were quicker for 30 seconds on end.
-            BackendUnavailableError: nothing was written.
+            BackendUnavailableError: a store does not answer; on a server it was written once at most.
         """
         async with conversation.lock:
             deadline = time.monotonic() + CONFLICT_SECONDS

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from securemem import Message, SecureMemory
-from securemem.ledger.store import Ledger, Peek
+from securemem.ledger.home import Peek
+from securemem.ledger.store import Ledger
 from securemem.testing.processes import Ended, release, start_writer
 from securemem.testing.writer import Plan
 

@@ -33,12 +33,11 @@ from securemem.redis import Command, Limits, Node, RedisServer, Script, place_of
 from securemem.redis.checks import examine, required
 from securemem.redis.durability import purge
 
-DEFAULT_PREFIX = "securemem:messages:"
 OPTIONS = frozenset({"pool_size", "timeout", "patience", "sentinel_username", "sentinel_password"})
 """What of a URL's query is ours; the rest is the driver's, `ssl_ca_certs` and `client_name` among it."""
 GRACE_SECONDS = 24 * 3600
 
-_FORMAT = b"1"
+_FORMAT = 1
 _FULL = 0xFFFFFFFF
 _NEXT, _HEAD = 8, 16
 """Where in the last element what comes after `next`, and after `due`, begins."""
@@ -90,10 +89,8 @@ class RedisBackend:
             found |= dict.fromkeys(caveats)
         self.caveats = list(found)
         query = (b"HMGET", self._stamp_key, b"format", b"deployment", b"counter")
-        (version, deployment, counter), _ = await self._server.call(self._stamp_key, query)
-        if version is not None and version != _FORMAT:
-            raise ConfigurationError(f"{self._server.name}: this data is of a newer version of SecureMem: install that")
-        return Stamp(deployment, int(counter)) if version is not None else None
+        fields, _ = await self._server.call(self._stamp_key, query)
+        return self._read_stamp(*fields)
 
     async def stamp(self, stamp: Stamp) -> None:
         """As `ports.Backend`."""
@@ -153,6 +150,15 @@ class RedisBackend:
     async def aclose(self) -> None:
         """As `ports.Backend`."""
         await self._server.aclose()
+
+    def _read_stamp(self, version: bytes | None, deployment: bytes | None, counter: bytes | None) -> Stamp | None:
+        if version is None and deployment is None and counter is None:
+            return None
+        if version is None or not version.isdigit() or deployment is None or counter is None or not counter.isdigit():
+            raise ConfigurationError(f"{self._server.name} has something else under our names: give another prefix")
+        if int(version) > _FORMAT:
+            raise ConfigurationError(f"{self._server.name}: this data is of a newer version of SecureMem: install that")
+        return Stamp(deployment, int(counter))
 
     def _key(self, session: bytes) -> bytes:
         return b"%b%b}" % (self._prefix, session.hex().encode())

@@ -2,7 +2,7 @@
 
 `sqlite:///file.db` and `table_name`. Several processes may write to one file: every change begins its transaction
 IMMEDIATE and compares the head in it. Numbers of sessions are never used twice, so a number that was looked up once
-stays right.
+stays right until the session is deleted with its head and comes back: where nothing is found it is asked for anew.
 """
 
 from __future__ import annotations
@@ -74,13 +74,19 @@ class SqliteBackend:
         if before is None and limit <= _ROWS_NEAR and session in self._numbers:
             # Read before by this process, so most likely in memory: no hop into the thread and back.
             tail = self._file.read_here(self._tails, request)
-        return tail if tail is not None else await self._file.read(self._tails, request)
+        if tail is None:
+            tail = await self._file.read(self._tails, request)
+        if not tail.head and not tail.rows and self._numbers.pop(session, None) is not None:
+            tail = await self._file.read(self._tails, request)
+        return tail
 
     async def swap(self, change: Change) -> bytes | None:
         """As `ports.Backend`."""
         if change.rows and change.rows[-1][0] >= _HEAD_SEQ:
             raise InvalidInputError("this session is full: 4,294,967,294 messages; fork it")
         current, number = await self._file.write(self._swaps, change)
+        if current == b"" and self._numbers.pop(change.session, None) is not None:
+            current, number = await self._file.write(self._swaps, change)
         if current is None:
             self._keep_number(change.session, number)
         answer: bytes | None = current
@@ -223,6 +229,8 @@ class SqliteBackend:
             rows -= count
 
     def _deletions(self, con: sqlite3.Connection, requests: list[tuple[Sequence[bytes], bool]]) -> list[int]:
+        for session in (session for sessions, _ in requests for session in sessions):
+            self._numbers.pop(session, None)
         return [sum(self._delete(con, session, head=heads) for session in sessions) for sessions, heads in requests]
 
     def _delete(self, con: sqlite3.Connection, session: bytes, *, head: bool) -> int:

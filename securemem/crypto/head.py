@@ -8,6 +8,8 @@ A head, big-endian:
 
     MAC = keyed BLAKE2b-128 (tenant head key, "sm-head-1", PAE(tenant, session) ‖ all before the MAC)
 
+A head with the flag MOVED stays on a server that its session was moved from; of version 0, where there was no session.
+
 A stub, which lies where a record was taken out of the middle:
 
     "SM" | format u8 = 1 | suite u8 = 0 | flags u8 = 0 | seq u64 | prev 16 | tag 16 | MAC 16
@@ -27,8 +29,14 @@ from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, Known, Opened, 
 from securemem.crypto.mac import MAC_BYTES, blake2b_state, equal
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
-from securemem.errors import CorruptRecordError, IntegrityError, PlaintextError, ReorderedError
-from securemem.model import Head
+from securemem.errors import (
+    ConfigurationError,
+    CorruptRecordError,
+    IntegrityError,
+    PlaintextError,
+    ReorderedError,
+)
+from securemem.model import Head, HeadFlag
 
 HEAD_MAGIC = b"SH"
 MAX_EDITS = 64
@@ -38,6 +46,8 @@ _FIXED = struct.Struct(">2sBBQIIQQ16sIQQBB")
 _EDIT = struct.Struct(">Q16s")
 _SEQ = struct.Struct(">Q")
 _STUB = struct.Struct(">2sBBBQ16s16s")
+_MOVED = int(HeadFlag.MOVED)
+_VERSION = slice(4, 12)
 
 
 class Stub(tuple[int, bytes, bytes]):
@@ -103,12 +113,17 @@ class HeadSeal:
         state.update(body)
         return body + state.digest()
 
-    def decode(self, raw: bytes) -> Head:
+    def decode(self, raw: bytes, *, moved: bool = False) -> Head:
         """Check a head and give it.
+
+        Args:
+            raw: the head's bytes.
+            moved: whether it may be one that says that the session goes on elsewhere, for who can go there.
 
         Raises:
             PlaintextError: it is no head.
             CorruptRecordError: its length, format or MAC is wrong, or it is another session's.
+            ConfigurationError: the session goes on elsewhere.
         """
         if raw[:2] != HEAD_MAGIC:
             raise PlaintextError("the head was never sealed", session=self._session)
@@ -123,6 +138,11 @@ class HeadSeal:
         state.update(raw[:-MAC_BYTES])
         if not equal(state.digest(), raw[-MAC_BYTES:]):
             raise CorruptRecordError("the head was changed or is another session's", session=self._session)
+        if flags & _MOVED and not moved:
+            raise ConfigurationError(
+                f"session {self._session.hex()} goes on at another server: name it under [servers] in securemem.toml "
+                "(`securemem tenant list` says which), and open the store anew"
+            )
         version, generation, epoch, first, following, last_tag, holes, due, latest = numbers
         return Head(
             version=version,
@@ -169,6 +189,16 @@ class HeadSeal:
 def is_stub(raw: bytes) -> bool:
     """Tell a stub's bytes from a record's."""
     return raw[:2] == MAGIC and raw[3:4] == bytes((SUITE_STUB,))
+
+
+def is_moved(raw: bytes) -> bool:
+    """Tell, from a head's bytes as they lie there, whether they claim that the session goes on at another server."""
+    return raw[:2] == HEAD_MAGIC and len(raw) >= _FIXED.size and raw[3] & _MOVED != 0
+
+
+def is_fence(raw: bytes) -> bool:
+    """Tell such a head from one that stands where the session had none: it keeps a late writer from beginning it."""
+    return is_moved(raw) and not any(raw[_VERSION])
 
 
 class Walk:

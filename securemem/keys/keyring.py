@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.head import HeadSeal
@@ -53,10 +53,12 @@ class Keyring:
         tenant: TenantKeys,
         name: str,
         *,
+        confirm: Callable[[], Awaitable[object]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take what `open_keyring` loaded."""
         self.keystore = keystore
+        self._confirm = confirm
         self.kms = kms
         self._tenant = tenant
         self._name = name
@@ -123,6 +125,8 @@ class Keyring:
         Raises:
             UserErasedError: the handle is gone.
         """
+        if self._confirm is not None:
+            await self._confirm()
         while True:
             user = self._users.get(user_id)
             if user is None:
@@ -240,6 +244,8 @@ class Keyring:
 
     async def look_up(self, user_id: str, session_id: str | None) -> Found:
         """Find a person's row, and a session's of theirs, under every index key that lives."""
+        if self._confirm is not None:
+            await self._confirm()
         while True:
             tenant = self._tenant
             tags = tenant.session_tags(user_id, session_id) if session_id is not None else []
@@ -335,7 +341,21 @@ class Keyring:
 
 
 async def open_keyring(
-    keystore: Keystore, kms: KeyManagementService, tenant: str, *, monotonic: Callable[[], float] = time.monotonic
+    keystore: Keystore,
+    kms: KeyManagementService,
+    tenant: str,
+    *,
+    confirm: Callable[[], Awaitable[object]] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Keyring:
-    """Load a tenant's keys, made where the tenant is new, and give its keyring."""
-    return Keyring(keystore, kms, await load_tenant(keystore, kms, tenant), tenant, monotonic=monotonic)
+    """Load a tenant's keys, made where the tenant is new, and give its keyring.
+
+    Args:
+        keystore: open.
+        kms: open.
+        tenant: the name.
+        confirm: awaited before anything is looked up or made; raises where the tenant's sessions are out of reach.
+        monotonic: a clock for intervals.
+    """
+    keys = await load_tenant(keystore, kms, tenant)
+    return Keyring(keystore, kms, keys, tenant, confirm=confirm, monotonic=monotonic)

@@ -120,7 +120,10 @@ class PostgresKeystore(PostgresEpochs):
         return await self._finds.call(_Query(user_tags, session_tags))
 
     async def _find(self, query: _Query) -> Found:
-        [row] = await self._rows("find", *query)
+        if len(query.users) != 1 or len(query.sessions) > 1:  # after a rotation, until its old epoch is closed
+            [found] = await self._find_all([query])
+            return found
+        [row] = await self._rows("find", query.users[0], query.sessions[0] if query.sessions else None)
         return _found(row)
 
     async def _find_all(self, queries: list[_Query]) -> list[Found]:

@@ -14,17 +14,19 @@ ON CONFLICT (one) DO UPDATE SET counter = greatest(stood.counter, excluded.count
 SELECT (SELECT count(*) FROM {users}), (SELECT count(*) FROM {sessions});
 
 -- name: find
+-- Of one tag each, for which the server keeps its plan; of arrays it makes a new one each time.
 SELECT (SELECT max(epoch) FROM {epochs} WHERE state = 'open'),
        u.number, u.handle, u.epoch, u.generation, u.wrapped, u.name,
        s.handle, s.generation, s.floor, s.floor_ends, s.wrapped, s.title
 FROM (SELECT 1) one
-LEFT JOIN {users} u ON u.tag = ANY ($1)
-LEFT JOIN {sessions} s ON s.owner = u.number AND s.tag = ANY ($2);
+LEFT JOIN {users} u ON u.tag = $1
+LEFT JOIN {sessions} s ON s.owner = u.number AND s.tag = $2;
 
 -- name: finds
-WITH found AS (
+-- Each by its tag: of a user's sessions there can be many.
+WITH found AS MATERIALIZED (
     SELECT asked.place, u.* FROM unnest($1::integer[], $2::bytea[]) AS asked (place, tag) JOIN {users} u USING (tag)
-), held AS (
+), held AS MATERIALIZED (
     SELECT asked.place, s.* FROM unnest($3::integer[], $4::bytea[]) AS asked (place, tag) JOIN {sessions} s USING (tag)
 )
 SELECT f.place, (SELECT max(epoch) FROM {epochs} WHERE state = 'open'),

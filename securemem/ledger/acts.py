@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 
 class ActKind(enum.StrEnum):
-    """Why something was destroyed."""
+    """Why something was destroyed; or that a tenant lies on another server since, which destroys nothing."""
 
     CLEAR = "clear"
     EXPIRE = "expire"
     ERASE = "erase"
+    MOVE = "move"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One destruction: written before anything is touched, and marked when it is through.
+    """One decision: written before anything is touched, and marked when it is through.
 
     Attributes:
         counter: its number, which the stores' stamps follow.

@@ -1,30 +1,45 @@
-"""Makes the ledger's engine and brings its schema up to date; imported late, with SQLAlchemy and Alembic."""
+"""Makes the ledger's engines and brings its schema up to date; imported late, with SQLAlchemy and Alembic."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from securemem import lane
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.ledger.schema import metadata, stamp
+from securemem.ledger.names import Namer, in_database, in_file
+from securemem.ledger.schema import Tables
+
+Connect = Callable[..., Awaitable[Any]]
+"""Opens a connection of asyncpg."""
+
 
 _ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
+_LOCK = 0x536D4C6564676572  # one for all ledgers of a database: migrations are short
+_CONNECTIONS = 2
 _one_at_a_time = threading.Lock()
 
 
-def make_engine(path: str, busy_seconds: float) -> AsyncEngine:
+def insert_new(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Give an insertion that leaves alone what is there."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
+
+
+def make_file_engine(path: str, busy_seconds: float) -> AsyncEngine:
     """Give an engine of one connection to a SQLite file, or to a database in memory."""
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
@@ -33,11 +48,27 @@ def make_engine(path: str, busy_seconds: float) -> AsyncEngine:
         max_overflow=0,
         connect_args={"timeout": busy_seconds},
     )
-    _set_up(engine.sync_engine)
+    _set_up_file(engine.sync_engine)
     return engine
 
 
-def _set_up(engine: Engine) -> None:
+def make_database_engine(connect: Connect, schema: str) -> AsyncEngine:
+    """Give an engine of a few connections to PostgreSQL, in which unqualified names lie in one schema.
+
+    No statement of it is prepared by name, so that it works through a pooler too.
+    """
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        connect_args={"async_creator_fn": connect, "prepared_statement_cache_size": 0},
+    )
+    _set_up_database(engine.sync_engine, schema)
+    return engine
+
+
+def _set_up_file(engine: Engine) -> None:
     """Let transactions take the write lock at once, and DDL be part of them; set what durability rests on."""
 
     @event.listens_for(engine, "connect")
@@ -57,9 +88,24 @@ def _set_up(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _set_up_database(engine: Engine, schema: str) -> None:
+    @event.listens_for(engine, "begin")
+    def _begun(connection: Connection) -> None:
+        connection.exec_driver_sql(f'SET LOCAL search_path TO "{schema}"')
+
+    # SQLAlchemy would take leave of a server that does not answer, and wait for that.
+    @event.listens_for(engine, "close")
+    def _closed(connection: Any, _: object) -> None:
+        connection.driver_connection.terminate()
+
+    @event.listens_for(engine, "invalidate")
+    def _invalidated(connection: Any, _: object, __: object) -> None:
+        connection.driver_connection.terminate()
+
+
 @contextlib.contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Raise what SQLAlchemy raises as an error of ours.
+    """Raise what SQLAlchemy raises on a file as an error of ours.
 
     Raises:
         BackendUnavailableError: the ledger cannot be reached, read or written just now.
@@ -74,35 +120,74 @@ def translated(path: str) -> Iterator[None]:
         raise BackendUnavailableError(f"the ledger {path} cannot be used just now") from exc
 
 
-def migrate(path: str, busy_seconds: float, deployment: bytes) -> None:
-    """Bring a file's schema up to date and belong to a deployment; in one transaction, in the caller's thread.
+@contextlib.contextmanager
+def unwrapped() -> Iterator[None]:
+    """Raise the driver's own errors instead of SQLAlchemy's around them, for those who know what they mean."""
+    try:
+        yield
+    except DBAPIError as exc:
+        driver = exc.orig.__cause__ if exc.orig is not None else None
+        raise (driver or BackendUnavailableError("the ledger cannot be used just now")) from exc
+    except SQLAlchemyError as exc:
+        raise BackendUnavailableError("the ledger cannot be used just now") from exc
 
-    Alembic keeps its context in a module, so this process does one at a time.
+
+def migrate_file(path: str, busy_seconds: float, deployment: bytes) -> None:
+    """Bring a file's schema up to date and belong to a deployment; in one transaction, in the caller's thread.
 
     Raises:
         ConfigurationError: the ledger is another deployment's.
     """
     engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": busy_seconds})
-    _set_up(engine)
+    _set_up_file(engine)
+    with _one_at_a_time, translated(path), engine.begin() as connection:
+        _upgrade(connection, in_file)
+        belong(connection, Tables(in_file), deployment)
+
+
+def migrate_database(connect: Connect, schema: str, deployment: bytes) -> None:
+    """Do the same in a PostgreSQL schema, in the caller's thread, on an event loop of its own.
+
+    Raises:
+        ConfigurationError: the ledger is another deployment's.
+    """
+    with _one_at_a_time, unwrapped():
+        asyncio.run(_migrate_database(connect, schema, deployment))
+
+
+async def _migrate_database(connect: Connect, schema: str, deployment: bytes) -> None:
+    engine = make_database_engine(connect, schema)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            if await connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": f'"{schema}"'}) is None:
+                await connection.execute(text(f'CREATE SCHEMA "{schema}"'))
+            await connection.run_sync(_upgrade, in_database)
+            await connection.run_sync(belong, Tables(in_database), deployment)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, named: Namer) -> None:
+    """Run the migrations; Alembic keeps its context in a module, so a process does one at a time."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with _one_at_a_time, translated(path), engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        belong(connection, deployment)
+    config.attributes["connection"] = connection
+    config.attributes["named"] = named
+    command.upgrade(config, "head")
 
 
-def create(connection: Connection, deployment: bytes) -> None:
+def create(connection: Connection, tables: Tables, deployment: bytes) -> None:
     """Make the tables in a database in memory, which has no history."""
-    metadata.create_all(connection)
-    belong(connection, deployment)
+    tables.metadata.create_all(connection)
+    belong(connection, tables, deployment)
 
 
-def belong(connection: Connection, deployment: bytes) -> None:
+def belong(connection: Connection, tables: Tables, deployment: bytes) -> None:
     """Write down whose ledger it is, or refuse another's."""
-    row = connection.execute(select(stamp.c.deployment)).first()
+    row = connection.execute(select(tables.stamp.c.deployment)).first()
     if row is None:
-        connection.execute(stamp.insert().values(one=1, deployment=deployment))
+        connection.execute(tables.stamp.insert().values(one=1, deployment=deployment))
     elif row[0] != deployment:
         raise ConfigurationError(f"the ledger belongs to deployment {row[0].hex()}, not to {deployment.hex()}")

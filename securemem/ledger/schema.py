@@ -17,36 +17,51 @@ from sqlalchemy import (
     Text,
 )
 
-metadata = MetaData()
+from securemem.ledger.names import Namer
+
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
-stamp = Table(
-    "securemem_stamp",
-    metadata,
-    Column("one", SmallInteger, primary_key=True),
-    Column("deployment", LargeBinary, nullable=False),
-    CheckConstraint("one = 1", name="only_one"),
-)
 
-acts = Table(
-    "acts",
-    metadata,
-    Column("counter", _Serial, primary_key=True, autoincrement=True),
-    Column("kind", String(16), nullable=False),
-    Column("tenant", LargeBinary, nullable=False),
-    Column("person", LargeBinary, nullable=True),
-    Column("generation", Integer, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("done_at", BigInteger, nullable=True),
-    Column("receipt", Text, nullable=True),
-    sqlite_autoincrement=True,
-)
+class Tables:
+    """The tables, by the names that they have in one place."""
 
-tombstones = Table(
-    "tombstones",
-    metadata,
-    Column("counter", _Serial, ForeignKey("acts.counter"), primary_key=True),
-    Column("session", LargeBinary, primary_key=True),
-    Column("generation", Integer, nullable=False),
-    Column("guest", Boolean, nullable=False),
-)
+    def __init__(self, named: Namer) -> None:
+        self.metadata = MetaData()
+        self.stamp = Table(
+            named("stamp"),
+            self.metadata,
+            Column("one", SmallInteger, primary_key=True),
+            Column("deployment", LargeBinary, nullable=False),
+            CheckConstraint("one = 1", name="only_one"),
+        )
+        self.acts = Table(
+            named("acts"),
+            self.metadata,
+            Column("counter", _Serial, primary_key=True, autoincrement=True),
+            Column("kind", String(16), nullable=False),
+            Column("tenant", LargeBinary, nullable=False),
+            Column("person", LargeBinary, nullable=True),
+            Column("generation", Integer, nullable=False),
+            Column("at", BigInteger, nullable=False),
+            Column("done_at", BigInteger, nullable=True),
+            Column("receipt", Text, nullable=True),
+            sqlite_autoincrement=True,
+        )
+        self.tombstones = Table(
+            named("tombstones"),
+            self.metadata,
+            Column("counter", _Serial, ForeignKey(self.acts.c.counter), primary_key=True),
+            Column("session", LargeBinary, primary_key=True),
+            Column("generation", Integer, nullable=False),
+            Column("guest", Boolean, nullable=False),
+        )
+        self.moves = Table(
+            named("moves"),
+            self.metadata,
+            Column("counter", _Serial, ForeignKey(self.acts.c.counter), primary_key=True),
+            Column("source", String(64), nullable=False),
+            Column("target", String(64), nullable=False),
+            Column("backups_until", BigInteger, nullable=True),
+            Column("cleaned_at", BigInteger, nullable=True),
+            Column("residue", Text, nullable=False),
+        )

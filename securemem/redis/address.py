@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import redis
 import redis.asyncio as aio
@@ -27,8 +27,9 @@ from securemem.errors import ConfigurationError
 
 SENTINEL_PORT = 26379
 
-_FORMS = (
-    "redis://user:password@host:port/number, redis+cluster://host:port,host:port or redis+sentinel://host:port/service"
+_UNREADABLE = (
+    "the URL of Redis cannot be read: give redis://user:password@host:port/number, redis+cluster://host:port,host:port "
+    "or redis+sentinel://host:port,host:port/service, with special characters escaped (%2F for /)"
 )
 _KINDS: dict[type, type[AbstractConnection]] = {
     redis.Connection: aio.Connection,
@@ -114,23 +115,12 @@ def place_of_url(url: str, sentinel_options: Mapping[str, str]) -> Place:
     Raises:
         ConfigurationError: the URL or a parameter cannot be used.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ConfigurationError(f"the URL of Redis cannot be read: give {_FORMS}") from None
+    parts = _parsed(url)
     scheme, _, form = parts.scheme.partition("+")
     user, at, hosts = parts.netloc.rpartition("@")
-    service, _, number = (
-        parts.path.strip("/").rpartition("/") if form == "sentinel" else ("", "", parts.path.strip("/"))
-    )
-    if form == "sentinel" and not service:
-        service, number = number, ""
-    if (
-        scheme not in ("redis", "rediss")
-        or form not in ("", "cluster", "sentinel")
-        or (number and not number.isdecimal())
-    ):
-        raise ConfigurationError(f"the URL of Redis cannot be read: give {_FORMS}")
+    service, _, number = parts.path.strip("/").partition("/") if form == "sentinel" else ("", "", parts.path.strip("/"))
+    if scheme not in ("redis", "rediss") or form not in ("", "cluster", "sentinel") or not (number or "0").isdecimal():
+        raise ConfigurationError(_UNREADABLE)
     several = hosts.split(",") if form else [hosts]
     urls = [f"{scheme}://{user}{at}{host}/{number}?{parts.query}" for host in several]
     pools = [_pool(each) for each in urls]
@@ -138,9 +128,27 @@ def place_of_url(url: str, sentinel_options: Mapping[str, str]) -> Place:
     if form == "sentinel":
         return _behind_sentinels(pools, service, sentinel_options, timeout)
     addresses = [_address(pool.connection_class, pool.connection_kwargs) for pool in pools]
-    if form == "cluster" and int(number or "0"):
+    if form == "cluster" and addresses[0].settings.get("db"):
         raise ConfigurationError("a cluster has no databases by number: leave it out of the URL")
     return Place(addresses, cluster=form == "cluster", timeout=timeout)
+
+
+def _parsed(url: str) -> SplitResult:
+    """Take a URL apart.
+
+    What is wrong with it may be a part of the password, so nothing of it is told.
+
+    Raises:
+        ConfigurationError: it cannot be read, as where a password has characters that were to be escaped.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(_UNREADABLE) from None
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    if parts.fragment or "@" in parts.path or not all(name.isidentifier() for name in names):
+        raise ConfigurationError(_UNREADABLE)
+    return parts
 
 
 def place_of_client(client: Any) -> Place:
@@ -195,14 +203,14 @@ def _port(pool: aio.ConnectionPool, default: int) -> int:
 
 
 def _pool(url: str) -> aio.ConnectionPool:
-    """Let redis-py read a URL.
-
-    Its own errors may carry parts of the URL, so they are not passed on.
-    """
+    """Let redis-py read a URL; by TLS a certificate has to be for the host, as is the default of its newer versions."""
     try:
-        return aio.ConnectionPool.from_url(url)
+        pool = aio.ConnectionPool.from_url(url)
+        if issubclass(pool.connection_class, SSLConnection) and pool.connection_kwargs.get("ssl_cert_reqs") != "none":
+            pool.connection_kwargs.setdefault("ssl_check_hostname", True)
+        return pool
     except (ValueError, TypeError, RedisError):
-        raise ConfigurationError(f"the URL of Redis cannot be read: give {_FORMS}, and redis-py's parameters") from None
+        raise ConfigurationError(_UNREADABLE) from None
 
 
 def _asyncio(kind: type, settings: Mapping[str, Any]) -> tuple[type[AbstractConnection], dict[str, Any]]:

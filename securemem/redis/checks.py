@@ -8,7 +8,7 @@ from typing import Any
 from redis import exceptions as rx
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.redis.node import Node, Script
+from securemem.redis.node import Ask, Node, Script
 
 LEAST_VERSION = (7, 0)
 
@@ -94,7 +94,7 @@ def _check_version(name: str, facts: Mapping[str, str]) -> None:
 
 
 def _check_kind(name: str, facts: Mapping[str, str], *, cluster: bool) -> None:
-    mode = facts.get("redis_mode", "standalone")
+    mode = facts.get("redis_mode") or facts.get("server_mode")  # as Valkey calls it
     if mode == "sentinel":
         raise ConfigurationError(f"{name} is a sentinel: name it as redis+sentinel://host:port/service")
     if (mode == "cluster") != cluster:
@@ -106,7 +106,8 @@ def _check_kind(name: str, facts: Mapping[str, str], *, cluster: bool) -> None:
 
 
 async def _caveats(node: Node, facts: Mapping[str, str]) -> list[str]:
-    settings = await configured(node, "appendfsync", "save")
+    async with node.connection(node.seconds) as ask:
+        settings = await configured(ask, "appendfsync", "save")
     if facts.get("aof_enabled") == "1":
         if "appendfsync" not in settings:
             return [_UNKNOWN]
@@ -114,9 +115,10 @@ async def _caveats(node: Node, facts: Mapping[str, str]) -> list[str]:
     return [_VOLATILE if settings.get("save") == b"" else _SNAPSHOTS]
 
 
-async def configured(node: Node, *names: str) -> dict[str, bytes]:
+async def configured(ask: Ask, *names: str) -> dict[str, bytes]:
     """Give settings of a server; none where it does not say."""
-    [reply] = await node.ask((b"CONFIG", b"GET", *names))
-    if isinstance(reply, rx.ResponseError):
+    try:
+        reply = await ask(b"CONFIG", b"GET", *names)
+    except rx.ResponseError:
         return {}
     return {name.decode(): value for name, value in zip(reply[::2], reply[1::2], strict=True)}

@@ -79,7 +79,8 @@ class Cluster:
         if isinstance(error, rx.MovedError):
             self._slots[error.slot_id] = node
             return await node.send(command)
-        _, reply = await node.exchange([(b"ASKING",), command])
+        # ASKING holds for one command only, so there is no second try for a script that the node does not know.
+        _, reply = await node.exchange([(b"ASKING",), node.whole(command)])
         if isinstance(reply, Exception):
             raise reply
         return reply

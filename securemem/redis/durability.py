@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from redis import exceptions as rx
 
+from securemem.errors import BackendUnavailableError
 from securemem.model import Residue
 from securemem.redis.checks import configured, parsed
 from securemem.redis.node import Ask, Node, Script
@@ -78,11 +79,16 @@ async def purge(
         BackendUnavailableError: a server cannot be reached.
     """
     deadline = time.monotonic() + seconds
-    await server.primaries()
-    places = server.keys_everywhere(make_key)
-    work = (_Purge(node, (b"EVAL", probe.text, 1, key), deadline).run() for node, key in places.items())
+    try:
+        async with asyncio.timeout(seconds + _GRACE_SECONDS):
+            await server.primaries()
+            places = server.keys_everywhere(make_key)
+            work = [_Purge(node, (b"EVAL", probe.text, 1, key), deadline).run() for node, key in places.items()]
+            found = await asyncio.gather(*work, return_exceptions=True)
+    except TimeoutError as exc:
+        raise BackendUnavailableError(f"{server.name} did not get through within {seconds:g} s") from exc
     every: list[str] = []
-    for left in await asyncio.gather(*work, return_exceptions=True):
+    for left in found:
         if isinstance(left, BaseException):
             raise left
         every += left
@@ -105,9 +111,22 @@ class _Purge:
         self._deadline = deadline
 
     async def run(self) -> list[str]:
-        """Give what is left, in words."""
-        settings = await configured(self._node, "appendfsync", "save")
+        """Give what is left, in words; begins anew, as long as there is time, where the connection fails.
+
+        Raises:
+            BackendUnavailableError: it failed to the last.
+        """
+        while True:
+            try:
+                return await self._once()
+            except BackendUnavailableError:
+                if not self._seconds():
+                    raise
+            await asyncio.sleep(min(_LONGEST_POLL_SECONDS, self._seconds()))
+
+    async def _once(self) -> list[str]:
         async with self._node.connection(self._seconds() + _GRACE_SECONDS) as ask:
+            settings = await configured(ask, "appendfsync", "save")
             facts = parsed(await ask(b"INFO"))
             left, durable = [], False
             for file in _files(facts, settings):

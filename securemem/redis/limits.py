@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from securemem.errors import ConfigurationError
-from securemem.remote import Patience
+from securemem.remote import Patience, number
 
 CONNECTIONS = 8
 
@@ -30,19 +29,9 @@ class Limits(NamedTuple):
         """
         usual = Patience()
         return cls(
-            int(_number(options, "pool_size", CONNECTIONS, least=1)),
+            int(number(options, "pool_size", CONNECTIONS, least=1)),
             Patience(
-                _number(options, "timeout", timeout or usual.attempt, least=0.01),
-                _number(options, "patience", usual.whole, least=0.01),
+                number(options, "timeout", timeout or usual.attempt, least=0.01),
+                number(options, "patience", usual.whole, least=0.01),
             ),
         )
-
-
-def _number(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:
-    try:
-        value = float(options.get(name, default))
-    except ValueError:
-        value = -1.0
-    if not least <= value < 1e9:  # noqa: PLR2004  (NaN and infinity are none either)
-        raise ConfigurationError(f"{name} has to be a number, at least {least:g}")
-    return value

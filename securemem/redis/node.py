@@ -21,13 +21,14 @@ from securemem.batch import Batch, Crowd
 from securemem.errors import BackendUnavailableError
 from securemem.redis.address import Address
 from securemem.redis.limits import Limits
-from securemem.redis.refusals import UnsentError, translator
+from securemem.redis.refusals import UnsentError, redirected, translator
 from securemem.remote import Remote
 
 Command: TypeAlias = tuple[bytes | str | int, ...]
 Ask: TypeAlias = Callable[..., Awaitable[Any]]
 
 _LANES = 2
+_MOST_TOGETHER = 16
 
 
 class Script(NamedTuple):
@@ -53,6 +54,7 @@ class Node:
         address: where it is.
         translated: gives a driver's error as one of ours.
         remote: how calls to it are made again while it is not well.
+        seconds: how long an answer is waited for.
         well: whether the last call got its answer.
     """
 
@@ -70,12 +72,12 @@ class Node:
         self.well = True
         self.remote = Remote(address.name, self.translated, limits.patience)
         self._scripts = {script.digest: script.text for script in scripts}
-        self._seconds = limits.patience.attempt
+        self.seconds = limits.patience.attempt
         self._room = asyncio.Semaphore(limits.size)
         self._free: list[AbstractConnection] = []
         self._closed = self._leaving = False
         self._batch: Batch[Command, Any] = Batch(
-            self._alone, self.exchange, lanes=min(_LANES, limits.size), crowd=Crowd()
+            self._alone, self.exchange, lanes=min(_LANES, limits.size), crowd=Crowd(), most=_MOST_TOGETHER
         )
 
     @property
@@ -99,13 +101,13 @@ class Node:
         Raises:
             UnsentError, redis.exceptions.RedisError, OSError: as `send`.
         """
-        async with asyncio.timeout(self._seconds), self._room:
+        async with asyncio.timeout(self.seconds), self._room:
             connection = self._free.pop() if self._free else await self._connect()
             try:
                 replies = await converse(connection, commands)
                 forgotten = [place for place, reply in enumerate(replies) if type(reply) is rx.NoScriptError]
                 if forgotten:
-                    whole = [self._whole(commands[place]) for place in forgotten]
+                    whole = [self.whole(commands[place]) for place in forgotten]
                     for place, reply in zip(forgotten, await converse(connection, whole), strict=True):
                         replies[place] = reply
             except BaseException as exc:
@@ -117,6 +119,11 @@ class Node:
             if self._leaving or any(type(reply) is rx.ReadOnlyError for reply in replies):
                 await self._drop_free()  # the name may lead to another server by now
             return replies
+
+    def whole(self, command: Command) -> Command:
+        """Give a command with its script's text instead of its digest, where it runs one."""
+        digest = command[1] if command[0] == b"EVALSHA" else b""
+        return (b"EVAL", self._scripts[digest], *command[2:]) if isinstance(digest, bytes) and digest else command
 
     async def ask(self, *commands: Command) -> list[Any]:
         """Exchange commands that may be repeated; again where the connection failed.
@@ -190,11 +197,6 @@ class Node:
         while self._free:
             await self._free.pop().disconnect(nowait=True)
 
-    def _whole(self, command: Command) -> Command:
-        """Give the command that runs a script by its text instead of its digest."""
-        digest = command[1]
-        return (b"EVAL", self._scripts[digest] if isinstance(digest, bytes) else digest, *command[2:])
-
 
 async def converse(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
     """Send commands and read as many replies; refusals are among them, as errors."""
@@ -205,7 +207,7 @@ async def converse(connection: AbstractConnection, commands: Sequence[Command]) 
         try:
             replies.append(await connection.read_response())
         except rx.ResponseError as exc:
-            replies.append(exc)
+            replies.append(redirected(exc))
     return replies
 
 

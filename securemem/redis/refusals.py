@@ -29,8 +29,10 @@ class _Meaning(NamedTuple):
 
 
 _RIGHTS = _Meaning(
-    ConfigurationError, False, "does not let this user do that: grant it the rights that docs/storage.md names"
+    ConfigurationError, False, "does not let this user do that: grant it the rights that docs/servers.md names"
 )
+_DOWN = _Meaning(BackendUnavailableError, True, "cannot serve this part of its cluster")
+_MOVING = _Meaning(BackendUnavailableError, True, "is handing its data to another node")
 _BY_KIND: list[tuple[type[Exception], _Meaning]] = [
     (
         rx.AuthenticationError,
@@ -51,21 +53,27 @@ _BY_KIND: list[tuple[type[Exception], _Meaning]] = [
         _Meaning(BackendUnavailableError, False, "has no memory left: nothing was written"),
     ),
     (rx.BusyLoadingError, _Meaning(BackendUnavailableError, True, "is loading its data")),
-    (rx.ClusterDownError, _Meaning(BackendUnavailableError, True, "cannot serve this part of its cluster")),
-    (rx.TryAgainError, _Meaning(BackendUnavailableError, True, "is moving its data")),
+    (rx.ClusterDownError, _DOWN),
+    (rx.TryAgainError, _MOVING),
     (rx.NoScriptError, _Meaning(BackendUnavailableError, True, "does not keep our scripts")),
 ]
 _BY_CODE = {
     "BUSY": _Meaning(BackendUnavailableError, True, "is busy with a script"),
     "NOREPLICAS": _Meaning(BackendUnavailableError, True, "has fewer replicas than it wants: nothing was written"),
     "MISCONF": _Meaning(BackendUnavailableError, False, "cannot write to its disk, and takes no writes"),
+    "CLUSTERDOWN": _DOWN,
+    "MASTERDOWN": _DOWN,
+    "TRYAGAIN": _MOVING,
     "NOPERM": _RIGHTS,
     "WRONGTYPE": _Meaning(ConfigurationError, False, "has something else under our names: give another prefix"),
     NOT_CONTIGUOUS: _Meaning(InvalidInputError, False, "keeps a session's rows without gaps; these leave one"),
 }
-_MOVING = _Meaning(BackendUnavailableError, True, "is handing its data to another node")
 _A_NODE = _Meaning(ConfigurationError, False, "is a node of a cluster: name it as redis+cluster://")
-_NO_DATABASE = _Meaning(ConfigurationError, False, "has no database of this number: correct the URL")
+_BY_WORDS = {
+    "DB index": _Meaning(ConfigurationError, False, "has no database of this number: correct the URL"),
+    "The user executing the script": _RIGHTS,
+    "ACL failure in script": _RIGHTS,
+}
 _UNTRUSTED = _Meaning(
     ConfigurationError, False, "has a certificate that is not trusted: name its authority by ssl_ca_certs"
 )
@@ -96,13 +104,22 @@ def translator(name: str, *, cluster: bool) -> Callable[[Exception], Failure | N
     return translated
 
 
+def redirected(exc: rx.ResponseError) -> rx.ResponseError:
+    """Give a refusal that names another node as that: older versions of redis-py know it in cluster clients only."""
+    code, _, where = str(exc).partition(" ")
+    if type(exc) is rx.ResponseError and code in ("MOVED", "ASK"):
+        return rx.MovedError(where) if code == "MOVED" else rx.AskError(where)
+    return exc
+
+
 def _refusal(name: str, text: str) -> Failure:
-    """Translate an answer that says no, by its first word; the rest of it may quote what was sent."""
+    """Translate an answer that says no, by its first word or some others; the rest may quote what was sent."""
     code = text.partition(" ")[0]
     if code in _BY_CODE:
         return _BY_CODE[code].of(name)
-    if "DB index" in text:
-        return _NO_DATABASE.of(name)
+    for words, meaning in _BY_WORDS.items():
+        if words in text:
+            return meaning.of(name)
     code = code if code.isalpha() and code.isupper() else "ERR"
     return Failure(BackendUnavailableError(f"{name} refused a command ({code})"), False)
 

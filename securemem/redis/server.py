@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -102,18 +103,18 @@ class RedisServer:
             BackendUnavailableError, ConfigurationError: as `Remote.call`.
             InvalidInputError: our own script refused it.
         """
-        node = self._topology.route(key)
+        node, began = self._topology.route(key), time.monotonic()
         if not node.well:
-            return await self._insist(node, key, command, lost=False)
+            return await self._insist(node, key, command, since=began, lost=False)
         try:
             return await node.send(command), False
         except (UnsentError, rx.RedisError, OSError) as exc:
             failure = node.translated(exc)
             if failure is not None and not failure.passing:
                 raise failure.error from exc
-            return await self._insist(node, key, command, lost=_is_lost(exc))
+            return await self._insist(node, key, command, since=began, lost=_is_lost(exc))
 
-    async def _insist(self, node: Node, key: bytes, command: Command, *, lost: bool) -> tuple[Any, bool]:
+    async def _insist(self, node: Node, key: bytes, command: Command, *, since: float, lost: bool) -> tuple[Any, bool]:
         """Send a command as often as it takes, while the server is not well."""
 
         async def attempt(_: bool) -> Any:  # noqa: FBT001  (as `Remote.call` has it)
@@ -126,7 +127,7 @@ class RedisServer:
                 raise
 
         node.well = False
-        reply = await node.remote.call(attempt)
+        reply = await node.remote.call(attempt, since=since)
         node.well = True
         return reply, lost
 

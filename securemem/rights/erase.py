@@ -9,6 +9,7 @@ from datetime import timedelta
 from securemem.destruction import Destruction, Outcome
 from securemem.keys.keyring import CACHE_SECONDS, Keyring
 from securemem.ledger.acts import Act
+from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
 from securemem.model import Residue, to_milliseconds
 from securemem.policy import Policy
@@ -20,7 +21,14 @@ class Erasure:
     """Erases people from one tenant."""
 
     def __init__(
-        self, destruction: Destruction, keyring: Keyring, ledger: Ledger, clock: Clock, policy: Policy
+        self,
+        destruction: Destruction,
+        keyring: Keyring,
+        ledger: Ledger,
+        clock: Clock,
+        policy: Policy,
+        *,
+        moves: Moves,
     ) -> None:
         """Take the rooms that it needs."""
         self._destruction = destruction
@@ -28,6 +36,7 @@ class Erasure:
         self._ledger = ledger
         self._clock = clock
         self._policy = policy
+        self._moves = moves
         self._interrupted: dict[str, Act] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -49,7 +58,10 @@ class Erasure:
             return receipt or self._receipt(Outcome(purged={"data", "keystore"}))
 
     async def _finish(self, user_id: str, act: Act, purge_seconds: float) -> Receipt:
-        receipt = self._receipt(await self._destruction.carry_out(act, purge_seconds=purge_seconds))
+        outcome = await self._destruction.carry_out(act, purge_seconds=purge_seconds)
+        for move in await self._moves.of(self._keyring.tenant):
+            outcome.residue += move.left(self._clock())
+        receipt = self._receipt(outcome)
         await self._ledger.finish(act.counter, at=to_milliseconds(receipt.at), receipt=receipt.to_json())
         self._interrupted.pop(user_id, None)
         return receipt

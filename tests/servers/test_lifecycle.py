@@ -211,7 +211,7 @@ def test_what_others_left_behind_is_removed() -> None:
         assert not kept.exists()
 
 
-@pytest.mark.machine
+@pytest.mark.disk
 async def test_a_full_disk_under_postgres() -> None:
     """On a full disk a write fails with `disk_full`; with room again it goes through."""
     with SmallDisk(160, unprivileged()) as disk, PostgresServer(data=disk.path) as server:
@@ -226,7 +226,7 @@ async def test_a_full_disk_under_postgres() -> None:
         assert await fetch_value(url, "SELECT count(*) FROM rows") == 5000
 
 
-@pytest.mark.machine
+@pytest.mark.disk
 def test_a_full_disk_under_redis() -> None:
     """On a full disk writes are refused once the append-only file could not be written; with room they go on."""
     with SmallDisk(8) as disk, RedisServer(data=disk.path) as server, server.client() as client:

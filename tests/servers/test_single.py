@@ -9,6 +9,8 @@ from redis import asyncio as aioredis
 
 from securemem.testing.servers import PostgresServer, RedisServer
 
+pytestmark = pytest.mark.servers
+
 
 async def _one(url: str, query: str) -> object:
     connection = await asyncpg.connect(url)
@@ -61,7 +63,18 @@ async def test_each_test_has_a_clean_redis(redis_url: str, redis_prefix: str, nu
     """What one test wrote is not there for the next."""
     async with aioredis.Redis.from_url(redis_url) as client:
         assert await client.set(f"{redis_prefix}key", "value", nx=True) is True
-        assert await client.set("key", "value", nx=True) is True
+
+
+def test_flushing_leaves_nothing(redis_server: RedisServer) -> None:
+    """Keys, scripts and functions are gone, as before every test."""
+    redis_server.flush()
+    with redis_server.client() as client:
+        client.set("key", "value")
+        script = client.script_load("return 1")
+        client.function_load("#!lua name=left\nredis.register_function('left', function() return 1 end)")
+        assert (client.dbsize(), client.script_exists(script)) == (1, [True])
+        redis_server.flush()
+        assert (client.dbsize(), client.script_exists(script), client.function_list()) == (0, [False], [])
 
 
 def test_redis_is_durable_to_the_second(redis_server: RedisServer) -> None:

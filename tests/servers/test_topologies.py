@@ -133,7 +133,7 @@ async def test_sentinels_fail_over(sentinel: RedisSentinel, found: aioredis.Sent
         assert await client.wait(1, 5_000) == 1
     if how == "kill":
         before.kill()
-        wait_until(lambda: sentinel.primary() is not before, "the Sentinels have agreed")
+        sentinel.wait_until_replaced(before)
     else:
         sentinel.fail_over()
     async with found.master_for(sentinel.service) as client:

@@ -1,11 +1,19 @@
-"""Runs the migrations on the connection that `ledger.store` hands over; there is no other way in."""
+"""Runs the migrations on the connection that `ledger.engine` hands over; there is no other way in."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from securemem.ledger.schema import metadata
+from securemem.ledger.names import Namer
+from securemem.ledger.schema import Tables
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+named: Namer = context.config.attributes["named"]
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Tables(named).metadata,
+    version_table=named("version"),
+    render_as_batch=True,
+    named=named,
+)
 with context.begin_transaction():
     context.run_migrations()

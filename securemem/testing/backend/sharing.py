@@ -111,15 +111,20 @@ class Sharing(Hooks):
         assert await other.tail(session, 9) == Tail(b"theirs", [])
 
     async def test_a_session_begun_anew_elsewhere(self, backend: Backend, open_store: OpenStore) -> None:
-        """A session that one adapter deletes and another begins anew is the same one for both, from then on."""
-        other, session = await open_store(), handle()
+        """A session that one adapter deletes and another begins anew is the same one for all, from then on."""
+        other, third, fourth, session = await open_store(), await open_store(), await open_store(), handle()
         await write(backend, session, 1, 4)
-        await other.tail(session, 9)
+        for warm in (other, third, fourth):
+            await warm.tail(session, 9)
         assert await backend.delete([session], heads=True) == 3
         assert await other.swap(Change(session, b"", b"anew", rows=rows(1, 3, b"anew"), due=5)) is None
-        for each in (other, backend, await open_store()):
+        for each in (other, backend, third, await open_store()):
             assert await each.tail(session, 9) == Tail(b"anew", newest_first(rows(1, 3, b"anew")))
             assert await each.due(5, 9) == [session]
+        assert await fourth.swap(Change(session, b"anew", b"more", rows=rows(3, 5))) is None
+        assert await third.delete([session], heads=True) == 4
+        await write(backend, session, 1, 2)
+        assert await fourth.delete([session], heads=True) == 1
 
     async def test_two_stamp_at_once(self, backend: Backend, connect: Connect, open_store: OpenStore) -> None:
         """Of two deployments that stamp at once one is there, with the higher counter."""

@@ -148,6 +148,7 @@ def _wheel_postgres() -> Iterator[Path]:
     yield folder / "pginstall" / "bin" / "postgres"
 
 
+@functools.cache
 def _readable_copy(folder: Path) -> Path:
     """Copy a wheel's programs, and the libraries that lie beside it, to where every account can read them."""
     target = home() / "wheels"

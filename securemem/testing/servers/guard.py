@@ -144,11 +144,11 @@ def _remove_home(plan: Plan) -> None:
     remove_folder(Path(plan.folder))
     owner = Path(plan.owner)
     limit = time.monotonic() + _LOCK_SECONDS
-    while owner.exists() and time.monotonic() < limit:
-        if lock(owner) is not None:
+    with contextlib.suppress(FileNotFoundError):  # another server's guard has been quicker
+        while owner.exists() and lock(owner) is None and time.monotonic() < limit:
+            time.sleep(0.05)
+        if time.monotonic() < limit:
             remove_folder(owner.parent)
-            return
-        time.sleep(0.05)
 
 
 def _end_gently(server: subprocess.Popen[bytes]) -> None:

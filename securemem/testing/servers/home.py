@@ -38,17 +38,18 @@ def unprivileged() -> Account | None:
 
 
 def reachable(path: Path, account: Account | None) -> bool:
-    """Tell whether a server that runs as `account` can read what is at `path`."""
+    """Tell whether a server that runs as `account` can get at a folder or run a program."""
     if account is None:
-        return os.access(path, os.R_OK)
-    return all(each.stat().st_mode & 0o001 for each in path.resolve().parents)
+        return os.access(path, os.X_OK)
+    place = path.resolve()
+    return all(each.stat().st_mode & 0o001 for each in (place, *place.parents))
 
 
 @functools.cache
 def home() -> Path:
     """Give this process's folder; what others left behind is removed first."""
     account = unprivileged()
-    base = next(place for place in (Path(tempfile.gettempdir()), Path("/tmp")) if reachable(place / "any", account))  # noqa: S108
+    base = next(place for place in (Path(tempfile.gettempdir()), Path("/tmp")) if reachable(place, account))  # noqa: S108
     for other in base.glob(f"{_PREFIX}*"):
         if _is_abandoned(other):
             remove_folder(other)

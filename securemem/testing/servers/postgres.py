@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import secrets
 import subprocess
@@ -31,6 +32,7 @@ _SETTINGS = {
     "max_connections": "200",
     "password_encryption": "scram-sha-256",
 }
+_REMOVE_SHARED_MEMORY = 0  # IPC_RMID
 _ACCESS = "host all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
 _ACCESS_BY_TLS = _ACCESS.replace("host ", "hostssl ")
 
@@ -130,6 +132,14 @@ class PostgresServer(Server):
         self.create_data()
         super().start()
         self.create_roles()
+
+    def close(self) -> None:
+        """End it and remove its data, and the shared memory that a killed one has left."""
+        status = self.data / "postmaster.pid"
+        if not self.running and status.exists():
+            _, _, identifier = status.read_text(encoding="utf-8").splitlines()[6].rpartition(" ")
+            ctypes.CDLL(None).shmctl(int(identifier), _REMOVE_SHARED_MEMORY, None)
+        super().close()
 
     def create_database(self) -> str:
         """Make an empty database; give its URL as its owner."""

@@ -40,8 +40,7 @@ class GuardedProcess:
     def send(self, number: Signals) -> None:
         """Send a signal to the server alone."""
         if self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+            _signal(self.pid, number)
 
     def stop(self, number: Signals, patience: float) -> None:
         """Ask it to end, and kill it when that takes longer than `patience` seconds.
@@ -65,13 +64,15 @@ class GuardedProcess:
 
     def pause(self) -> None:
         """Stop it where it is, with all that it started; its connections stay open."""
-        for pid in (self.pid, *guard.descendants(self.pid)):  # itself first, so that no more are started
-            os.kill(pid, Signals.SIGSTOP)
+        self.send(Signals.SIGSTOP)  # itself first: it starts no more
+        for pid in guard.descendants(self.pid):
+            _signal(pid, Signals.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on."""
-        for pid in (*guard.descendants(self.pid), self.pid):
-            os.kill(pid, Signals.SIGCONT)
+        for pid in guard.descendants(self.pid):
+            _signal(pid, Signals.SIGCONT)
+        self.send(Signals.SIGCONT)
 
     def _close(self) -> None:
         for pipe in (self._guard.stdin, self._guard.stdout):
@@ -79,3 +80,9 @@ class GuardedProcess:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         self._guard.wait()
+
+
+def _signal(pid: int, number: Signals) -> None:
+    """Send a signal to a process that may have ended meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -39,6 +39,11 @@ class Sentinel(Server):
             client.response_callbacks.clear()
             return client.execute_command("SENTINEL", *words)
 
+    def state(self) -> dict[bytes, bytes]:
+        """Give what it says of the primary."""
+        words: list[bytes] = self.asked("MASTER", SERVICE)
+        return dict(zip(words[::2], words[1::2], strict=True))
+
     def _command(self) -> list[str]:
         """Write its settings once: it keeps what it learns in that file."""
         configuration = self.folder / "sentinel.conf"
@@ -120,12 +125,17 @@ class RedisSentinel:
         before = self.primary()
         running = next(sentinel for sentinel in self.sentinels if sentinel.running)
         wait_until(lambda: _starts_failover(running), "a Sentinel finds the replica fit")
-        wait_until(lambda: self.primary() is not before, "the replica has taken over")
+        self.wait_until_replaced(before)
 
     def wait_until_whole(self) -> None:
         """Wait until each Sentinel knows the other two and the replica, and this has what the primary has."""
         wait_until(lambda: all(map(_is_well, self.sentinels)), "the Sentinels know each other and hold all for well")
         wait_until(lambda: self._replica_state() == "up", "the replica is linked to the primary")
+
+    def wait_until_replaced(self, server: RedisServer) -> None:
+        """Wait until all Sentinels that run name the other server, and hold it for well."""
+        running = [sentinel for sentinel in self.sentinels if sentinel.running]
+        wait_until(lambda: all(_has_replaced(each, server) for each in running), "the replica has taken over")
 
     def restore(self) -> None:
         """Start what does not run, a server as a replica of the other, and wait until all is well."""
@@ -162,8 +172,11 @@ def _starts_failover(sentinel: Sentinel) -> bool:
     return True
 
 
+def _has_replaced(sentinel: Sentinel, server: RedisServer) -> bool:
+    said = sentinel.state()
+    return said[b"port"] != b"%d" % server.port and said[b"flags"] == b"master"
+
+
 def _is_well(sentinel: Sentinel) -> bool:
-    words = sentinel.asked("MASTER", SERVICE)
-    said = dict(zip(words[::2], words[1::2], strict=True))
     wanted = {b"num-other-sentinels": b"2", b"num-slaves": b"1", b"flags": b"master"}
-    return wanted.items() <= said.items()
+    return wanted.items() <= sentinel.state().items()

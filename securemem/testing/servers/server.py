@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
@@ -86,9 +87,13 @@ def _tolerant(reached: Callable[[], bool]) -> bool:
         return False
 
 
-def _limit(pids: Sequence[int], soft: int) -> None:
-    for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+def _limit(pid: int, soft: int) -> None:
+    """Limit a process, and then those that it has started; what it starts later has its limit."""
+    limits = (soft, resource.RLIM_INFINITY)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+    for each in descendants(pid):
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            resource.prlimit(each, resource.RLIMIT_FSIZE, limits)
 
 
 class Server(ABC):
@@ -129,7 +134,11 @@ class Server(ABC):
 
     def __enter__(self) -> Self:
         """Start it."""
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -229,7 +238,7 @@ class Server(ABC):
         soft = resource.RLIM_INFINITY if count is None else count
         if self._process is None:
             return
-        running = (self.pid, *descendants(self.pid))
+        pid = self.pid
         user, group = self._account or (None, None)
         subprocess.run(  # who is not the server's account may not do it, root included
             ["true"],  # noqa: S607  (what counts is done before it)
@@ -237,7 +246,7 @@ class Server(ABC):
             user=user,
             group=group,
             extra_groups=None if self._account is None else [],
-            preexec_fn=lambda: _limit(running, soft),
+            preexec_fn=lambda: _limit(pid, soft),
         )
 
     @property
@@ -257,10 +266,15 @@ class Server(ABC):
                 largest_file=self._largest_file,
             )
         )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _wait_until_ready(self) -> None:
         limit = time.monotonic() + _START_SECONDS
         while not self._is_ready():
-            if self._process.alive and time.monotonic() < limit:
-                time.sleep(_POLL_SECONDS)
-                continue
-            self.kill()
-            raise ServerFailedError(f"{self.name} did not start:\n{self.log()[-_LOG_TAIL:]}")
+            if not self.running or time.monotonic() > limit:
+                raise ServerFailedError(f"{self.name} did not start:\n{self.log()[-_LOG_TAIL:]}")
+            time.sleep(_POLL_SECONDS)

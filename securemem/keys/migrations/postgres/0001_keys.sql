@@ -66,7 +66,7 @@ ALTER TABLE {sessions}
     ALTER COLUMN wrapped SET STATISTICS 0,
     ALTER COLUMN title SET STATISTICS 0,
     ALTER COLUMN title SET STORAGE EXTERNAL;
-CREATE INDEX ON {sessions} (owner);
+CREATE INDEX ON {sessions} (owner, number);
 
 CREATE TABLE {guests} (
     session bytea NOT NULL,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from securemem.ledger.migrations.names import named
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -15,13 +17,13 @@ def upgrade() -> None:
     """Create the first tables."""
     serial = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
-        "securemem_stamp",
+        named("stamp"),
         sa.Column("one", sa.SmallInteger, primary_key=True),
         sa.Column("deployment", sa.LargeBinary, nullable=False),
         sa.CheckConstraint("one = 1", name="only_one"),
     )
     op.create_table(
-        "acts",
+        named("acts"),
         sa.Column("counter", serial, primary_key=True, autoincrement=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("tenant", sa.LargeBinary, nullable=False),
@@ -33,8 +35,8 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
-        "tombstones",
-        sa.Column("counter", serial, sa.ForeignKey("acts.counter"), primary_key=True),
+        named("tombstones"),
+        sa.Column("counter", serial, sa.ForeignKey(f"{named('acts')}.counter"), primary_key=True),
         sa.Column("session", sa.LargeBinary, primary_key=True),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("guest", sa.Boolean, nullable=False),

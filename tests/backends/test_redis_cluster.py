@@ -1,0 +1,149 @@
+"""The Redis backend on a cluster of six: the contract, and keys that are elsewhere by now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from securemem.backends.redis import RedisBackend
+from securemem.model import Change, Stamp, Tail
+from securemem.redis.cluster import Cluster
+from securemem.testing import BackendContract
+from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
+from securemem.testing.servers import ClusterNode, RedisCluster
+
+MANY = 64
+
+
+class TestRedisCluster(BackendContract):
+    """The contract on six nodes, of which one is named."""
+
+    @pytest.fixture
+    def connect(self, redis_cluster: RedisCluster, redis_prefix: str) -> Connect:
+        """Give adapters over one new prefix."""
+        return lambda: RedisBackend(redis_cluster.url, {}, prefix=redis_prefix)
+
+
+@pytest.fixture
+async def backend(redis_cluster: RedisCluster, redis_prefix: str) -> AsyncIterator[RedisBackend]:
+    """Give an open store."""
+    backend = RedisBackend(redis_cluster.url, {}, prefix=redis_prefix)
+    await backend.open()
+    yield backend
+    await backend.aclose()
+
+
+async def _fill(backend: RedisBackend) -> dict[bytes, bytes]:
+    """Give sessions with two rows each, and their heads."""
+    sessions = [handle() for _ in range(MANY)]
+    for number, session in enumerate(sessions):
+        change = Change(session, b"", b"head %d" % number, rows=rows(1, 3), due=number + 1)
+        assert await backend.swap(change) is None
+    return {session: b"head %d" % number for number, session in enumerate(sessions)}
+
+
+def _node_of(cluster: RedisCluster, backend: RedisBackend, session: bytes) -> ClusterNode:
+    return cluster.primary_of(backend._key(session).decode())
+
+
+async def test_sessions_lie_on_all_nodes(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
+    """Sessions are spread over the primaries; due ones are found on all of them, and deletions reach all."""
+    heads = await _fill(backend)
+    used = {_node_of(redis_cluster, backend, session).port for session in heads}
+    assert len(used) == 3
+    assert await backend.due(10, 99) == list(heads)[:10]
+    assert await backend.due(10**9, 5) == list(heads)[:5]
+    assert await backend.delete(list(heads), heads=True) == 2 * MANY
+    assert await backend.due(10**9, 99) == []
+
+
+async def test_any_node_may_be_named(redis_cluster: RedisCluster, redis_prefix: str) -> None:
+    """A replica, or several nodes of which the first are gone, lead to the cluster as well."""
+    ports = [redis_cluster.nodes[5].port, redis_cluster.nodes[1].port]
+    for hosts in (f"127.0.0.1:{ports[0]}", f"127.0.0.1:1,localhost:2,127.0.0.1:{ports[1]}"):
+        backend = RedisBackend(f"redis+cluster://{hosts}", {}, prefix=redis_prefix)
+        await backend.open()
+        await backend.stamp(Stamp(b"d" * 16, 7))
+        assert await backend.open() == Stamp(b"d" * 16, 7)
+        await backend.aclose()
+
+
+async def test_after_a_failover(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
+    """Once a replica has taken over, reads and writes find it, alone and in crowds, and nothing is lost."""
+    heads = await _fill(backend)
+    first = next(iter(heads))
+    await asyncio.to_thread(redis_cluster.fail_over, backend._key(first).decode())
+    assert await backend.tail(first, 9) == Tail(heads[first], newest_first(rows(1, 3)))
+    tails = await asyncio.gather(*(backend.tail(session, 9) for session in heads))
+    assert tails == [Tail(head, newest_first(rows(1, 3))) for head in heads.values()]
+    made = await asyncio.gather(
+        *(backend.swap(Change(session, head, b"next", rows=rows(3, 4))) for session, head in heads.items())
+    )
+    assert made == [None] * MANY
+    assert await backend.due(10**9, 99) == list(heads)
+
+
+async def test_a_slot_on_its_way(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
+    """While a slot goes from one node to another, and after it has, its sessions are where the nodes say."""
+    session, kept, new = handle(), b"head", handle()
+    assert await backend.swap(Change(session, b"", kept, rows=rows(1, 3))) is None
+    source = _node_of(redis_cluster, backend, session)
+    target = next(node for node in redis_cluster.nodes if node.port != source.port and _has_slots(node))
+    key = backend._key(session).decode()
+    slot = str(source.ask("CLUSTER", "KEYSLOT", key))
+    ids = {node: node.ask("CLUSTER", "MYID").decode() for node in (source, target)}
+    target.ask("SCRIPT", "FLUSH")  # as a node that was just added
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+    try:
+        assert await backend.tail(session, 9) == Tail(kept, newest_first(rows(1, 3)))
+        source.ask("MIGRATE", "127.0.0.1", str(target.port), key, "0", "5000")
+        assert await backend.tail(session, 9) == Tail(kept, newest_first(rows(1, 3)))
+        assert await backend.tail(session, 9, 2) == Tail(kept, rows(1, 2))
+        made, _ = await asyncio.gather(
+            backend.swap(Change(session, kept, b"next", rows=rows(3, 4))), write(backend, new, 1, 3)
+        )
+        assert made is None
+    finally:
+        for node in (target, source):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+    assert await backend.tail(session, 9) == Tail(b"next", newest_first(rows(1, 4)))
+    assert await backend.delete([session, new], heads=True) == 5
+    _give_back(source, target, slot, ids)
+
+
+def _has_slots(node: ClusterNode) -> bool:
+    return any(node.port == ports[0] for _, _, ports in node.ranges())
+
+
+def _give_back(source: ClusterNode, target: ClusterNode, slot: str, ids: dict[ClusterNode, str]) -> None:
+    """Let a slot without keys be where it was."""
+    for node in (source, target):
+        node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[source])
+
+
+async def test_a_map_is_not_drawn_for_everybody(backend: RedisBackend) -> None:
+    """Of many that want a new map at once only the first asks for it."""
+    topology = backend._server._topology
+    assert isinstance(topology, Cluster)
+    await asyncio.sleep(0.3)
+    before = topology._looked
+    await asyncio.gather(*(topology.refresh() for _ in range(MANY)))
+    after = topology._looked
+    assert after > before
+    await topology.refresh()
+    assert topology._looked == after
+
+
+async def test_purge_reaches_all_primaries(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
+    """A purge has every primary write its file anew, and names the replicas, once, without an address."""
+    primaries = [node for node in redis_cluster.nodes if _has_slots(node)]
+    before = [node.info("persistence")["aof_rewrites"] for node in primaries]
+    await backend.delete(list(await _fill(backend)), heads=True)
+    left = await backend.purge(20.0)
+    assert [node.info("persistence")["aof_rewrites"] for node in primaries] == [count + 1 for count in before]
+    [replicas] = [residue for residue in left if "replicas" in residue.what]
+    assert replicas.store == "data"
+    assert not any(character.isdigit() for residue in left for character in residue.what)

@@ -1,0 +1,148 @@
+"""What a Redis store makes of answers that are lost: a change is made once, and nobody gets another's reply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from securemem.backends.redis import RedisBackend
+from securemem.errors import BackendUnavailableError
+from securemem.model import Change, Tail
+from securemem.testing.backend.hooks import handle, newest_first, rows, write
+from securemem.testing.faultproxy import FaultProxy
+from securemem.testing.servers import RedisServer
+
+MANY = 40
+
+
+@pytest.fixture
+async def proxy(redis_server: RedisServer) -> AsyncIterator[FaultProxy]:
+    """Give a proxy before the session's server."""
+    async with FaultProxy("127.0.0.1", redis_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def backend(proxy: FaultProxy, redis_prefix: str) -> AsyncIterator[RedisBackend]:
+    """Give an open store behind the proxy."""
+    url = f"redis://{proxy.host}:{proxy.port}/0"
+    backend = RedisBackend(url, {"timeout": "0.5", "patience": "3"}, prefix=redis_prefix)
+    await backend.open()
+    yield backend
+    proxy.heal()
+    await backend.aclose()
+
+
+@pytest.fixture
+async def other(redis_server: RedisServer, redis_prefix: str) -> AsyncIterator[RedisBackend]:
+    """Give an open store over the same data, with no proxy before it."""
+    backend = RedisBackend(redis_server.url, {}, prefix=redis_prefix)
+    await backend.open()
+    yield backend
+    await backend.aclose()
+
+
+async def test_an_append_whose_answer_was_lost(backend: RedisBackend, proxy: FaultProxy) -> None:
+    """An append that was made and not answered is not made again, and is said to be made."""
+    session = handle()
+    head = await write(backend, session, 1, 3)
+    proxy.replies.cut_after(0)
+    assert await backend.swap(Change(session, head, b"next", rows=rows(3, 5), trim=(1, 2), due=7)) is None
+    assert await backend.tail(session, 9) == Tail(b"next", newest_first(rows(2, 5)))
+
+
+async def test_half_an_answer(backend: RedisBackend, proxy: FaultProxy) -> None:
+    """A connection that ends within a reply costs another try, and no reply is read as another's."""
+    session = handle()
+    head = await write(backend, session, 1, 50)
+    proxy.replies.cut_after(100)
+    assert await backend.tail(session, 99) == Tail(head, newest_first(rows(1, 50)))
+    assert await backend.tail(session, 1) == Tail(head, [(49, b"row 49")])
+
+
+async def test_a_batch_whose_answers_were_lost_in_part(backend: RedisBackend, proxy: FaultProxy) -> None:
+    """Of a batch some of whose answers came, every change is made once."""
+    heads = {session: await write(backend, session, 1, 3) for session in (handle() for _ in range(MANY))}
+    proxy.replies.cut_after(53)  # of five bytes each
+    changes = [Change(session, head, b"next", rows=rows(3, 5)) for session, head in heads.items()]
+    assert await asyncio.gather(*(backend.swap(change) for change in changes)) == [None] * MANY
+    for session in heads:
+        assert await backend.tail(session, 9) == Tail(b"next", newest_first(rows(1, 5)))
+
+
+async def _until_it_is_made(other: RedisBackend, session: bytes) -> None:
+    """Wait until the server has done what it does not answer."""
+    head = b""
+    while head != b"mine":
+        head, _ = await other.tail(session, 1)
+
+
+async def test_others_wrote_after_a_lost_answer(backend: RedisBackend, other: RedisBackend, proxy: FaultProxy) -> None:
+    """An append that was made counts as made, though another has moved the head since."""
+    session = handle()
+    head = await write(backend, session, 1, 3)
+    proxy.replies.swallow()
+    append = asyncio.create_task(backend.swap(Change(session, head, b"mine", rows=rows(3, 4))))
+    await _until_it_is_made(other, session)
+    assert await other.swap(Change(session, b"mine", b"theirs", rows=rows(4, 5))) is None
+    proxy.heal()
+    assert await append is None
+    assert await other.tail(session, 9) == Tail(b"theirs", newest_first(rows(1, 5)))
+
+
+async def test_it_cannot_be_told(backend: RedisBackend, other: RedisBackend, proxy: FaultProxy) -> None:
+    """Where an append's rows are gone by the time it is asked for, that is said, and nothing is made."""
+    session = handle()
+    head = await write(backend, session, 1, 3)
+    proxy.replies.swallow()
+    append = asyncio.create_task(backend.swap(Change(session, head, b"mine", rows=rows(3, 4))))
+    await _until_it_is_made(other, session)
+    assert await other.swap(Change(session, b"mine", b"theirs", rows=rows(4, 6), trim=(1, 4))) is None
+    proxy.heal()
+    with pytest.raises(BackendUnavailableError, match="cannot be told whether it was made"):
+        await append
+    assert await other.tail(session, 9) == Tail(b"theirs", newest_first(rows(4, 6)))
+
+
+async def test_a_conflict_that_was_never_sent(backend: RedisBackend, other: RedisBackend, proxy: FaultProxy) -> None:
+    """A change whose first tries never reached the server is an ordinary conflict, also where no row tells."""
+    session = handle()
+    head = await write(backend, session, 1, 3)
+    proxy.cut(reset=True)
+    proxy.refuse()
+    await _until_the_cut_shows(backend, session)
+    append = asyncio.create_task(backend.swap(Change(session, head, b"mine", rows=rows(3, 4))))
+    await asyncio.sleep(0.1)
+    assert await other.swap(Change(session, head, b"theirs", trim=(1, 3))) is None
+    await proxy.accept()
+    assert await append == b"theirs"
+
+
+async def _until_the_cut_shows(backend: RedisBackend, session: bytes) -> None:
+    """Have the store find out that its connections are dead."""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(backend.tail(session, 1), 0.1)
+
+
+async def test_silence(backend: RedisBackend, proxy: FaultProxy) -> None:
+    """A server that takes everything and answers nothing is given up within the patience, and found again after it."""
+    session = handle()
+    head = await write(backend, session, 1, 3)
+    proxy.replies.swallow()
+    with pytest.raises(BackendUnavailableError, match="did not answer within"):
+        await asyncio.wait_for(backend.tail(session, 9), 6)
+    proxy.heal()
+    assert await backend.tail(session, 9) == Tail(head, newest_first(rows(1, 3)))
+
+
+async def test_a_lane_that_hangs_does_not_hold_up_the_rest(backend: RedisBackend, proxy: FaultProxy) -> None:
+    """What waits behind calls that get no answer is tried again with them, and all get through."""
+    heads = {session: await write(backend, session, 1, 3) for session in (handle() for _ in range(MANY))}
+    proxy.replies.swallow()
+    calls = [asyncio.create_task(backend.tail(session, 9)) for session in heads]
+    await asyncio.sleep(0.3)
+    proxy.heal()
+    tails = await asyncio.wait_for(asyncio.gather(*calls), 6)
+    assert tails == [Tail(head, newest_first(rows(1, 3))) for head in heads.values()]

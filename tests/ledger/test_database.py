@@ -1,0 +1,224 @@
+"""The ledger in PostgreSQL: beside others, through a pooler, and over a line that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from securemem.backends.postgres import PostgresBackend
+from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.keys.postgreskeystore import PostgresKeystore
+from securemem.ledger.acts import ActKind, Tombstone
+from securemem.ledger.store import Ledger
+from securemem.model import Stamp
+from securemem.postgres import Connection
+from securemem.testing.faultproxy import FaultProxy
+
+from .acts import DEPLOYMENT, begin
+
+CUTS = 12
+VERSION = "securemem_ledger_version"
+
+PROBE = """
+import asyncio, sys
+from securemem.ledger.store import Ledger
+
+async def main() -> None:
+    ledger = Ledger(sys.argv[1])
+    assert await ledger.peek() is None
+    await ledger.aclose()
+
+asyncio.run(main())
+print(*(name for name in ("sqlalchemy", "alembic") if name in sys.modules))
+"""
+
+
+@pytest.fixture
+async def admin(postgres_url: str) -> AsyncIterator[Connection]:
+    """Give a plain connection to the ledger's database."""
+    connection = await asyncpg.connect(postgres_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def proxy(postgres_url: str) -> AsyncIterator[FaultProxy]:
+    """Give a proxy before the test's database."""
+    server = urlsplit(postgres_url)
+    async with FaultProxy(server.hostname or "", server.port or 0) as proxy:
+        yield proxy
+
+
+def _through(proxy: FaultProxy, url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.username}:{parts.password}@{proxy.host}:{proxy.port}").geturl()
+
+
+async def test_three_stores_in_one_schema(postgres_url: str, admin: Connection) -> None:
+    """Data, keystore and ledger with the names they have by default do not get into each other's way."""
+    stores: list[PostgresBackend | PostgresKeystore] = [
+        PostgresBackend(postgres_url, {}),
+        PostgresKeystore(postgres_url, {}),
+    ]
+    ledger = Ledger(postgres_url)
+    await ledger.create(DEPLOYMENT)
+    act = await begin(ledger, ActKind.CLEAR, b"a" * 16)
+    for number, store in enumerate(stores):
+        assert await store.open() is None
+        await store.stamp(Stamp(DEPLOYMENT, number))
+    assert [await store.open() for store in stores] == [Stamp(DEPLOYMENT, 0), Stamp(DEPLOYMENT, 1)]
+    assert await ledger.peek() == (Stamp(DEPLOYMENT, 1), 1)
+    assert await ledger.acts() == [act]
+    names = await admin.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert {name for (name,) in names if "ledger" in name} == {
+        f"securemem_ledger_{table}" for table in ("version", "stamp", "acts", "tombstones", "moves")
+    }
+    for store in stores:
+        await store.aclose()
+    await ledger.aclose()
+
+
+async def test_a_schema_of_its_own(postgres_url: str, admin: Connection) -> None:
+    """Ledgers in two schemas of one database are apart, and a schema that is named is made."""
+    ledgers = [Ledger(f"{postgres_url}?schema={name}") for name in ("one", "Two")]
+    for ledger, deployment in zip(ledgers, (DEPLOYMENT, bytes(16)), strict=True):
+        assert await ledger.peek() is None
+        await ledger.create(deployment)
+    await begin(ledgers[0], ActKind.CLEAR)
+    assert await ledgers[0].peek() == (Stamp(DEPLOYMENT, 1), 1)
+    assert await ledgers[1].peek() == (Stamp(bytes(16), 0), 0)
+    assert await admin.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+    for ledger in ledgers:
+        await ledger.aclose()
+
+
+async def test_looking_makes_nothing(postgres_url: str, admin: Connection) -> None:
+    """Peeking leaves an empty database empty, and loads neither SQLAlchemy nor Alembic."""
+    command = [sys.executable, "-c", PROBE, postgres_url]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+    assert await admin.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("CREATE TABLE securemem_ledger_acts (theirs text)", "not SecureMem's"),
+        (f"CREATE TABLE {VERSION} AS SELECT '9999' AS version_num", "newer"),
+        (f"CREATE TABLE {VERSION} (version_num text); REVOKE ALL ON {VERSION} FROM securemem", "rights"),
+    ],
+    ids=["foreign", "newer", "rights"],
+)
+async def test_what_is_not_ours_is_refused(postgres_url: str, admin: Connection, statement: str, message: str) -> None:
+    """Another program's tables, a newer version's, and ones that may not be used are refused by peeking."""
+    await admin.execute(statement)
+    ledger = Ledger(postgres_url)
+    with pytest.raises(ConfigurationError, match=message):
+        await ledger.peek()
+    await ledger.aclose()
+
+
+async def test_an_act_waits_for_the_one_before(postgres_url: str, admin: Connection) -> None:
+    """While an act with a lower number is being written none with a higher one is seen, and reading goes on."""
+    ledger = Ledger(postgres_url)
+    await ledger.create(DEPLOYMENT)
+    transaction = admin.transaction()
+    await transaction.start()
+    await admin.execute("INSERT INTO securemem_ledger_acts (kind, tenant, generation, at) VALUES ('clear', '', 1, 1)")
+    beginning = asyncio.create_task(begin(ledger, ActKind.CLEAR))
+    await asyncio.sleep(0.3)
+    assert not beginning.done()
+    assert await ledger.acts() == []
+    await transaction.commit()
+    assert (await beginning).counter == 2
+    assert await ledger.settled(2) == 0
+    await ledger.aclose()
+
+
+async def test_a_password_is_never_told(postgres_url: str) -> None:
+    """Neither the place nor an error has the password of the URL in it."""
+    parts = urlsplit(postgres_url)
+    wrong = parts._replace(netloc=f"{parts.username}:wrong-hush@{parts.hostname}:{parts.port}").geturl()
+    ledger = Ledger(wrong)
+    with pytest.raises(ConfigurationError) as error:
+        await begin(ledger, ActKind.CLEAR)
+    assert "hush" not in f"{ledger.place} {error.value!r}"
+    await ledger.aclose()
+
+
+async def test_an_act_whose_reply_is_lost(postgres_url: str, proxy: FaultProxy) -> None:
+    """Wherever a reply is cut an act is written once, with its tombstones, and what comes after it too."""
+    ledger, shaky = Ledger(postgres_url), Ledger(_through(proxy, postgres_url))
+    for each in (shaky, ledger):
+        await each.create(DEPLOYMENT)
+    lengths = []
+    for _ in range(2):
+        before = proxy.replies.passed
+        await begin(shaky, ActKind.CLEAR, b"a" * 16)
+        lengths.append(proxy.replies.passed - before)
+    for count in range(CUTS + 1):
+        proxy.replies.cut_after(min(count * lengths[1] // CUTS, lengths[1] - 1))
+        act = await begin(shaky, ActKind.CLEAR, bytes([count]) * 16)
+        proxy.heal()
+        assert (await ledger.acts())[2:][-1] == act
+        assert len(await ledger.acts()) == count + 3
+        proxy.replies.cut_after(count * lengths[1] // CUTS // 2)
+        await shaky.add_tombstones(act.counter, [Tombstone(b"late" * 4, 1)])
+        proxy.heal()
+        proxy.replies.cut_after(count * lengths[1] // CUTS // 2)
+        await shaky.finish(act.counter, at=2000)
+        proxy.heal()
+        assert len((await ledger.acts(after=act.counter - 1))[0].tombstones) == 2
+        assert [each.counter for each in await ledger.acts(unfinished=True)] == [1, 2]
+    for each in (ledger, shaky):
+        await each.aclose()
+
+
+async def test_a_line_that_is_cut_while_idle(postgres_url: str, proxy: FaultProxy) -> None:
+    """Connections that were cut while nobody used them cost nothing but new ones."""
+    shaky = Ledger(_through(proxy, postgres_url))
+    await shaky.create(DEPLOYMENT)
+    for number in range(1, 4):
+        assert (await begin(shaky, ActKind.CLEAR)).counter == number
+        proxy.cut(reset=number % 2 == 0)
+        await asyncio.sleep(0.05)
+    assert await shaky.peek() == (Stamp(DEPLOYMENT, 3), 3)
+    await shaky.aclose()
+
+
+async def test_a_server_that_does_not_answer(postgres_url: str, proxy: FaultProxy) -> None:
+    """A ledger that does not answer is an error in time, and closing it does not wait; when it is back it goes on."""
+    shaky = Ledger(f"{_through(proxy, postgres_url)}?timeout=0.3&patience=1")
+    await shaky.create(DEPLOYMENT)
+    await begin(shaky, ActKind.CLEAR)
+    proxy.replies.swallow()
+    async with asyncio.timeout(2):
+        with pytest.raises(BackendUnavailableError, match="did not answer"):
+            await begin(shaky, ActKind.CLEAR)
+    proxy.heal()
+    counter = (await begin(shaky, ActKind.CLEAR)).counter
+    assert [act.counter for act in await shaky.acts()] in ([1, counter], [1, counter - 1, counter])
+    proxy.replies.swallow()
+    async with asyncio.timeout(2):
+        await shaky.aclose()
+
+
+@pytest.mark.machine
+async def test_through_a_pooler_by_transaction(pgbouncer_url: str) -> None:
+    """Two ledgers through a pooler that gives every transaction another connection work at once."""
+    ledgers = [Ledger(f"{pgbouncer_url}?pooler=transaction") for _ in range(2)]
+    for ledger in ledgers:
+        await ledger.create(DEPLOYMENT)
+    acts = await asyncio.gather(*(begin(ledgers[number % 2], ActKind.CLEAR, b"a" * 16) for number in range(20)))
+    assert sorted(act.counter for act in acts) == list(range(1, 21))
+    for act in acts:
+        await ledgers[0].finish(act.counter, at=2000)
+    assert await ledgers[1].peek() == (Stamp(DEPLOYMENT, 20), 0)
+    for ledger in ledgers:
+        await ledger.aclose()

@@ -1,0 +1,208 @@
+"""Opening a store whose tenants lie on several servers: settings, processes that lack them, and what was restored."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+
+from securemem import SecureMemory
+from securemem.destruction import Destruction
+from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.ledger.acts import Act
+from securemem.model import HOME
+from tests.routing.conftest import SECOND, Stage, everything
+
+
+async def _fill(memory: SecureMemory) -> None:
+    for user in ("ann", "bob"):
+        await memory.session("s", user_id=user).add("user", f"of {user}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("servers = 5", "gives a URL to each name"),
+        ("[servers]\nb = 5", "gives a URL to each name"),
+        ('[servers]\ndefault = "sqlite:///b.db"', "names the store's own URL"),
+        ('[servers]\n"a b" = "sqlite:///b.db"', "name has letters"),
+        ('[servers]\nb = "memory://"', "PostgreSQL or SQLite"),
+        ('[servers]\nb = "redis://localhost"', "PostgreSQL or SQLite"),
+        (
+            'replica = "postgresql://standby/db"\n[servers]\nb = "sqlite:///b.db"',
+            "replica is for a store on one server",
+        ),
+    ],
+)
+def test_bad_settings(stage: Stage, settings: str, message: str) -> None:
+    """A table of servers that cannot be is an error that says what it wants."""
+    (stage.folder / "securemem.toml").write_text(settings)
+    with pytest.raises(ConfigurationError, match=message):
+        stage.open()
+
+
+def test_servers_are_for_tables(stage: Stage) -> None:
+    """A store in process memory has no servers."""
+    with pytest.raises(ConfigurationError, match="PostgreSQL or SQLite"):
+        SecureMemory.open("memory://")
+
+
+async def test_the_keystore_lies_with_no_server(stage: Stage) -> None:
+    """A keystore in the database of any of the servers is refused."""
+    if stage.urls[HOME].startswith("sqlite"):
+        (stage.folder / "securemem.toml").write_text('[servers]\nb = "postgresql://somewhere/db"')
+        stage.urls[SECOND] = "postgresql://somewhere/db"
+    with pytest.raises(ConfigurationError, match="must not lie with the data"):
+        async with SecureMemory.open(stage.urls[HOME], **stage.options | {"keystore": stage.urls[SECOND]}):
+            pass
+
+
+async def test_who_lacks_the_server_cannot_open(stage: Stage) -> None:
+    """A process whose settings lack the server of its tenant is told its name; a tenant that is elsewhere opens."""
+    async with stage.open() as memory:
+        await _fill(memory)
+        await memory.tenants.move(SECOND)
+    stage.settle()
+    with pytest.raises(ConfigurationError, match=r"server 'second'.*\[servers\]"):
+        async with stage.open():
+            pass
+    async with stage.open("another") as memory:
+        await _fill(memory)
+        with pytest.raises(ConfigurationError, match="no server 'second'"):
+            await memory.tenants.move(SECOND)
+    stage.settle(SECOND)
+    async with stage.open() as memory:
+        assert await everything(memory) == {("ann", "s"): ["of ann"], ("bob", "s"): ["of bob"]}
+
+
+@pytest.mark.parametrize("use", ["read", "write", "begin", "erase", "clear", "list"])
+async def test_who_lacks_the_server_and_is_open(stage: Stage, monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    """A process that was open without the server writes nothing where its tenant was, and destroys nothing half."""
+    stage.settle()
+    async with stage.open() as lacking:
+        await _fill(lacking)
+        await everything(lacking)
+        stage.settle(SECOND)
+        async with stage.open() as memory:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("securemem.moving._Mover._settle", _stopped)
+                with pytest.raises(BackendUnavailableError, match="stopped"):
+                    await memory.tenants.move(SECOND)
+            for _ in range(2):
+                with pytest.raises(ConfigurationError, match=r"\[servers\]"):
+                    await _use(lacking, use)
+                await memory.tenants.move(SECOND)
+            assert await everything(memory) == {("ann", "s"): ["of ann"], ("bob", "s"): ["of bob"]}
+    assert await stage.copy(HOME) == {}
+
+
+async def _stopped(*_: object, **__: object) -> Any:
+    raise BackendUnavailableError("stopped")
+
+
+async def _use(memory: SecureMemory, use: str) -> None:
+    chat = memory.session("s", user_id="ann")
+    if use == "read":
+        await chat.history()
+    elif use == "write":
+        await chat.add("user", "late")
+    elif use == "begin":
+        await memory.session("new", user_id="ann").add("user", "late")
+    elif use == "erase":
+        await memory.erase_user("ann")
+    elif use == "clear":
+        await chat.clear()
+    else:
+        await everything(memory)
+
+
+async def test_a_restored_keystore_learns_of_the_move(stage: Stage) -> None:
+    """A keystore from before a move is told by the ledger where the tenant lies; who was erased since stays so."""
+    keys = stage.folder / "keys.db"
+    async with stage.open() as memory:
+        await _fill(memory)
+    shutil.copy2(keys, stage.folder / "keys.backup")
+    async with stage.open() as memory:
+        await memory.tenants.move(SECOND)
+        await memory.session("s", user_id="ann").add("user", "after")
+        await memory.erase_user("bob")
+    shutil.copy2(stage.folder / "keys.backup", keys)
+    stage.settle()
+    with pytest.raises(ConfigurationError, match="'second'"):
+        async with stage.open("another"):
+            pass
+    stage.settle(SECOND)
+    async with stage.open() as memory:
+        [_, place] = await memory.tenants.list()
+        assert (place.tenant, place.server, place.moving_to) == ("default", SECOND, None)
+        assert await everything(memory) == {("ann", "s"): ["of ann", "after"]}
+        await memory.session("new", user_id="bob").add("user", "hello")
+    assert await stage.copy(HOME) == {}
+
+
+async def test_a_restored_server_catches_up(stage: Stage) -> None:
+    """The server that a tenant lies on, restored from before an erasure, carries it out again; one it left does not."""
+    async with stage.open() as memory:
+        await _fill(memory)
+        await memory.tenants.move(SECOND)
+        old, counter = await stage.copy(SECOND), await stage.counter(SECOND)
+        await memory.erase_user("bob")
+    await stage.put_back(SECOND, old)
+    await stage.put_back(HOME, old)
+    await stage.set_counter(SECOND, counter)
+    async with stage.open() as memory:
+        assert await everything(memory) == {("ann", "s"): ["of ann"]}
+    [gone] = set(old) - set(await stage.handles())
+    assert (await stage.copy(SECOND, [gone]))[gone].rows == []
+    assert (await stage.copy(HOME, [gone]))[gone].rows, "the control: it was there"
+
+
+async def test_each_server_catches_up_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done on one server is not done again when another's tenants open, nor what came before a move."""
+    done: list[int] = []
+    real = Destruction.carry_out
+
+    async def carry_out(self: Destruction, act: Act, *, purge_seconds: float | None) -> Any:
+        done.append(act.counter)
+        return await real(self, act, purge_seconds=purge_seconds)
+
+    async with stage.open("red") as red, stage.open("blue") as blue:
+        await _fill(blue)
+        for _ in range(3):
+            await _fill(red)
+            await red.session("s", user_id="ann").clear()
+        await red.tenants.move(SECOND)
+        for _ in range(3):
+            await _fill(red)
+            await red.session("s", user_id="ann").clear()
+    monkeypatch.setattr(Destruction, "carry_out", carry_out)
+    before = await stage.counter(HOME), await stage.counter(SECOND)
+    assert max(before) < 7, "both have missed something, by their stamps"
+    async with stage.open("blue"):
+        assert done == []
+    async with stage.open("red"):
+        assert set(done) <= {5, 6, 7}
+    assert (await stage.counter(HOME), await stage.counter(SECOND)) == (7, 7)
+    done.clear()
+    async with stage.open("blue"), stage.open("red"):
+        assert done == []
+
+
+async def test_an_act_that_was_interrupted_elsewhere(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An erasure that was interrupted on one server is ended by whoever opens next and can reach that server."""
+    async with stage.open("red") as red:
+        await _fill(red)
+        await red.tenants.move(SECOND)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type((await red._ready()).keyring.keystore), "shred_user", _stopped)
+            with pytest.raises(BackendUnavailableError, match="stopped"):
+                await red.erase_user("ann")
+    stage.settle()
+    async with stage.open("blue") as blue:
+        assert await (await blue._ready()).ledger.acts(unfinished=True)
+    stage.settle(SECOND)
+    async with stage.open("blue") as blue:
+        assert not await (await blue._ready()).ledger.acts(unfinished=True)
+    async with stage.open("red") as red:
+        assert await everything(red) == {("bob", "s"): ["of bob"]}
