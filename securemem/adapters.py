@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from getpass import getpass
-from importlib.metadata import entry_points
 from typing import Any
 from urllib.parse import quote
 
@@ -95,6 +94,8 @@ def make_replica(settings: Settings, space: str) -> Replica | None:
 
 def _installed(scheme: str) -> Callable[[str, str], Backend]:
     """Give what makes the data stores of a scheme that another package knows."""
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     for entry in entry_points(group="securemem.backends", name=scheme):
         make: Callable[[str, str], Backend] = entry.load()
         return make

@@ -14,18 +14,24 @@ from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.routes import TenantRoute
 from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
+from securemem.model import Stamp
 from securemem.nearby import Pages
 from securemem.places import advice, make_home
 from securemem.policy import Policy
 from securemem.ports import Backend, Cautious, Clock, Replica, Spread
-from securemem.readiness import Stores, agree, bind, catch_up, space_name
+from securemem.readiness import MakeData, Stores, agree, bind, catch_up, space_name
 from securemem.retention.sweep import Sweep
 from securemem.rights.erase import Erasure
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The live objects of one open store, and how they are closed."""
+    """The live objects of one open store, and how they are closed.
+
+    Attributes:
+        stores: as they were put together; the others stand on them.
+        make_data: gives another tenant's data store.
+    """
 
     id: bytes
     settings: Settings
@@ -34,7 +40,8 @@ class Deployment:
     backend: Backend
     replica: Replica | None
     pages: Pages
-    route: TenantRoute
+    stores: Stores
+    make_data: MakeData
     keyring: Keyring
     ledger: Ledger
     destruction: Destruction
@@ -106,7 +113,9 @@ async def assemble(
         bind(backend, keyring.tenant)
         bind(replica, keyring.tenant)
         _follow(backend, keyring, clock)
-        await catch_up(stores, stamps, keyring, space, data)
+        await catch_up(stores, stamps, keyring, data)
+        if stamps.data < stamps.newest:
+            await backend.stamp(Stamp(stamps.deployment, stamps.newest))
     except BaseException:
         await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)
         raise
@@ -119,7 +128,8 @@ async def assemble(
         backend,
         replica,
         Pages(backend, replica, keystore, far=is_server(settings.url)),
-        route,
+        stores,
+        data,
         keyring,
         ledger,
         destruction,

@@ -26,7 +26,7 @@ from securemem.keys import routes
 from securemem.ledger.moves import Move, Moves
 from securemem.model import HOME, Residue, Route, Stamp, to_milliseconds
 from securemem.ports import Backend, Spread
-from securemem.readiness import PURGE_SECONDS, named
+from securemem.readiness import PURGE_SECONDS, Stamps, catch_up, named
 
 _TOGETHER = 64
 _KNOWN, _OVER = 2, 6
@@ -81,7 +81,7 @@ class Tenants:
     async def list(self) -> list[TenantPlace]:
         """Give where each tenant of this store's table lies, by name."""
         deployment = await self._ready()
-        space, _ = named(deployment.route.name)
+        space, _ = named(deployment.stores.route.name)
         handles = {name: handle for _, handle, name in await deployment.keyring.keystore.tenants()}
         last = {move.tenant: move for move in await Moves(deployment.ledger).all()}
         found = []
@@ -122,7 +122,7 @@ class _Mover:
         self._servers = backend
         self._keyring = deployment.keyring
         self._keystore = deployment.keyring.keystore
-        self._way = deployment.route
+        self._way = deployment.stores.route
         self._moves = Moves(deployment.ledger)
         self._handover = Handover(deployment.keyring, deployment.clock)
         self._backups_until = backups_until
@@ -148,9 +148,18 @@ class _Mover:
 
     async def _begin(self, route: Route, to: str) -> Route:
         await self._servers.at(to)
+        await self._bring_up(to)
         moving = Route(route.version + 1, route.place, to)
         await self._set(route, moving)
         return moving
+
+    async def _bring_up(self, server: str) -> None:
+        """Carry out what a server has missed for the tenants on it, so that its stamp can be kept up to date."""
+        keys, peek = await self._keystore.stamp_now(), await self._deployment.ledger.peek()
+        newest, unfinished = (peek.stamp.counter, peek.unfinished) if peek is not None else (keys.counter, 0)
+        stamps = Stamps(self._deployment.id, (server,), self._servers.counter(server), keys.counter, newest, unfinished)
+        await catch_up(self._deployment.stores, stamps, self._keyring, self._deployment.make_data)
+        await self._servers.catch_up(server, Stamp(self._deployment.id, newest))
 
     async def _set(self, route: Route, new: Route) -> None:
         """Change the route, unless another process that does the same was quicker."""

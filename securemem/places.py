@@ -13,8 +13,6 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from platformdirs import user_data_path
-
 from securemem.config import Settings, file_of, is_server, parted
 from securemem.errors import ConfigurationError
 
@@ -52,7 +50,12 @@ def home(settings: Settings) -> Path:
     name = "-".join(part for part in (parts.scheme, host, port, *within) if part)
     digest = hashlib.sha256("\0".join((parts.scheme, host, port, *within)).encode()).hexdigest()[:8]
     root = os.environ.get(HOME_VARIABLE)
-    folder = Path(root) if root else user_data_path("securemem")
+    if root:
+        folder = Path(root)
+    else:
+        from platformdirs import user_data_path  # noqa: PLC0415  (only where data is on a server)
+
+        folder = user_data_path("securemem")
     return folder / f"{_UNPLAIN.sub('-', name)[:80].strip('-')}-{digest}"
 
 

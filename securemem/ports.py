@@ -94,6 +94,12 @@ class Spread(Protocol):
             ConfigurationError: there is none of this name, or it is another deployment's.
         """
 
+    def counter(self, server: str) -> int:
+        """Give what the stamp of an open one counted when it was opened."""
+
+    async def catch_up(self, server: str, stamp: Stamp) -> None:
+        """Stamp an open one that has missed nothing up to there, and keep its stamp up to date from then on."""
+
     def hand_over(self, by: Carrier) -> None:
         """Take what carries sessions from one server to another."""
 

@@ -26,6 +26,9 @@ from securemem.model import HANDLE_BYTES, Route, Stamp, to_milliseconds
 from securemem.ports import Backend, Clock, KeyManagementService, TenantBound
 
 PURGE_SECONDS = 5.0
+MakeData = Callable[[str, str, Keyring], Backend]
+"""Gives a tenant's data store by its table, the tenant's name in the keystore, and its keyring."""
+
 _SEPARATOR = "\x1f"
 
 
@@ -47,13 +50,15 @@ class Stamps:
 
     Attributes:
         deployment: whose they all are.
-        data: the data store's counter; of two, while its tenant is moved, the lower one.
+        servers: those that the tenant's data lies on.
+        data: their counter; of two, while the tenant is moved, the lower one.
         keystore: the keystore's.
         newest: the ledger's.
         unfinished: how many acts the ledger knows that are not through.
     """
 
     deployment: bytes
+    servers: tuple[str, ...]
     data: int
     keystore: int
     newest: int
@@ -116,7 +121,8 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
         data = Stamp(keys.deployment, newest)
         await stores.backend.stamp(data)
     unfinished = peek.unfinished if peek is not None else 0
-    return Stamps(keys.deployment, data.counter, keys.counter, newest, unfinished)
+    servers = (await stores.route.current()).servers
+    return Stamps(keys.deployment, servers, data.counter, keys.counter, newest, unfinished)
 
 
 async def _open(stores: Stores) -> tuple[Stamp | None, Stamp | None]:
@@ -161,17 +167,14 @@ async def _first_epoch(stores: Stores) -> None:
         await stores.keystore.add_epoch(1, OPEN, to_milliseconds(stores.clock()))
 
 
-async def catch_up(
-    stores: Stores, stamps: Stamps, keyring: Keyring, space: str, make_data: Callable[[str, str, Keyring], Backend]
-) -> None:
+async def catch_up(stores: Stores, stamps: Stamps, keyring: Keyring, make_data: MakeData) -> None:
     """Carry out what was interrupted, and what a restored store has missed, for every tenant.
 
     Args:
         stores: opened by `agree`.
         stamps: what it found.
         keyring: the tenant's that is being opened.
-        space: the table that is being opened.
-        make_data: gives another tenant's data store by its table, the tenant's name in the keystore, and its keyring.
+        make_data: gives another tenant's data store.
 
     Raises:
         ConfigurationError: a restored keystore has missed acts whose data lies on a server that the settings lack.
@@ -179,8 +182,9 @@ async def catch_up(
     if min(stamps.data, stamps.keystore) == stamps.newest and not stamps.unfinished:
         return
     missed = await _missed(stores, stamps)
+    space, _ = named(stores.route.name)
     for _, tenant, name in await stores.keystore.tenants():
-        acts = await _wanted(stores, stamps, name, missed, tenant) if tenant in missed.acts else []
+        acts = await _wanted(stores, stamps, name, missed, missed.acts.get(tenant, []))
         if not acts:
             continue
         ring = keyring if tenant == keyring.tenant else await open_keyring(stores.keystore, stores.kms, name)
@@ -198,7 +202,6 @@ async def catch_up(
                 await backend.aclose()
             if ring is not keyring:
                 await ring.aclose()
-    await stores.backend.stamp(Stamp(stamps.deployment, stamps.newest))
 
 
 class _Missed(NamedTuple):
@@ -226,27 +229,30 @@ async def _missed(stores: Stores, stamps: Stamps) -> _Missed:
     return _Missed(acts, set(interrupted), moves)
 
 
-async def _wanted(stores: Stores, stamps: Stamps, name: str, missed: _Missed, tenant: bytes) -> list[Act]:
+async def _wanted(stores: Stores, stamps: Stamps, name: str, missed: _Missed, acts: list[Act]) -> list[Act]:
     """Give those of a tenant's acts that are to be carried out.
 
     What the keystore has missed, and what was interrupted, always; what the data has missed, where the tenant lies on
-    the server that was opened, and since it does.
+    a server that has the stamp, and since it does.
 
     Raises:
         ConfigurationError: the keystore has missed some, and the tenant is out of reach.
     """
-    move = missed.moves.get(tenant)
+    if not acts:
+        return []
+    move = missed.moves.get(acts[0].tenant)
     route = await _put_right(stores, stamps, name, move)
-    here = set(route.servers) & set((await stores.route.current()).servers)
-    data = max(stamps.data, move.counter if move is not None else 0) if here else stamps.newest
+    data = stamps.newest
+    if set(route.servers) & set(stamps.servers):
+        data = max(stamps.data, move.counter if move is not None else 0)
     done = min(data, stamps.keystore)
-    acts = [act for act in missed.acts[tenant] if act.counter > done or act.counter in missed.interrupted]
+    wanted = [act for act in acts if act.counter > done or act.counter in missed.interrupted]
     lacking = stores.route.lacking(route)
-    if not acts or not lacking:
-        return acts
+    if not wanted or not lacking:
+        return wanted
     # No stamp passes an act that is not through: what comes after one may have been done, whatever the stamp says.
     through = min(missed.interrupted, default=stamps.newest + 1) - 1
-    if any(stamps.keystore < act.counter <= through for act in acts):
+    if any(stamps.keystore < act.counter <= through for act in wanted):
         raise ConfigurationError(
             f"the keystore was restored, and has missed what was done to a tenant on server {lacking[0]!r}: name that "
             "server under [servers] in securemem.toml"

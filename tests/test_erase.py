@@ -190,7 +190,22 @@ async def test_two_erasures_at_once(memory: SecureMemory) -> None:
     assert await memory.session("a", user_id="alice").history() == []
 
 
-@pytest.mark.parametrize("step", ["swap", "shred_user", "delete", "purge"])
+async def test_a_purge_that_fails_is_in_the_receipt(file_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what deletions left cannot be removed, the person is gone all the same; the receipt says what is left."""
+    async with SecureMemory.open(file_url) as memory:
+        handles = await _fill(memory)
+
+        async def fail(_: float) -> None:
+            raise BackendUnavailableError("the cable is out")
+
+        monkeypatch.setattr((await memory._ready()).backend, "purge", fail)
+        receipt = await memory.erase_user("alice")
+        assert "did not answer" in "".join(residue.what for residue in receipt.residue)
+        assert receipt.stores["data"]["state"] != "SHREDDED"
+        assert await _records(memory, handles) == 0
+
+
+@pytest.mark.parametrize("step", ["swap", "shred_user", "delete"])
 @pytest.mark.parametrize("how", ["retried", "reopened"])
 async def test_an_interrupted_erasure_is_carried_through(
     file_url: str, monkeypatch: pytest.MonkeyPatch, step: str, how: str

@@ -52,6 +52,7 @@ class RoutedBackend:
         self._way = way
         self._carrier: Carrier | None = None
         self._servers: dict[str, Backend] = {}
+        self._counters: dict[str, int] = {}
         self._compared: set[str] = set()
         self._stamp: Stamp | None = None
         self._tenant: bytes | None = None
@@ -79,9 +80,9 @@ class RoutedBackend:
         return min(stamps, key=lambda stamp: stamp.counter, default=None)
 
     async def stamp(self, stamp: Stamp) -> None:
-        """Stamp the servers that `open` has opened.
+        """Stamp the tenant's servers, but for one that was opened later and may have missed something.
 
-        One that came later was not held against the ledger: whoever opens it next does that, by the stamp that it has.
+        Whoever opens that one next holds it against the ledger, by the stamp that it has.
         """
         self._stamp = stamp
         for server in (await self._way.current()).servers:
@@ -94,9 +95,28 @@ class RoutedBackend:
             async with self._opening:
                 if self._closed:
                     raise BackendUnavailableError("this store was closed")
-                if server not in self._servers and await self._open(server) is None and self._stamp is not None:
-                    await self._servers[server].stamp(self._stamp)
+                if server not in self._servers:
+                    await self._open_later(server)
         return self._servers[server]
+
+    def counter(self, server: str) -> int:
+        """As `ports.Spread`."""
+        return self._counters[server]
+
+    async def catch_up(self, server: str, stamp: Stamp) -> None:
+        """As `ports.Spread`."""
+        await self._servers[server].stamp(stamp)
+        self._compared.add(server)
+
+    async def _open_later(self, server: str) -> None:
+        """Open a server after the others; one that has missed no more than they have is stamped as they are."""
+        known = self._stamp
+        stamp = await self._open(server)
+        if known is not None and stamp is None:
+            await self._servers[server].stamp(known)
+            self._counters[server] = known.counter
+        if known is not None and self._counters[server] >= known.counter:
+            self._compared.add(server)
 
     async def _open(self, server: str) -> Stamp | None:
         """Open a server; one of another deployment is refused."""
@@ -110,6 +130,7 @@ class RoutedBackend:
             await backend.aclose()
             raise
         self._servers[server] = backend
+        self._counters[server] = stamp.counter if stamp is not None else 0
         self._stamp = self._stamp or stamp
         return stamp
 

@@ -40,7 +40,7 @@ async def _go_on(memory: SecureMemory, told: dict[tuple[str, str], list[str]], n
         texts.append(f"after {number}")
     for user in ("bob", f"new {number}"):
         await memory.session(f"begun {number}", user_id=user).add("user", "hello")
-        told[user, f"begun {number}"] = ["hello"]
+        told.setdefault((user, f"begun {number}"), []).append("hello")
     await memory.session("passing", user_id="bob").add("user", "hello")
     await memory.session("passing", user_id="bob").clear()
     if number == 0:

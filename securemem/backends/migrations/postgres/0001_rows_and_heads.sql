@@ -6,7 +6,8 @@ CREATE TABLE {table} (
     body bytea NOT NULL,
     PRIMARY KEY (session, seq)
 );
-ALTER TABLE {table} ALTER COLUMN body SET STORAGE EXTERNAL;  -- ciphertext does not compress
+-- Ciphertext does not compress, and ANALYZE is to copy none of it to where no purge reaches.
+ALTER TABLE {table} ALTER COLUMN body SET STORAGE EXTERNAL, ALTER COLUMN body SET STATISTICS 0;
 
 CREATE TABLE {sessions} (
     session bytea PRIMARY KEY,
@@ -14,7 +15,7 @@ CREATE TABLE {sessions} (
     next bigint NOT NULL,
     due bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);  -- room to move a head within its page
-ALTER TABLE {sessions} ALTER COLUMN head SET STORAGE EXTERNAL;
+ALTER TABLE {sessions} ALTER COLUMN head SET STORAGE EXTERNAL, ALTER COLUMN head SET STATISTICS 0;
 CREATE INDEX {due} ON {sessions} (due) WHERE due > 0;
 
 CREATE TABLE IF NOT EXISTS {stamp} (
