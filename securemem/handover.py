@@ -38,10 +38,10 @@ class Handover:
         self._keyring = keyring
         self._clock = clock
 
-    def fence(self, session: bytes, move: int) -> bytes:
+    def fence(self, session: bytes, move: int, expected: bytes) -> Change:
         """As `ports.Carrier`."""
         head = Head(version=0, generation=GENERATION, epoch=move, flags=HeadFlag.MOVED)
-        return self._keyring.head_seal(session).encode(head)
+        return Change(session, expected, self._keyring.head_seal(session).encode(head), due=_due(self._clock))
 
     async def carry(self, session: bytes, source: Backend, target: Backend) -> None:
         """As `ports.Carrier`.
@@ -79,8 +79,8 @@ class Handover:
             if not raw and rows:
                 raise ReorderedError("its head is missing: the data was cut or rolled back", session=session)
             if not raw or is_fence(raw):
-                fence = self.fence(session, route.version)
-                if raw == fence or await source.swap(Change(session, raw, fence)) is None:
+                fence = self.fence(session, route.version, raw)
+                if raw == fence.head or await source.swap(fence) is None:
                     return 0
             elif is_moved(raw):
                 return await passage.arrive(raw)
@@ -119,7 +119,7 @@ class _Passage:
                 return None
             raise
         moved = msgspec.structs.replace(head, version=head.version + 1, flags=head.flags | HeadFlag.MOVED)
-        change = Change(self._session, raw, self._seal.encode(moved), due=self._due())
+        change = Change(self._session, raw, self._seal.encode(moved), due=_due(self._clock))
         return (change.head, rows) if await self._source.swap(change) is None else None
 
     async def _verified(self, head: Head, newest: Rows, owner: Owner) -> Rows:
@@ -148,7 +148,7 @@ class _Passage:
         while not await self._has_arrived(moved):
             owner = await self._keystore.owner_of(self._session)
             if owner is None:
-                moved, rows = _ended(moved, self._due()), []
+                moved, rows = _ended(moved, _due(self._clock)), []
             elif rows is None:
                 rows = await self._read(moved, owner)
             if rows is not None and await self._write(raw, moved, rows):
@@ -201,8 +201,10 @@ class _Passage:
     async def _put(self, expected: bytes, head: bytes, **what: Any) -> bool:
         return await self._target.swap(Change(self._session, expected, head, **what)) is None
 
-    def _due(self) -> int:
-        return to_milliseconds(self._clock()) + CLOSED_HEAD_SECONDS * 1000
+
+def _due(clock: Clock) -> int:
+    """Give from when a head that says that its session has gone is not needed any more."""
+    return to_milliseconds(clock()) + CLOSED_HEAD_SECONDS * 1000
 
 
 def _is_alive(head: bytes) -> bool:

@@ -31,7 +31,7 @@ from securemem.readiness import PURGE_SECONDS, Stamps, catch_up, named
 _TOGETHER = 64
 _KNOWN, _OVER = 2, 6
 """How many times `ROUTE_SECONDS` until every process knows a route, and until no call of before is tried again."""
-_LOOKED_AT_SECONDS = 10.0
+_LOOKED_AT_SECONDS = 5.0
 """How long what was seen at the server that is left is believed: it takes longer to move a tenant away and back."""
 
 
@@ -213,8 +213,9 @@ class _Mover:
     def _check(self) -> None:
         if self._damaged:
             raise IntegrityError(
-                f"{len(self._damaged)} sessions stay where they are, and the tenant on both servers, until they are "
-                f"restored, or cleared, or their people erased: then move it again; the first: {self._damaged[0]}"
+                f"{len(self._damaged)} of its sessions cannot be moved, for they are not as they were written: the "
+                "tenant stays on both servers until they are restored or cleared, or their people erased, and it is "
+                f"moved again; the first: {self._damaged[0]}"
             ) from self._damaged[0]
 
     async def _settle(self, route: Route, to: str, left: list[Move]) -> Move:

@@ -76,8 +76,14 @@ class TenantBound(Protocol):
 class Carrier(Protocol):
     """Carries sessions from one server to another; it holds the key of their heads."""
 
-    def fence(self, session: bytes, move: int) -> bytes:
-        """Give the head that keeps a session from being begun where it would be left; the same for each move."""
+    def fence(self, session: bytes, move: int, expected: bytes) -> Change:
+        """Give the change that keeps a session from being begun where it would be left.
+
+        Args:
+            session: its handle.
+            move: the version of the route; the head that stands from then on is the same for each.
+            expected: what stands there now: another fence, or nothing.
+        """
 
     async def carry(self, session: bytes, source: Backend, target: Backend) -> None:
         """Go on with a session that was closed at the source, from wherever it was left, until it is at the target."""

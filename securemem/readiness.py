@@ -263,8 +263,11 @@ async def _wanted(stores: Stores, stamps: Stamps, name: str, missed: _Missed, ac
 async def _put_right(stores: Stores, stamps: Stamps, name: str, move: Move | None) -> Route:
     """Give a tenant's route; a keystore that was restored from before a move is told where the tenant lies first."""
     route = await stores.keystore.route(name) or Route()
-    if move is not None and move.counter > stamps.keystore and (route.place, route.moving_to) != (move.target, None):
-        await stores.keystore.set_route(name, route, Route(route.version + 1, move.target, None))
+    if move is None or move.counter <= stamps.keystore or route.place == move.target:
+        return route
+    # The ledger after the keystore: it is told of every move first.
+    [*_, last] = await Moves(stores.ledger).of(move.tenant)
+    if route.place != last.target:
+        await stores.keystore.set_route(name, route, Route(route.version + 1, last.target, None))
         await stores.route.renewed()
-        route = await stores.keystore.route(name) or Route()
-    return route
+    return await stores.keystore.route(name) or Route()

@@ -242,14 +242,11 @@ class RoutedBackend:
 
     async def _fence(self, session: bytes, move: int, source: Backend) -> bytes:
         """Keep a session from being begun at the source; gives the head that stands there already, if one does."""
-        fence, stands = self._carries().fence(session, move), b""
-        while stands != fence:
-            answer = await source.swap(Change(session, stands, fence))
-            if answer is None:
-                break
+        fence = self._carries().fence(session, move, b"")
+        while (answer := await source.swap(fence)) is not None and answer != fence.head:
             if answer and not is_fence(answer):
                 return answer
-            stands = answer
+            fence = self._carries().fence(session, move, answer)
         return b""
 
     async def _confirm(self, session: bytes, route: Route) -> None:

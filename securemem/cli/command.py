@@ -35,7 +35,8 @@ def group(says: str | None = None) -> typer.Typer:
 def command(to: typer.Typer, name: str) -> Callable[[Command], Command]:
     """Add an async function to a group of commands.
 
-    Its parameter `out` becomes `--json`; its parameter `place`, if any, becomes the options that name a store.
+    Its parameter `out` becomes `--json`; its parameter `place`, if any, becomes the options that name a store, but for
+    those that it has a parameter of its own for.
     """
 
     def add(function: Command) -> Command:
@@ -46,7 +47,8 @@ def command(to: typer.Typer, name: str) -> Callable[[Command], Command]:
         def started(**given: Any) -> None:
             out = Output(as_json=given.pop("as_json"))
             if placed:
-                given["place"] = Place(**{option: given.pop(option) for option in _WHERE})
+                named = {option: given[option] if option in hints else given.pop(option) for option in _WHERE}
+                given["place"] = Place(**named)
             run(function(out=out, **given))
 
         started.__signature__ = _signature(function, hints, placed=placed)  # type: ignore[attr-defined]
@@ -67,5 +69,6 @@ def _signature(function: Command, hints: dict[str, Any], *, placed: bool) -> ins
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
         for name, (annotation, default) in shared.items()
+        if name not in hints
     ]
     return inspect.Signature(own + added)

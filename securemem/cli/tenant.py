@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +35,7 @@ async def _move(
     *,
     place: Place,
     out: Output,
-    moved: Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.", show_default=False)],
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Its name.", show_default=False)],
     to: Annotated[
         str, typer.Option(metavar="NAME", help="The server, as [servers] in securemem.toml names it, or default.")
     ],
@@ -52,9 +52,9 @@ async def _move(
     """
     until = backups_until.replace(tzinfo=UTC) + timedelta(days=1) if backups_until is not None else None
     with out.working("Moving the tenant"):
-        async with replace(place, tenant=moved).existing() as memory:
+        async with place.existing() as memory:
             report = await memory.tenants.move(to, backups_until=until)
-    out.answer(_described(moved, report), *_told(moved, report))
+    out.answer(_described(tenant, report), *_told(tenant, report))
 
 
 def _described(tenant: str, report: MoveReport) -> dict[str, Any]:
@@ -72,9 +72,15 @@ def _described(tenant: str, report: MoveReport) -> dict[str, Any]:
 def _told(tenant: str, report: MoveReport) -> list[str]:
     lines = [f"{printable(tenant)} lies on {report.target}."]
     if report.source != report.target:
-        lines.append(f"{report.sessions} sessions were looked at, {report.records} records carried over.")
+        lines.append(
+            f"{_count(report.sessions, 'session')} looked at, {_count(report.records, 'record')} carried over."
+        )
     ends = [f"until {left.until.isoformat()}" if left.until else "with no date" for left in report.residue]
     return lines + [f"Left over: {left.what} ({end})" for left, end in zip(report.residue, ends, strict=True)]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _table(found: list[TenantPlace]) -> object:

@@ -80,7 +80,8 @@ class TenantRoute:
                 f"the tenant lies on server {server!r}, or is being moved there, and these settings do not name it: "
                 "add it under [servers] in securemem.toml, and open the store anew"
             )
-        self._known, self._asked_at = route, asked_at
+        if self._asked_at is None or asked_at >= self._asked_at:
+            self._known, self._asked_at = route, asked_at
         return route
 
     def lacking(self, route: Route) -> list[str]:

@@ -90,6 +90,20 @@ class Stage:
         else:
             await self._execute(name, "DELETE FROM messages_sessions")
 
+    async def count(self, name: str) -> int:
+        """Give how many rows and heads lie on a server, whoever's."""
+        url, query = (
+            self.urls[name],
+            "SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM messages_sessions)",
+        )
+        if url.startswith("sqlite"):
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as con:
+                return int(con.execute(query).fetchone()[0])
+        connection = await asyncpg.connect(url)
+        found = await connection.fetchval(query)
+        await connection.close()
+        return int(found)
+
     async def set_counter(self, name: str, counter: int) -> None:
         """Set back what a server's stamp counts, as a backup of then has it."""
         await self._execute(name, f"UPDATE securemem_stamp SET counter = {counter}")

@@ -12,7 +12,7 @@ from securemem.backends.sqlite import SqliteBackend
 from securemem.crypto.head import HeadSeal
 from securemem.crypto.secret import RawKey
 from securemem.errors import ConfigurationError
-from securemem.model import HOME, Head, HeadFlag, Route, Stamp
+from securemem.model import HOME, Change, Head, HeadFlag, Route, Stamp
 from securemem.ports import Backend
 from securemem.testing.backend import BackendContract
 from securemem.testing.backend.hooks import Connect, OpenStore
@@ -36,10 +36,10 @@ class Standing:
 class Fences:
     """Makes fences; no session of these tests is on its way."""
 
-    def fence(self, session: bytes, move: int) -> bytes:
+    def fence(self, session: bytes, move: int, expected: bytes) -> Change:
         """As `ports.Carrier`."""
         seal = HeadSeal(RawKey(bytes(32)), tenant=bytes(16), session=session)
-        return seal.encode(Head(version=0, generation=1, epoch=move, flags=HeadFlag.MOVED))
+        return Change(session, expected, seal.encode(Head(0, 1, epoch=move, flags=HeadFlag.MOVED)))
 
     async def carry(self, session: bytes, source: Backend, target: Backend) -> None:
         """As `ports.Carrier`."""

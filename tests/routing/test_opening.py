@@ -10,8 +10,9 @@ import pytest
 from securemem import SecureMemory
 from securemem.destruction import Destruction
 from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.keys.keystore import Keystore
 from securemem.ledger.acts import Act
-from securemem.model import HOME
+from securemem.model import HOME, Route
 from tests.routing.conftest import SECOND, Stage, everything
 
 
@@ -94,7 +95,7 @@ async def test_who_lacks_the_server_and_is_open(stage: Stage, monkeypatch: pytes
                     await _use(lacking, use)
                 await memory.tenants.move(SECOND)
             assert await everything(memory) == {("ann", "s"): ["of ann"], ("bob", "s"): ["of bob"]}
-    assert await stage.copy(HOME) == {}
+    assert await stage.count(HOME) == 0
 
 
 async def _stopped(*_: object, **__: object) -> Any:
@@ -218,3 +219,52 @@ async def test_an_act_that_was_interrupted_elsewhere(stage: Stage, monkeypatch: 
         assert not await (await blue._ready()).ledger.acts(unfinished=True)
     async with stage.open("red") as red:
         assert await everything(red) == {("bob", "s"): ["of bob"]}
+
+
+async def test_a_stamp_that_is_held_back_turns_nothing_back(stage: Stage) -> None:
+    """While an act of another tenant is not through, who opens takes no move for one that the keystore has missed."""
+    async with stage.open("red") as red, stage.open("blue") as blue:
+        await _fill(red)
+        await _fill(blue)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type((await blue._ready()).keyring.keystore), "shred_user", _stopped)
+            with pytest.raises(BackendUnavailableError, match="stopped"):
+                await blue.erase_user("ann")
+        await red.tenants.move(SECOND)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("securemem.moving._Mover._settle", _stopped)
+            with pytest.raises(BackendUnavailableError, match="stopped"):
+                await red.tenants.move(HOME)
+        async with stage.open("blue") as other:
+            [_, place] = await other.tenants.list()
+            assert (place.server, place.moving_to) == (SECOND, HOME)
+        assert set(await everything(red)) == {("ann", "s"), ("bob", "s")}
+
+
+async def test_a_move_that_was_decided_is_made(stage: Stage) -> None:
+    """Who opens a store whose ledger knows of a move that the keystore was not told of tells it."""
+    async with stage.open() as memory:
+        await _fill(memory)
+        keystore = (await memory._ready()).keyring.keystore
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("securemem.moving._Mover._set", _stopped_after(keystore))
+            with pytest.raises(BackendUnavailableError, match="stopped"):
+                await memory.tenants.move(SECOND)
+    async with stage.open() as memory:
+        assert [(place.server, place.leaving) for place in await memory.tenants.list()] == [(SECOND, HOME)]
+        assert len(await everything(memory)) == 2
+        await memory.tenants.move(SECOND)
+        assert [place.leaving for place in await memory.tenants.list()] == [None]
+        assert len(await (await memory._ready()).ledger.acts()) == 1
+    assert await stage.count(HOME) == 0
+
+
+def _stopped_after(keystore: Keystore) -> Any:
+    """Give what lets the first change of a route through, and no other."""
+
+    async def set_route(mover: Any, route: Route, new: Route) -> None:
+        if new.moving_to is None:
+            await _stopped()
+        assert await keystore.set_route(mover._way.name, route, new)
+
+    return set_route
