@@ -87,8 +87,7 @@ class PostgresServer:
         self._free: list[Connection] = []
         self._room = asyncio.Semaphore(self.size)
         self._closed = False
-        patience = Patience(number(options, "timeout", 5.0, least=0.01), number(options, "patience", 15.0, least=0.01))
-        self._remote = Remote(f"PostgreSQL at {place_of(url)}", self.translated, patience)
+        self._remote = Remote(f"PostgreSQL at {place_of(url)}", self.translated, Patience.of(options))
 
     @property
     def name(self) -> str:

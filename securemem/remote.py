@@ -30,12 +30,28 @@ class Failure(NamedTuple):
     passing: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patience:
     """How long a server is waited for, in seconds: one try, and all tries of a call together."""
 
     attempt: float = 5.0
     whole: float = 15.0
+
+    @classmethod
+    def of(cls, options: Mapping[str, str], timeout: float | None = None) -> Patience:
+        """Read a URL's settings, `timeout` and `patience`.
+
+        Args:
+            options: of the URL.
+            timeout: of one try, where the options say nothing; None for the default.
+
+        Raises:
+            ConfigurationError: one is no number, or out of range.
+        """
+        return cls(
+            number(options, "timeout", timeout or cls.attempt, least=0.01),
+            number(options, "patience", cls.whole, least=0.01),
+        )
 
 
 class _Passing(Exception):  # noqa: N818  (it says what failed, and is never seen outside)

@@ -29,11 +29,12 @@ from securemem import sql
 from securemem.backends.settling import settle
 from securemem.errors import ConfigurationError, InvalidInputError
 from securemem.model import HANDLE_BYTES, NEVER, Change, Residue, Stamp, Tail
-from securemem.redis import Command, Limits, Node, RedisServer, Script, place_of_client, place_of_url
+from securemem.redis import Command, Node, RedisServer, Script, place_of_client, place_of_url
 from securemem.redis.checks import examine, required
 from securemem.redis.durability import purge
+from securemem.remote import Patience
 
-OPTIONS = frozenset({"pool_size", "timeout", "patience", "sentinel_username", "sentinel_password"})
+OPTIONS = frozenset({"timeout", "patience", "sentinel_username", "sentinel_password"})
 """What of a URL's query is ours; the rest is the driver's, `ssl_ca_certs` and `client_name` among it."""
 GRACE_SECONDS = 24 * 3600
 
@@ -73,7 +74,7 @@ class RedisBackend:
         sentinel = {name.removeprefix("sentinel_"): options[name] for name in options if name.startswith("sentinel_")}
         place = place_of_client(client) if client is not None else place_of_url(url or "", sentinel)
         self._scripts = _scripts()
-        self._server = RedisServer(place, Limits.of(options, place.timeout), self._scripts.values())
+        self._server = RedisServer(place, Patience.of(options, place.timeout), self._scripts.values())
         name = prefix.encode("utf-8", "surrogateescape")
         self._prefix = name + b"{"
         self._stamp_key = name + b"stamp"

@@ -17,7 +17,8 @@ from redis.crc import key_slot
 
 from securemem.errors import ConfigurationError
 from securemem.redis.address import Address, Place
-from securemem.redis.node import Command, Node
+from securemem.redis.node import Node
+from securemem.redis.pipe import Command
 from securemem.redis.refusals import UnsentError
 
 SLOTS = 16384
@@ -117,7 +118,7 @@ class Cluster:
                 failed = self._refused(node, ranges)
                 continue
             if ranges:
-                await self._draw(node, ranges)
+                self._draw(node, ranges)
                 return
         raise failed
 
@@ -126,7 +127,7 @@ class Cluster:
             return ConfigurationError(f"{node.name} is no cluster: name it as redis:// or rediss://")
         return error
 
-    async def _draw(self, asked: Node, ranges: list[Any]) -> None:
+    def _draw(self, asked: Node, ranges: list[Any]) -> None:
         """Take over a map, and part with the nodes that are not in it any more."""
         slots: list[Node | None] = [None] * SLOTS
         present = set()
@@ -139,7 +140,7 @@ class Cluster:
         for key, node in list(self._known.items()):
             if node not in present and node is not asked:
                 del self._known[key]
-                await node.retire()
+                node.retire()
 
 
 def _host(host: bytes | None, asked: Node) -> str:

@@ -1,8 +1,6 @@
-"""One Redis server: a few of redis-py's connections, and what is asked at the same time sent in one write.
+"""One Redis server: the connection that all share, and the scripts that it is to know.
 
-A command is sent packed and its reply read, with nothing of redis-py's clients in between, which cost more than the
-server. Replies come in the order of the commands: a call that was cancelled or failed in mid-air costs its connection,
-so that no reply is ever taken for another's. A script that the server has forgotten is sent whole.
+A script that the server has forgotten is sent whole.
 """
 
 from __future__ import annotations
@@ -13,22 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-import hiredis
 from redis import exceptions as rx
-from redis.asyncio.connection import AbstractConnection
 
-from securemem.batch import Batch, Crowd
 from securemem.errors import BackendUnavailableError
 from securemem.redis.address import Address
-from securemem.redis.limits import Limits
-from securemem.redis.refusals import UnsentError, redirected, translator
-from securemem.remote import Remote
+from securemem.redis.pipe import Command, Pipe
+from securemem.redis.refusals import UnsentError, translator
+from securemem.remote import Patience, Remote
 
-Command: TypeAlias = tuple[bytes | str | int, ...]
 Ask: TypeAlias = Callable[..., Awaitable[Any]]
-
-_LANES = 2
-_MOST_TOGETHER = 16
 
 
 class Script(NamedTuple):
@@ -48,7 +39,7 @@ class Script(NamedTuple):
 
 
 class Node:
-    """One server's connections.
+    """One server.
 
     Attributes:
         address: where it is.
@@ -58,27 +49,24 @@ class Node:
         well: whether the last call got its answer.
     """
 
-    def __init__(self, address: Address, limits: Limits, scripts: Iterable[Script], *, cluster: bool) -> None:
+    def __init__(self, address: Address, patience: Patience, scripts: Iterable[Script], *, cluster: bool) -> None:
         """Say where it is; nothing is opened yet.
 
         Args:
             address: of the server.
-            limits: of connections and time.
+            patience: how long it is waited for.
             scripts: that commands may run.
             cluster: whether it is a node of one.
         """
         self.address = address
         self.translated = translator(address.name, cluster=cluster)
         self.well = True
-        self.remote = Remote(address.name, self.translated, limits.patience)
+        self.remote = Remote(address.name, self.translated, patience)
+        self.seconds = patience.attempt
         self._scripts = {script.digest: script.text for script in scripts}
-        self.seconds = limits.patience.attempt
-        self._room = asyncio.Semaphore(limits.size)
-        self._free: list[AbstractConnection] = []
+        self._pipe: Pipe | None = None
+        self._opening: asyncio.Task[Pipe] | None = None
         self._closed = self._leaving = False
-        self._batch: Batch[Command, Any] = Batch(
-            self._alone, self.exchange, lanes=min(_LANES, limits.size), crowd=Crowd(), most=_MOST_TOGETHER
-        )
 
     @property
     def name(self) -> str:
@@ -86,39 +74,44 @@ class Node:
         return self.address.name
 
     async def send(self, command: Command) -> Any:
-        """Send one command, with others that are asked for at the same time, and give its reply.
+        """Send one command and give its reply.
 
         Raises:
             redis.exceptions.ResponseError: the server refused it.
             UnsentError: no connection could be opened.
             redis.exceptions.RedisError, OSError: there was no reply; it may have been carried out.
         """
-        return await self._batch.call(command)
+        pipe = self._pipe
+        if pipe is None or not pipe.usable:
+            pipe = await self._open()
+        reply = await pipe.send(command)
+        if isinstance(reply, Exception):
+            [reply] = await self._insist(pipe, [command], [reply])
+            if isinstance(reply, Exception):
+                raise reply
+        return reply
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one write on one connection, and give their replies; refusals are among them, as errors.
+        """Send commands one right after the other, and give their replies; refusals are among them, as errors.
 
         Raises:
             UnsentError, redis.exceptions.RedisError, OSError: as `send`.
         """
-        async with asyncio.timeout(self.seconds), self._room:
-            connection = self._free.pop() if self._free else await self._connect()
-            try:
-                replies = await converse(connection, commands)
-                forgotten = [place for place, reply in enumerate(replies) if type(reply) is rx.NoScriptError]
-                if forgotten:
-                    whole = [self.whole(commands[place]) for place in forgotten]
-                    for place, reply in zip(forgotten, await converse(connection, whole), strict=True):
-                        replies[place] = reply
-            except BaseException as exc:
-                await connection.disconnect(nowait=True)
-                if isinstance(exc, rx.RedisError | OSError):
-                    await self._drop_free()  # most likely dead as well
-                raise
-            self._free.append(connection)
-            if self._leaving or any(type(reply) is rx.ReadOnlyError for reply in replies):
-                await self._drop_free()  # the name may lead to another server by now
-            return replies
+        pipe = self._pipe
+        if pipe is None or not pipe.usable:
+            pipe = await self._open()
+        return await self._insist(pipe, commands, await pipe.exchange(commands))
+
+    async def _insist(self, pipe: Pipe, commands: Sequence[Command], replies: list[Any]) -> list[Any]:
+        """Send scripts that the server has forgotten whole, and leave a server that only reads."""
+        forgotten = [place for place, reply in enumerate(replies) if type(reply) is rx.NoScriptError]
+        if forgotten:
+            whole = await pipe.exchange([self.whole(commands[place]) for place in forgotten])
+            for place, reply in zip(forgotten, whole, strict=True):
+                replies[place] = reply
+        if self._leaving or any(type(reply) is rx.ReadOnlyError for reply in replies):
+            pipe.leave()  # the name may lead to another server by now
+        return replies
 
     def whole(self, command: Command) -> Command:
         """Give a command with its script's text instead of its digest, where it runs one."""
@@ -145,11 +138,11 @@ class Node:
         """
         try:
             async with asyncio.timeout(seconds):
-                connection = await self._connect()
+                pipe = await self._connect(seconds)
                 try:
-                    yield lambda *command: _ask(connection, command)
+                    yield lambda *command: _ask(pipe, command)
                 finally:
-                    await connection.disconnect(nowait=True)
+                    await pipe.aclose()
         except (UnsentError, rx.RedisError, OSError) as exc:
             failure = self.translated(exc)
             raise (failure.error if failure is not None else BackendUnavailableError(self.name)) from exc
@@ -158,61 +151,56 @@ class Node:
         """Be usable again after `aclose`."""
         self._closed = self._leaving = False
 
-    async def retire(self) -> None:
+    def retire(self) -> None:
         """Keep no connection any longer than a call; what is asked of it still goes on."""
         self._leaving = True
-        await self._drop_free()
+        if self._pipe is not None:
+            self._pipe.leave()
 
     async def aclose(self) -> None:
-        """Finish what is under way and close the connections."""
-        await self._batch.aclose()
+        """Close the connection; whoever still waits gets an error."""
         self._closed = self._leaving = True
-        while self._free:
-            connection = self._free.pop()
-            try:
-                await connection.disconnect()
-            except (rx.RedisError, OSError):
-                await connection.disconnect(nowait=True)
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._pipe is not None:
+            pipe, self._pipe = self._pipe, None
+            await pipe.aclose()
 
-    async def _alone(self, command: Command) -> Any:
-        [reply] = await self.exchange((command,))
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+    async def _open(self) -> Pipe:
+        """Give a connection that can be used, opened by whoever asks first.
 
-    async def _connect(self) -> AbstractConnection:
+        Raises:
+            UnsentError: it could not be opened.
+            BackendUnavailableError: this object was closed.
+        """
         if self._closed:
             raise BackendUnavailableError(f"{self.name}: this connection was closed")
+        opening = self._opening
+        if opening is None:
+            opening = self._opening = asyncio.create_task(self._connect(self.seconds))
+            opening.add_done_callback(self._opened)
+        return await asyncio.shield(opening)
+
+    def _opened(self, opening: asyncio.Task[Pipe]) -> None:
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is None:
+            self._pipe = opening.result()
+
+    async def _connect(self, seconds: float) -> Pipe:
         connection = self.address.connection()
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(self.seconds):
+                await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException as exc:
             await connection.disconnect(nowait=True)
             if isinstance(exc, rx.RedisError | OSError):
                 raise UnsentError from exc
             raise
-        return connection
-
-    async def _drop_free(self) -> None:
-        while self._free:
-            await self._free.pop().disconnect(nowait=True)
+        return Pipe(connection, seconds)
 
 
-async def converse(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    """Send commands and read as many replies; refusals are among them, as errors."""
-    packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
-    await connection.send_packed_command(packed, check_health=False)
-    replies = []
-    for _ in commands:
-        try:
-            replies.append(await connection.read_response())
-        except rx.ResponseError as exc:
-            replies.append(redirected(exc))
-    return replies
-
-
-async def _ask(connection: AbstractConnection, command: Command) -> Any:
-    [reply] = await converse(connection, (command,))
+async def _ask(pipe: Pipe, command: Command) -> Any:
+    [reply] = await pipe.exchange((command,))
     if isinstance(reply, Exception):
         raise reply
     return reply

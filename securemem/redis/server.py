@@ -10,9 +10,10 @@ from redis import exceptions as rx
 
 from securemem.redis.address import Address, Place
 from securemem.redis.cluster import Cluster
-from securemem.redis.limits import Limits
-from securemem.redis.node import Command, Node, Script
+from securemem.redis.node import Node, Script
+from securemem.redis.pipe import Command
 from securemem.redis.refusals import UnsentError
+from securemem.remote import Patience
 
 _MOST_REDIRECTIONS = 8
 
@@ -67,18 +68,18 @@ class _Single:
 class RedisServer:
     """The servers behind one URL or client."""
 
-    def __init__(self, place: Place, limits: Limits, scripts: Iterable[Script]) -> None:
+    def __init__(self, place: Place, patience: Patience, scripts: Iterable[Script]) -> None:
         """Say where it is; nothing is opened yet.
 
         Args:
             place: the server, or some of a cluster's nodes.
-            limits: for each server.
+            patience: how long each server is waited for.
             scripts: that commands may run.
         """
         every = tuple(scripts)
 
         def make(address: Address) -> Node:
-            return Node(address, limits, every, cluster=place.cluster)
+            return Node(address, patience, every, cluster=place.cluster)
 
         self.cluster = place.cluster
         self.name = place.addresses[0].name

@@ -33,15 +33,6 @@ class TestRedis(BackendContract):
         return lambda: RedisBackend(redis_url, {}, prefix=redis_prefix)
 
 
-class TestOneConnection(BackendContract):
-    """The contract where everything goes through one connection, in batches."""
-
-    @pytest.fixture
-    def connect(self, redis_url: str, redis_prefix: str) -> Connect:
-        """Give adapters of one connection each."""
-        return lambda: RedisBackend(redis_url, {"pool_size": "1"}, prefix=redis_prefix)
-
-
 @pytest.fixture
 def raw(redis_url: str) -> Iterator[redis.Redis]:
     """Give a plain client that blocks."""

@@ -81,7 +81,6 @@ def test_a_url_that_cannot_be_read(url: str) -> None:
         ("redis://127.0.0.1:1/0?encription=yes", "knows no parameter encription"),
         ("rediss://127.0.0.1:1/0?ssl_ca_certs=/no/such/file", "file that ssl_ca_certs names"),
         ("redis://127.0.0.1:1/0?timeout=soon", "timeout has to be a number"),
-        ("redis://127.0.0.1:1/0?pool_size=0", "pool_size has to be a number"),
         ("redis://127.0.0.1:1/0?patience=nan", "patience has to be a number"),
         ("redis+cluster://127.0.0.1:1/3", "no databases by number"),
         ("redis+sentinel://127.0.0.1:1", "names no service"),

@@ -38,6 +38,11 @@ def with_options(url: str, **options: float | str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
+def few_connections(url: str, count: int) -> str:
+    """Give a URL of so many connections; a Redis has but one, which all calls share."""
+    return url if url.startswith("redis") else with_options(url, pool_size=count)
+
+
 def at_port(url: str, port: int) -> str:
     """Give the URL of the same database at another port of this machine."""
     parts = urlsplit(url)

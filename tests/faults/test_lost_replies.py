@@ -14,7 +14,7 @@ from securemem import Message
 from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers import PostgresServer
 
-from .store import Writer, check, faulty, open_store, with_options
+from .store import Writer, check, faulty, few_connections, open_store, with_options
 
 pytestmark = pytest.mark.servers
 
@@ -132,7 +132,7 @@ async def test_only_trying_again_doubles(postgres_url: str) -> None:
 async def test_cancelled_calls(adds: int, data_url: str, tmp_path: Path) -> None:
     """Calls that are cancelled in mid-air leave no reply behind for another's call, and no message twice."""
     chance = random.Random(SEED)
-    async with open_store(with_options(data_url, pool_size=2), tmp_path) as memory:
+    async with open_store(few_connections(data_url, 2), tmp_path) as memory:
         writers = [Writer(memory, f"w{number}", f"s{number // 2}") for number in range(32)]
         readers = [Writer(memory, f"r{number}") for number in range(8)]
 

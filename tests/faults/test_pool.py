@@ -14,7 +14,7 @@ from securemem import BackendUnavailableError, SecureMemory
 from securemem.testing.servers import PostgresServer
 from securemem.testing.servers.pgbouncer import PgBouncer
 
-from .store import Writer, check, open_store, with_options
+from .store import Writer, check, few_connections, open_store, with_options
 
 pytestmark = pytest.mark.servers
 
@@ -48,7 +48,7 @@ async def test_no_connection_is_left(tmp_path: Path) -> None:
 
 async def test_one_connection_for_two_hundred(data_url: str, tmp_path: Path) -> None:
     """Two hundred calls at once get through a pool of one connection, appends and loads."""
-    async with open_store(with_options(data_url, pool_size=1), tmp_path) as memory:
+    async with open_store(few_connections(data_url, 1), tmp_path) as memory:
         writers = [Writer(memory, f"w{number}") for number in range(100)]
         await asyncio.gather(*(writer.add() for writer in writers))
         calls = [call() for writer in writers for call in (writer.add, writer.read)]
