@@ -91,6 +91,11 @@ def plain_json(value: object, what: str, depth: int = 0) -> Any:
     raise InvalidInputError(f"{what} holds a {type(value).__name__}, which is not JSON")
 
 
+def is_text(message: Message) -> bool:
+    """Tell a message of text alone: there is nothing in it that could be changed, so that many may share it."""
+    return type(message.content) is str and message.metadata is None and type(message.role) is str
+
+
 def plain(message: Message) -> Message:
     """Give a message whose content and metadata are plain JSON; one of text alone is given as it is.
 
@@ -99,7 +104,7 @@ def plain(message: Message) -> Message:
     """
     role, content, metadata = message.role, message.content, message.metadata
     check_id(role, "role")
-    if type(role) is str and type(content) is str and metadata is None:
+    if is_text(message):
         return message
     if metadata is not None and not isinstance(metadata, dict):
         raise InvalidInputError("metadata has to be a JSON object")

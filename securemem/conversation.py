@@ -124,16 +124,25 @@ class Conversation:
         Raises:
             UserErasedError: its person was forgotten since this object was first used.
         """
-        if self.erased:
-            raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
-        keys = self._keyring.cached(self.user_id, self.session_id)
-        if keys is not None and keys.handle == self._handle:
+        keys = self._at_hand()
+        if keys is not None:
             return keys
         keys = await self._keyring.find(self.user_id, self.session_id)
         self._absent = keys is None
         if keys is None or keys.handle != self._handle:
             await self._changed(keys)
         return keys
+
+    def _at_hand(self) -> SessionKeys | None:
+        """Give the session's keys if they are in memory.
+
+        Raises:
+            UserErasedError: as `keys`.
+        """
+        if self.erased:
+            raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
+        keys = self._keyring.cached(self.user_id, self.session_id)
+        return keys if keys is not None and keys.handle == self._handle else None
 
     async def keys_or_new(self) -> SessionKeys:
         """Give the session's keys, made where there are none; the keystore is not asked twice on end for the same."""
@@ -229,8 +238,10 @@ class Conversation:
         missing = None
         while True:
             seen, epoch = self._seen, self._epoch()
-            early = await self._read_ahead(limit, before)
-            keys = await self.keys()
+            early, keys = None, self._at_hand()
+            if keys is None:
+                early = await self._read_ahead(limit, before)
+                keys = await self.keys()
             if keys is None:
                 return None
             if early is not None and early.session == keys.handle:
@@ -243,11 +254,8 @@ class Conversation:
                 continue
             raw, rows = tail
             if not raw:
-                if self._is_over(keys, rows) or (not rows and not seen and not keys.floor):
+                if self._is_empty(keys, rows, seen, asked=missing):
                     return None
-                if rows or missing == keys.handle:
-                    raise ReorderedError("its head is missing: the data was cut or rolled back", session=keys.handle)
-                # It may have been removed lawfully since the keys were cached.
                 missing = keys.handle
                 self._keyring.forget(self.user_id, self.session_id)
                 continue
@@ -261,12 +269,30 @@ class Conversation:
             whole = len(rows) < limit or rows[-1][0] <= head.first
             return Found(keys, head, walk, rows, whole)
 
+    def _is_empty(self, keys: SessionKeys, rows: list[tuple[int, bytes]], seen: int, *, asked: bytes | None) -> bool:
+        """Tell whether a session without a head has nothing in it; it may have been removed since the keys were cached.
+
+        Args:
+            keys: that were used.
+            rows: that were found.
+            seen: the newest version that had been seen.
+            asked: the handle that the keystore was asked for meanwhile, and still has.
+
+        Raises:
+            ReorderedError: somebody took the head away.
+        """
+        if self._is_over(keys, rows) or (not rows and not seen and not keys.floor):
+            return True
+        if rows or asked == keys.handle:
+            raise ReorderedError("its head is missing: the data was cut or rolled back", session=keys.handle)
+        return False
+
     async def _read_ahead(self, limit: int, before: int | None) -> Ahead | None:
         """Ask a server for the page of a session whose keys have left the cache, while the keystore is asked for these.
 
         Nothing of it is looked at before the keys are there.
         """
-        if self._handle is None or self.erased or self._keyring.cached(self.user_id, self.session_id) is not None:
+        if self._handle is None or self._keyring.cached(self.user_id, self.session_id) is not None:
             return None
         return await self._around.pages.ahead(self._handle, limit, before)
 

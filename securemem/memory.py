@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any, NoReturn, Self
 
 from securemem import adapters, codec, compose, config
 from securemem import policy as policies
+from securemem.belonging import Belonging
 from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
 from securemem.conversations import Conversations
@@ -70,8 +70,7 @@ class SecureMemory:
         self._opening = asyncio.Lock()
         self._closed = False
         self._under_way = UnderWay()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
+        self._belonging = Belonging()
         self._conversations: Conversations | None = None
 
     @classmethod
@@ -202,12 +201,13 @@ class SecureMemory:
         codec.check_id(session_id, "session_id")
         if user_id is not None:
             codec.check_id(user_id, "user_id")
-        marks = tuple(sorted(set(tags)))
+        marks = tuple(sorted(set(tags))) if tags else ()
         for tag in marks:
             codec.check_id(tag, "a tag")
-        for what, name in (("purpose", purpose), ("actor", actor)):
-            if name is not None:
-                codec.check_id(name, what)
+        if purpose is not None:
+            codec.check_id(purpose, "purpose")
+        if actor is not None:
+            codec.check_id(actor, "actor")
         owner = user_id if user_id is not None else session_id
         return Session(self, session_id, user_id=owner, tags=marks, purpose=purpose, actor=actor)
 
@@ -287,13 +287,7 @@ class SecureMemory:
         """Refuse what cannot work: a closed store, another event loop, another process."""
         if self._closed:
             raise ConfigurationError("this store was closed: open it anew")
-        if os.getpid() != self._process:
-            raise ConfigurationError("this store was opened before a fork: open one in the process that uses it")
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            if self._loop is not None:
-                raise ConfigurationError("this store belongs to another event loop: open one in each")
-            self._loop = loop
+        self._belonging.check()
 
     async def _ready(self) -> Deployment:
         self._check()

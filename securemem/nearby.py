@@ -8,6 +8,7 @@ there and before anything of it is opened; and an answer older than what is know
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import NamedTuple
 
 from securemem.errors import BackendUnavailableError
@@ -58,7 +59,9 @@ class Pages:
         if not asked.cancelled():
             asked.exception()
 
-    async def tail(self, keys: SessionKeys, limit: int, before: int | None, *, least: int | None) -> Tail | None:
+    def tail(
+        self, keys: SessionKeys, limit: int, before: int | None, *, least: int | None
+    ) -> Awaitable[Tail] | Awaitable[Tail | None]:
         """Read a head and rows, as `ports.Backend` gives them; None where the session has no key any more.
 
         Args:
@@ -68,9 +71,14 @@ class Pages:
             least: the lowest version of the head that a replica's answer may have; None for the primary's alone.
         """
         if self._replica is None or least is None:
-            return await self._backend.tail(keys.handle, limit, before)
+            return self._backend.tail(keys.handle, limit, before)
+        return self._tail_of(self._replica, keys, limit, before, least)
+
+    async def _tail_of(
+        self, replica: Replica, keys: SessionKeys, limit: int, before: int | None, least: int
+    ) -> Tail | None:
         try:
-            tail = await self._replica.tail(keys.handle, limit, before)
+            tail = await replica.tail(keys.handle, limit, before)
         except BackendUnavailableError:
             tail = Tail(b"", [])  # the primary has the answer, or says what is wrong
         if await self._keystore.owner_of(keys.handle) is None:

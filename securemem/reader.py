@@ -6,13 +6,15 @@ Decrypting is a few microseconds a message, so it is done on the event loop, whi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from securemem import codec
 from securemem.conversation import Conversation, Found
 from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed
-from securemem.keys.unwrapped import MOST_KNOWN, SessionKeys
-from securemem.model import NEVER, Head, Message, from_milliseconds, to_milliseconds
+from securemem.crypto.head import Walk
+from securemem.keys.unwrapped import Entry, SessionKeys
+from securemem.model import NEVER, Head, Message, from_milliseconds
 from securemem.ports import Clock
 
 YIELD_EVERY = 100
@@ -58,7 +60,7 @@ class Reader:
 
         An older one is read and verified with all that lies above it, once as long as the session's keys are held.
         """
-        now = to_milliseconds(self._clock())
+        now = self._clock()
         keys = await conversation.keys()
         at_hand = {message.seq: message for message in messages}
         if keys is None:
@@ -75,24 +77,25 @@ class Reader:
             if seq in at_hand:
                 pinned.append(at_hand[seq])
             elif seq in keys.pinned:
-                pinned += _messages([keys.pinned[seq]], now)
+                pinned += _living([keys.pinned[seq]], now)
         return pinned
 
     async def _open(self, conversation: Conversation, found: Found) -> list[Message]:
         """Verify and open a page, and leave out what is past its time."""
-        now = to_milliseconds(self._clock())
+        now = self._clock()
         keys, walk, rows = found.keys, found.walk, found.rows
-        known = keys.known if len(rows) <= MOST_KNOWN else {}
+        done = newer = keys.known.newer(rows)
         messages: list[Message] = []
-        done = 0
-        while done < len(rows):
-            opened = walk.run(keys.owner, rows[done : done + YIELD_EVERY] if len(rows) > YIELD_EVERY else rows, known)
-            done += len(opened)
-            messages += _messages(opened, now)
-            if len(opened) < YIELD_EVERY:
-                break
-            await asyncio.sleep(0)
-        keys.forget_most()
+        if newer:
+            messages, done = await self._open_run(keys, walk, rows[:newer], now)
+        if done == newer:
+            recalled = walk.recall(rows[done:] if done else rows, keys.known)
+            messages += _living(recalled, now)
+            done += len(recalled)
+            if done < len(rows):
+                older, count = await self._open_run(keys, walk, rows[done:], now)
+                messages += older
+                done += count
         if done < len(rows):
             messages += await self.open_all(conversation, keys, walk.page(rows[done:]))
         if found.whole:
@@ -100,31 +103,48 @@ class Reader:
         conversation.remember_boundary(walk)
         return messages
 
+    async def _open_run(
+        self, keys: SessionKeys, walk: Walk, rows: list[tuple[int, bytes]], now: datetime
+    ) -> tuple[list[Message], int]:
+        """Open the ordinary records that rows begin with; gives the messages that live, and how many were opened."""
+        messages: list[Message] = []
+        entries: list[Entry] = []
+        while len(entries) < len(rows):
+            some = rows[len(entries) : len(entries) + YIELD_EVERY]
+            opened = walk.run(keys.owner, some)
+            for record in opened:
+                message = _message(record)
+                entries.append(message if codec.is_text(message) else record)
+                if message.expires_at is None or message.expires_at > now:
+                    messages.append(message)
+            if len(opened) < len(some):
+                break
+            if len(entries) < len(rows):
+                await asyncio.sleep(0)
+        keys.known.add(rows[: len(entries)][::-1], entries[::-1], walk.expected)
+        return messages, len(entries)
+
     async def open_all(self, conversation: Conversation, keys: SessionKeys, records: list[Sealed]) -> list[Message]:
         """Open records that were put in their place, and leave out those past their time."""
-        now = to_milliseconds(self._clock())
+        now = self._clock()
         messages: list[Message] = []
         for count, sealed in enumerate(records, 1):
             sealer = keys.owner
             if sealed.subject is not None:
                 sealer = await conversation.guest_opener(keys, sealed.subject, sealed.seq)
-            messages += _messages([(sealed.seq, sealed.flags, sealed.expiry, sealer.open(sealed))], now)
+            messages += _living([(sealed.seq, sealed.flags, sealed.expiry, sealer.open(sealed))], now)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
         return messages
 
 
-def _messages(records: Sequence[Opened], now: int) -> list[Message]:
-    """Give the messages in opened records that are not past their time."""
-    messages = []
-    decode = codec.decode
-    for seq, flags, expiry, payload in records:
-        if expiry == NEVER:
-            expires_at = None
-        elif expiry <= now:
-            continue
-        else:
-            expires_at = from_milliseconds(expiry)
-        plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
-        messages.append(decode(plain, seq, expires_at))
-    return messages
+def _message(record: Opened) -> Message:
+    seq, flags, expiry, payload = record
+    plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
+    return codec.decode(plain, seq, None if expiry == NEVER else from_milliseconds(expiry))
+
+
+def _living(entries: Iterable[Entry], now: datetime) -> list[Message]:
+    """Give the messages that are not past their time."""
+    messages = [entry if type(entry) is Message else _message(entry) for entry in entries]  # type: ignore[arg-type]
+    return [message for message in messages if message.expires_at is None or message.expires_at > now]

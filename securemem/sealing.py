@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
+from securemem import codec
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.head import MAX_PINS
-from securemem.keys.unwrapped import SessionKeys
+from securemem.keys.unwrapped import Entry, SessionKeys
 from securemem.model import NEVER, Change, Head, Message
 
 NO_CLASS = 0
@@ -54,27 +55,26 @@ class Step(NamedTuple):
     run: Run
     entries: list[Prepared]
     prepared: list[Prepared]
+    sealers: dict[str | None, Sealer]
     prev: bytes
 
-    @property
-    def stored(self) -> list[Message]:
-        """The messages that the caller gave, in that order, with their seqs."""
-        if self.entries is self.prepared:
-            return [
-                msgspec.structs.replace(entry.message, seq=seq)
-                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
-            ]
-        seqs = {id(entry): seq for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)}
-        return [msgspec.structs.replace(entry.message, seq=seqs[id(entry)]) for entry in self.prepared]
+    def finish(self, keys: SessionKeys) -> list[Message]:
+        """Give the messages that the caller gave, as they are stored now, in that order.
 
-    def remember(self, keys: SessionKeys) -> None:
-        """Keep what was sealed, where it is the owner's and ordinary, so that it need not be opened again."""
-        if self.entries is self.prepared and all(entry.message.user_id is None for entry in self.entries):
-            opened = [
-                (seq, entry.compressed, entry.expiry, entry.payload)
-                for entry, (seq, _) in zip(self.entries, self.run.rows, strict=True)
+        What was sealed is kept beside the keys, where all of it is the owner's, so that it need not be opened again.
+        """
+        rows, entries = self.run.rows, self.entries
+        stored = [replace(entry.message, seq=seq) for entry, (seq, _) in zip(entries, rows, strict=True)]
+        if len(self.sealers) == 1:
+            found: list[Entry] = [
+                message if codec.is_text(message) else (message.seq or 0, entry.compressed, entry.expiry, entry.payload)
+                for message, entry in zip(stored, entries, strict=True)
             ]
-            keys.remember(self.run.rows, opened, self.prev)
+            keys.known.add(rows, found, self.prev)
+        if entries is self.prepared:
+            return stored
+        by_entry = {id(entry): message for entry, message in zip(entries, stored, strict=True)}
+        return [by_entry[id(entry)] for entry in self.prepared]
 
 
 def in_order(carried: list[Prepared], prepared: list[Prepared], over: int) -> list[Prepared]:
@@ -145,7 +145,7 @@ def seal_step(
         due=due if due != head.due else None,
         until=_until(head, latest),
     )
-    return Step(change, new, run, room.entries, prepared, head.last_tag)
+    return Step(change, new, run, room.entries, prepared, sealers, head.last_tag)
 
 
 def _until(head: Head, latest: int) -> int | None:

@@ -208,7 +208,6 @@ class Session:
         try:
             shared = self._shared
             if shared is not None:
-                shared.check()
                 return await call(shared)
             shared = await self._open()
             try:

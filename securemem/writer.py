@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import msgspec
-
 from securemem import codec, window
 from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
@@ -70,28 +68,28 @@ class Writer:
             InvalidInputError: one of them cannot be stored.
         """
         now = self._clock()
-        return [self._prepare(codec.plain(message), now, self._end(now, message, ttl), owner) for message in messages]
-
-    def _end(self, now: datetime, message: Message, ttl: float | None) -> int:
-        """Give the shortest of what store, call and message ask for."""
+        hour = to_milliseconds(now) // _HOUR
         ends = [until(now, life) for life in (self._limits.ttl, ttl) if life is not None]
-        if message.expires_at is not None:
-            ends.append(codec.check_time(message.expires_at, "expires_at"))
-        return max(1, to_milliseconds(min(ends))) if ends else NEVER
+        return [self._prepare(codec.plain(message), now, hour, ends, owner) for message in messages]
 
-    def _prepare(self, message: Message, now: datetime, expiry: int, owner: str) -> Prepared:
+    def _prepare(self, message: Message, now: datetime, hour: int, ends: list[datetime], owner: str) -> Prepared:
+        """Check and encode a message, which lives until the first of `ends` and of its own."""
         timestamp = codec.check_time(message.timestamp, "timestamp") if message.timestamp is not None else now
+        if message.expires_at is not None:
+            ends = [*ends, codec.check_time(message.expires_at, "expires_at")]
+        expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
         guest = message.user_id if message.user_id != owner else None
         if guest is not None:
             codec.check_id(guest, "user_id")
         payload, compressed = self._encode(message, timestamp, guest=guest is not None)
-        stored = msgspec.structs.replace(
-            message,
+        stored = Message(
+            message.role,
+            message.content,
             timestamp=timestamp,
+            metadata=message.metadata,
             user_id=guest,
             expires_at=from_milliseconds(expiry) if expiry else None,
         )
-        hour = to_milliseconds(now) // _HOUR
         return Prepared(stored, payload, compressed, expiry, hour, window.is_pinned(stored))
 
     def _encode(self, message: Message, timestamp: datetime, *, guest: bool) -> tuple[bytes, bool]:
@@ -131,8 +129,7 @@ class Writer:
                         continue
                     step = await self._step(conversation, place, prepared, sealers)
                     if await conversation.swap(keys, step.change, step.head):
-                        step.remember(keys)
-                        return step.stored
+                        return step.finish(keys)
                 if time.monotonic() > deadline:
                     raise ConflictError(f"session {keys.handle.hex()}: others were quicker for too long; try again")
 
@@ -248,8 +245,8 @@ async def _sealers(
             second try does not bring back who was forgotten since the first.
     """
     sealers: dict[str | None, Sealer] = {None: keys.owner}
-    for entry in prepared:
-        user_id = entry.message.user_id
+    for message, *_ in prepared:
+        user_id = message.user_id
         if user_id is not None and user_id not in sealers:
             sealer = await conversation.guest_sealer(keys, user_id, guests.get(user_id))
             if sealer is None:

@@ -61,13 +61,6 @@ ROW_PURPOSE = b"sm-row-1"
 Opened = tuple[int, int, int, bytes]
 """A record that was verified and opened: seq, flags, expiry, payload. A bare tuple, for the hot path makes many."""
 
-MOST_KNOWN_BYTES = 4096
-"""How large a record may be that is kept in memory once it was opened."""
-
-Known = dict[int, tuple[bytes, bytes, Opened]]
-"""Records that were opened under the keys at hand: by seq, the record, its `prev`, and what was in it. It can give no
-more than those keys could, and lives and dies with them."""
-
 
 class Sealed(NamedTuple):
     """A record that was parsed, and not yet verified."""
@@ -194,36 +187,28 @@ class Sealer:
         rows: Sequence[tuple[int, bytes]],
         before: int,
         tag: bytes,
-        known: Known,
     ) -> tuple[list[Opened], bytes]:
         """Open the run of ordinary records that rows begin with: this is the path that nearly every read takes.
 
         It only ever accepts what the general path (`parse`, the chain, `open`) accepts too. At the first record that
         is anything but ordinary, be it a stub, a guest's, or not as it should be, it stops, and leaves the rest to
-        that path, which says what is wrong. A record that is, byte for byte and in the same place, one that was opened
-        before is not opened again.
+        that path, which says what is wrong.
 
         Args:
             rows: (seq, bytes), newest first.
             before: the seq after the newest.
             tag: the GCM tag that the newest must bear.
-            known: what was opened before; what is opened now is added.
 
         Returns:
             The records, and the tag that the next older one must bear.
         """
         out: list[Opened] = []
         unpack, decrypt, aad = _PLAIN_HEADER.unpack_from, self._aead.decrypt, self._aad
-        generation, seq, look_up = self.generation, before, known.get
+        generation, seq = self.generation, before
         for at, raw in rows:
             seq -= 1
             if raw[-TAG_BYTES:] != tag:
                 break
-            entry = look_up(at)
-            if entry is not None and at == seq and entry[0] == raw:
-                tag = entry[1]
-                out.append(entry[2])
-                continue
             if not SEALED_OVERHEAD <= len(raw) <= MAX_RECORD_BYTES:
                 break
             start, flags, number, prev, expiry, sealed_under = unpack(raw)
@@ -233,10 +218,7 @@ class Sealer:
                 payload = decrypt(raw[_NONCE:_BODY], raw[_BODY:], aad + raw[:_NONCE])
             except InvalidTag:
                 break
-            opened = (seq, flags, expiry, payload)
-            if len(raw) <= MOST_KNOWN_BYTES:
-                known[seq] = (raw, prev, opened)
-            out.append(opened)
+            out.append((seq, flags, expiry, payload))
             tag = prev
         return out, tag
 

@@ -24,8 +24,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, Known, Opened, RowTags, Sealed, Sealer, parse
+from securemem.crypto.envelope import FORMAT, MAGIC, SUITE_STUB, Opened, RowTags, Sealed, Sealer, parse
+from securemem.crypto.known import Known
 from securemem.crypto.mac import MAC_BYTES, blake2b_state, equal
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
@@ -41,6 +43,8 @@ from securemem.model import Head, HeadFlag
 HEAD_MAGIC = b"SH"
 MAX_EDITS = 64
 MAX_PINS = 16
+
+M = TypeVar("M")
 
 _FIXED = struct.Struct(">2sBBQIIQQ16sIQQBB")
 _EDIT = struct.Struct(">Q16s")
@@ -242,13 +246,21 @@ class Walk:
         self.expected = head.last_tag if tag is None else tag
         self.holes = 0
 
-    def run(self, sealer: Sealer, rows: Sequence[tuple[int, bytes]], known: Known) -> list[Opened]:
-        """Open the ordinary records that a page begins with (`Sealer.open_run`); what comes after is for `page`."""
+    def run(self, sealer: Sealer, rows: Sequence[tuple[int, bytes]]) -> list[Opened]:
+        """Open the ordinary records that rows begin with (`Sealer.open_run`); what comes after is for `page`."""
         if self._head.edits or (rows and rows[-1][0] < self._head.first):
             return []
-        opened, self.expected = sealer.open_run(rows, self.seq, self.expected, known)
+        opened, self.expected = sealer.open_run(rows, self.seq, self.expected)
         self.seq -= len(opened)
         return opened
+
+    def recall(self, rows: Sequence[tuple[int, bytes]], known: Known[M]) -> Sequence[M]:
+        """Pass over records that rows begin with, where they were verified here before, and give what is in them."""
+        if self._head.edits or (rows and rows[-1][0] < self._head.first):
+            return ()
+        found, self.expected = known.recall(rows, self.seq, self.expected)
+        self.seq -= len(found)
+        return found
 
     def page(self, rows: Sequence[tuple[int, bytes]]) -> list[Sealed]:
         """Put a page of rows, newest first, in its place in the chain; stubs are passed over.

@@ -14,26 +14,27 @@ All of tenant, user and session are handles.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from securemem.crypto.aead import TAG_BYTES, Aead, InvalidTag
-from securemem.crypto.envelope import MOST_KNOWN_BYTES, Known, Opened, Sealed, Sealer
+from securemem.crypto.aead import Aead, InvalidTag
+from securemem.crypto.envelope import Opened, Sealed, Sealer
 from securemem.crypto.head import HeadSeal
 from securemem.crypto.kdf import hkdf_expand
+from securemem.crypto.known import Known
 from securemem.crypto.pae import pae, u32
 from securemem.crypto.secret import RawKey
 from securemem.crypto.wrapping import unwrap_under, wrap_under
 from securemem.errors import CorruptRecordError
 from securemem.keys.rows import SessionRow, UserRow
+from securemem.model import Message
 
 GENERATION = 1
 """Of a key that was just made."""
 
-MOST_KNOWN = 64
-"""How many opened records a session keeps in memory beside its keys."""
+Entry = Message | Opened
+"""What was in a record: the message, where nothing in it can be changed by who gets it; else what it is made of."""
 
 
 class Title(msgspec.Struct, frozen=True, array_like=True):
@@ -166,21 +167,7 @@ class SessionKeys:
     guest_ids: dict[str, bytes] = field(default_factory=dict, repr=False)
     fresh: bool = False
     pinned: dict[int, Opened] = field(default_factory=dict, repr=False)
-    known: Known = field(default_factory=dict, repr=False)
-
-    def remember(self, rows: Iterable[tuple[int, bytes]], opened: Iterable[Opened], prev: bytes) -> None:
-        """Keep records that were just sealed as if they had been opened."""
-        for (seq, raw), record in zip(rows, opened, strict=True):
-            if len(raw) <= MOST_KNOWN_BYTES:
-                self.known[seq] = (raw, prev, record)
-            prev = raw[-TAG_BYTES:]
-        self.forget_most()
-
-    def forget_most(self) -> None:
-        """Keep of what was opened only the newest."""
-        if len(self.known) > MOST_KNOWN:
-            for seq in sorted(self.known)[:-MOST_KNOWN]:
-                del self.known[seq]
+    known: Known[Entry] = field(default_factory=Known, repr=False)
 
     def genuine(self, sealed: Sealed) -> bool:
         """Tell whether a record was written in this session at all, wherever it lies now."""
@@ -193,5 +180,5 @@ class SessionKeys:
         """Let go: the ciphers are freed with this object, when the last operation under way has ended."""
         self.guests = {}
         self.guest_ids = {}
-        self.known = {}
+        self.known.clear()
         self.pinned = {}

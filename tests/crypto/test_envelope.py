@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from securemem.crypto.envelope import HEADER_BYTES, MAX_RECORD_BYTES, SEALED_OVERHEAD, Known, Sealed, Sealer, parse
+from securemem.crypto.envelope import HEADER_BYTES, MAX_RECORD_BYTES, SEALED_OVERHEAD, Sealed, Sealer, parse
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.crypto.secret import RawKey
 from securemem.errors import CorruptRecordError, IntegrityError, PlaintextError, WrongKeyError
@@ -48,7 +48,7 @@ def _read(
     sealers = {None: sealer, _GUEST: guest or sealer}
     walk = Walk(seal, head, session=_SESSION, owner=_USER, genuine=lambda each: sealers[each.subject].opens(each))
     found = sorted(rows.items(), reverse=True)
-    out = [payload for _, _, _, payload in (walk.run(sealer, found, {}) if fast else [])]
+    out = [payload for _, _, _, payload in (walk.run(sealer, found) if fast else [])]
     page = walk.page(found[len(out) :])
     out += [sealers[each.subject].open(each) for each in page]
     walk.finish()
@@ -92,28 +92,14 @@ async def test_control(*, fast: bool) -> None:
 
 
 async def test_fast_path_takes_no_changed_record() -> None:
-    """The path for ordinary records stops before one with any bit flipped, also where it has opened the true one."""
+    """The path for ordinary records stops before one with any bit flipped."""
     seal = HeadSeal(RawKey(bytes([2]) * 32), tenant=_TENANT, session=_SESSION)
     sealer, stopped = _sealer(), 0
-    opened_before: Known = {}
-    Walk(seal, _HEAD, session=_SESSION, owner=_USER).run(sealer, sorted(_ROWS.items(), reverse=True), opened_before)
-    assert set(opened_before) == {1, 2, 3}
     for bit in range(_RECORD_BYTES * 8):
-        for known in (Known(), dict(opened_before)):
-            walk = Walk(seal, _HEAD, session=_SESSION, owner=_USER)
-            found = walk.run(sealer, [(3, _ROWS[3]), (2, _flipped(_RAW, bit)), (1, _ROWS[1])], known)
-            stopped += [seq for seq, *_ in found] == [3] and (walk.seq, walk.expected) == (3, _RAW[-16:])
-    assert stopped == _RECORD_BYTES * 8 * 2
-
-
-async def test_fast_path_keeps_to_the_place() -> None:
-    """A record that was opened before is known in its own place alone, and not where the chain says another."""
-    seal = HeadSeal(RawKey(bytes([2]) * 32), tenant=_TENANT, session=_SESSION)
-    sealer, known = _sealer(), Known()
-    rows = sorted(_ROWS.items(), reverse=True)
-    assert len(Walk(seal, _HEAD, session=_SESSION, owner=_USER).run(sealer, rows, known)) == 3
-    for changed in ([(3, _ROWS[2]), *rows[1:]], [(2, _ROWS[3]), *rows[1:]], [(3, _ROWS[1])], rows[1:], [(4, _ROWS[3])]):
-        assert Walk(seal, _HEAD, session=_SESSION, owner=_USER).run(sealer, changed, dict(known)) == []
+        walk = Walk(seal, _HEAD, session=_SESSION, owner=_USER)
+        found = walk.run(sealer, [(3, _ROWS[3]), (2, _flipped(_RAW, bit)), (1, _ROWS[1])])
+        stopped += [seq for seq, *_ in found] == [3] and (walk.seq, walk.expected) == (3, _RAW[-16:])
+    assert stopped == _RECORD_BYTES * 8
 
 
 @pytest.mark.parametrize(
