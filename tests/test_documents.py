@@ -224,10 +224,10 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 
 def test_the_readme_holds_the_two_commands() -> None:
-    """Each is one line that makes its own environment; one ends in `securemem demo`, one in `pytest`."""
+    """Each is one line that makes its own environment; one ends in `securemem demo`, one in `pytest -n 3`."""
     demo, tests = commands()
     assert demo.endswith("securemem demo")
-    assert tests.endswith("pytest")
+    assert tests.endswith("pytest -n 3")
     assert all(command.startswith("python3 -m venv ") for command in (demo, tests))
 
 

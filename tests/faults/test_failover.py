@@ -75,7 +75,7 @@ async def _through_a_failover(memory: SecureMemory, url: str, folder: Path, kill
     left = [writer for writer in writers if writer not in rolled_back]
     for _ in range(3):
         await asyncio.gather(*(writer.add() for writer in left))
-    assert not any(writer.failed for writer in writers)
+    assert [str(error) for writer in writers for error in writer.errors] == []
     assert len(left) > WORKERS // 2, "most of what was acknowledged had not been replicated"
     await check(url, folder, left)
     return left
