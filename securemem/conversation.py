@@ -20,10 +20,9 @@ from securemem.keys.unwrapped import SessionKeys, Title
 from securemem.ledger.acts import Act
 from securemem.model import NEVER, Change, Head, Tail, to_milliseconds
 from securemem.nearby import Ahead, Pages
+from securemem.newest import Newest
 from securemem.ports import Backend, Clock
 
-MOST_BOUNDARIES = 256
-"""How many places a session remembers from which older pages can be read."""
 HEADLESS_SECONDS = 600
 """How long after its making a session's key may still be waiting for the first message."""
 _CLOSED_POLL_SECONDS = 0.01
@@ -107,14 +106,9 @@ class Conversation:
         self._around = around
         self._backend = around.backend
         self._keyring = around.keyring
+        self.newest = Newest(around.floors)
         self._user: bytes | None = None
-        self._handle: bytes | None = None
-        self._raw: bytes | None = None
-        self._head: Head | None = None
-        self._certain = False
         self._absent = False
-        self._seen = 0
-        self._boundaries: dict[int, bytes] = {}
 
     # Keys and head
 
@@ -129,7 +123,7 @@ class Conversation:
             return keys
         keys = await self._keyring.find(self.user_id, self.session_id)
         self._absent = keys is None
-        if keys is None or keys.handle != self._handle:
+        if keys is None or keys.handle != self.newest.handle:
             await self._changed(keys)
         return keys
 
@@ -142,7 +136,7 @@ class Conversation:
         if self.erased:
             raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
         keys = self._keyring.cached(self.user_id, self.session_id)
-        return keys if keys is not None and keys.handle == self._handle else None
+        return keys if keys is not None and keys.handle == self.newest.handle else None
 
     async def keys_or_new(self) -> SessionKeys:
         """Give the session's keys, made where there are none; the keystore is not asked twice on end for the same."""
@@ -157,56 +151,18 @@ class Conversation:
             if row is None or row.handle != self._user:
                 self.erased = True
                 raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
-        self._begin(keys.handle if keys is not None else None)
+        self.newest.begin(keys.handle if keys is not None else None)
         self._user = keys.user if keys is not None else self._user
-
-    def _begin(self, handle: bytes | None) -> None:
-        """Know nothing yet of a session's head."""
-        self._handle = handle
-        self._raw = self._head = None
-        self._certain = False
-        self._seen = 0
-        self._boundaries = {}
-
-    def _adopt(self, handle: bytes, raw: bytes, head: Head) -> None:
-        """Take over a verified head that is the newest seen."""
-        self._raw, self._head, self._seen, self._certain = raw, head, head.version, True
-        self._around.floors[handle] = (head.version, head.latest_expiry)
 
     def mark_erased(self) -> None:
         """End this object: its person was forgotten by this process."""
         self.erased = True
-        self._begin(None)
+        self.newest.begin(None)
 
     def reset(self) -> None:
         """Forget keys and head: the session was cleared by this process."""
         self._keyring.forget(self.user_id, self.session_id)
-        self._begin(None)
-
-    def _accept(self, keys: SessionKeys, raw: bytes, seen: int) -> Head:
-        """Verify a head that was read.
-
-        Args:
-            keys: the session's.
-            raw: the head's bytes.
-            seen: the newest version that had been seen when the read was asked for.
-        """
-        if raw == self._raw and self._head is not None and keys.handle == self._handle:
-            self._certain = True
-            return self._head
-        head = keys.head.decode(raw)
-        if head.version < max(seen, keys.floor) or head.generation != keys.generation:
-            raise ReorderedError("the session was rolled back to an older state", session=keys.handle)
-        if keys.handle == self._handle:
-            if head.version == self._seen:
-                raise ReorderedError("the session has two states of one version", session=keys.handle)
-            if head.version > self._seen:
-                self._adopt(keys.handle, raw, head)
-        return head
-
-    def _epoch(self) -> int:
-        """Give the epoch of the newest head that was seen; a session begins in 0."""
-        return self._head.epoch if self._head is not None else 0
+        self.newest.begin(None)
 
     async def _voided(self, keys: SessionKeys, before: int, head: Head) -> bool:
         """Let go of what is cached, if something lawful has happened to the session; tell whether to begin again.
@@ -235,9 +191,9 @@ class Conversation:
         Raises:
             IntegrityError: the head is not as it was written, or missing.
         """
-        missing = None
+        missing, newest = None, self.newest
         while True:
-            seen, epoch = self._seen, self._epoch()
+            seen, epoch = newest.version, newest.epoch
             early, keys = None, self._at_hand()
             if keys is None:
                 early = await self._read_ahead(limit, before)
@@ -247,7 +203,7 @@ class Conversation:
             if early is not None and early.session == keys.handle:
                 tail: Tail | None = await early.tail
             else:
-                seen, epoch = self._seen, self._epoch()
+                seen, epoch = newest.version, newest.epoch
                 tail = await self._around.pages.tail(keys, limit, before, least=None if primary else seen)
             if tail is None:
                 self._keyring.forget(self.user_id, self.session_id)
@@ -259,12 +215,12 @@ class Conversation:
                 missing = keys.handle
                 self._keyring.forget(self.user_id, self.session_id)
                 continue
-            head = self._accept(keys, raw, seen)
+            head = newest.accept(keys, raw, seen)
             if await self._voided(keys, epoch, head):
                 continue
             if head.closed:
                 return None
-            tag = self._boundaries.get(before) if before is not None and before < head.next else None
+            tag = newest.boundaries.get(before) if before is not None and before < head.next else None
             walk = Walk(keys.head, head, session=keys.handle, owner=keys.user, genuine=keys.genuine, page=(before, tag))
             whole = len(rows) < limit or rows[-1][0] <= head.first
             return Found(keys, head, walk, rows, whole)
@@ -292,28 +248,30 @@ class Conversation:
 
         Nothing of it is looked at before the keys are there.
         """
-        if self._handle is None or self._keyring.cached(self.user_id, self.session_id) is not None:
+        if self.newest.handle is None or self._keyring.cached(self.user_id, self.session_id) is not None:
             return None
-        return await self._around.pages.ahead(self._handle, limit, before)
+        return await self._around.pages.ahead(self.newest.handle, limit, before)
 
     def _is_over(self, keys: SessionKeys, rows: list[tuple[int, bytes]]) -> bool:
         """Tell whether a session that is not there was to end by now, so that its store may have dropped it."""
-        end = self._head.latest_expiry if self._head is not None else keys.floor_ends
+        head = self.newest.head
+        end = head.latest_expiry if head is not None else keys.floor_ends
         return not rows and NEVER < end <= to_milliseconds(self._around.clock())
 
     # Moving the head
 
     async def place(self, keys: SessionKeys) -> Place:
         """Give the head that a change builds on, read only if it is not known."""
-        if self._certain and self._head is not None and self._raw is not None:
-            return Place(keys, self._head, self._raw)
+        newest = self.newest
+        if newest.certain and newest.head is not None:
+            return Place(keys, newest.head, newest.raw)
         if keys.fresh:
             keys.fresh = False
             return Place(keys, Head(version=0, generation=keys.generation), b"")
-        seen = self._seen
+        seen = newest.version
         raw, rows = await self._backend.tail(keys.handle, 1)
         if raw:
-            return Place(keys, self._accept(keys, raw, seen), raw)
+            return Place(keys, newest.accept(keys, raw, seen), raw)
         if self._is_over(keys, rows) or (not rows and not seen and not keys.floor and self._is_old(keys)):
             # Nothing is appended under a key that may have sealed other records at the same places.
             await self._around.retire(keys.handle, keys.generation)
@@ -330,16 +288,16 @@ class Conversation:
 
     async def swap(self, keys: SessionKeys, change: Change, new: Head) -> bool:
         """Make a change; False, with the head that stands taken over, where somebody else was quicker."""
-        seen, epoch = self._seen, self._epoch()
+        newest = self.newest
+        seen, epoch = newest.version, newest.epoch
         # Should this be cancelled or fail, the head is unknown, and whoever comes next reads it.
-        self._certain = False
+        newest.certain = False
         current = await self._backend.swap(change)
         if current is None:
-            if keys.handle == self._handle and new.version > self._seen:
-                self._adopt(keys.handle, change.head, new)
+            newest.adopt(keys.handle, change.head, new)
             return True
         if current:
-            await self._voided(keys, epoch, self._accept(keys, current, seen))
+            await self._voided(keys, epoch, newest.accept(keys, current, seen))
         else:
             self._keyring.forget(self.user_id, self.session_id)
         return False
@@ -347,23 +305,6 @@ class Conversation:
     def ask_anew(self) -> None:
         """Take the keys from the keystore next time, for what is not hot and must know what other processes did."""
         self._keyring.forget(self.user_id, self.session_id)
-
-    @property
-    def boundaries(self) -> dict[int, bytes]:
-        """Verified tags of the records below the places that pages have ended at, by the seqs of those places."""
-        return self._boundaries
-
-    def rows_above(self, before: int | None) -> int:
-        """Give how many rows lie between the newest head that was seen and a page from the middle, if there is one."""
-        if before is None or self._head is None or before <= self._head.first:
-            return 0
-        return max(0, self._head.next - before)
-
-    def remember_boundary(self, walk: Walk) -> None:
-        """Keep the verified tag that the next older page begins with."""
-        if len(self._boundaries) >= MOST_BOUNDARIES:
-            del self._boundaries[next(iter(self._boundaries))]
-        self._boundaries[walk.seq] = walk.expected
 
     async def mint(self, owner: bytes | None = None) -> SessionKeys:
         """Make the session's key; a user's handle in `owner` has to be there still."""
@@ -374,7 +315,7 @@ class Conversation:
             self.erased = self.erased or owner is None
             raise
         self._absent = False
-        if keys.handle != self._handle:
+        if keys.handle != self.newest.handle:
             await self._changed(keys)
         return keys
 
@@ -391,5 +332,5 @@ class Conversation:
         self._keyring.forget(self.user_id, self.session_id)
         fresh = await self.keys()
         if fresh is not None and fresh.handle == keys.handle:
-            self._certain = False
+            self.newest.certain = False
             await asyncio.sleep(_CLOSED_POLL_SECONDS)

@@ -37,14 +37,14 @@ class Reader:
         """
         ask = limit
         while True:
-            start = before if before in conversation.boundaries else None
-            above = conversation.rows_above(before) if start is None else 0
+            start = before if before in conversation.newest.boundaries else None
+            above = conversation.newest.rows_above(before) if start is None else 0
             found = await conversation.read(ask + above, start)
             if found is None:
                 return [], None
             if before is not None and before <= found.head.first:
                 return [], found.head
-            if start is None and conversation.rows_above(before) > above:
+            if start is None and conversation.newest.rows_above(before) > above:
                 continue  # the head was not known, or has moved: now it is known how far it is
             messages = await self._open(conversation, found)
             if before is not None:
@@ -100,7 +100,7 @@ class Reader:
             messages += await self.open_all(conversation, keys, walk.page(rows[done:]))
         if found.whole:
             walk.finish()
-        conversation.remember_boundary(walk)
+        conversation.newest.remember_boundary(walk)
         return messages
 
     async def _open_run(

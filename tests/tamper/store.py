@@ -6,6 +6,7 @@ A SQLite file is touched with the plain sqlite3 module, the store in process mem
 from __future__ import annotations
 
 import contextlib
+import copy
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -48,14 +49,14 @@ async def lost_race(memory: SecureMemory, chat: Session, count: int = 1) -> list
     """Let an append lose its compare-and-swap to another one, and give the rows that it had sealed for the place."""
     backend, changes = (await memory._ready()).backend, list[Change]()
     shared = await memory.conversation(chat.user_id, chat.session_id, ())
-    real, stale = backend.swap, dict(vars(shared))
+    real, stale = backend.swap, copy.copy(shared.newest)
 
     async def swap(change: Change) -> bytes | None:
         changes.append(change)
         return await real(change)
 
     await chat.add_many([Message("user", "SECRET winner")] * count)
-    vars(shared).update(stale)
+    shared.newest = stale
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "swap", swap)
         await chat.add_many([Message("user", "SECRET loser")] * count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from securemem import CorruptRecordError, IntegrityError, Message, PlaintextError, ReorderedError, SecureMemory
@@ -57,11 +59,11 @@ async def test_two_states_of_one_version(store: Store) -> None:
     chat, before = store.chat(TRIP), store.rows()
     shared = await store.memory.conversation(chat.user_id, chat.session_id, ())
     await chat.history()
-    known = dict(vars(shared))
+    known = copy.copy(shared.newest)
     await chat.add("user", "SECRET one")
     one = store.rows()
     store.put(before)
-    vars(shared).update(known)
+    shared.newest = known
     await chat.add("user", "SECRET other")
     other = store.rows()
     assert one != other
