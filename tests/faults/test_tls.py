@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ import asyncpg
 import pytest
 
 from securemem import BackendUnavailableError, ConfigurationError
-from securemem.testing.servers import PostgresServer, RedisServer, Tls
+from securemem.testing.servers import PostgresServer, RedisCluster, RedisServer, Tls
 
 from .store import Writer, check, faulty, open_store, with_options
 
@@ -46,6 +47,22 @@ async def test_redis(tls: Tls, other_tls: Tls, tmp_path: Path) -> None:
         clear = server.url.partition("?")[0].replace("rediss", "redis")
         await _refused(with_options(clear, **HASTE), tmp_path, server.port)
         await check(server.url, tmp_path, [writer])
+
+
+async def test_a_cluster(tls: Tls, other_tls: Tls, tmp_path: Path) -> None:
+    """`rediss+cluster://` reaches every node by TLS, also after one of them was killed."""
+    with RedisCluster(tls=tls) as cluster:
+        async with open_store(cluster.url, tmp_path) as memory:
+            writers = [Writer(memory, f"w{number}") for number in range(12)]
+            await asyncio.gather(*(writer.add() for writer in writers))
+            await asyncio.to_thread(cluster.nodes[0].kill)
+            await asyncio.gather(*(writer.add() for writer in writers))
+            assert [str(error) for writer in writers for error in writer.errors] == []
+        there = cluster.url.replace(str(cluster.nodes[0].port), str(cluster.running[0].port))
+        foreign = with_options(there.replace(str(tls.authority), str(other_tls.authority)), **HASTE)
+        with pytest.raises((ConfigurationError, BackendUnavailableError)):
+            await open_store(foreign, tmp_path).__aenter__()
+        await check(there, tmp_path, writers)
 
 
 async def _refused(url: str, folder: Path, port: int) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from securemem.testing.servers.redis import RedisServer
-from securemem.testing.servers.server import HOST, free_port, wait_until
+from securemem.testing.servers.server import HOST, Tls, free_port, wait_until
 
 _PRIMARIES, _SLOTS = 3, 16_384
 _SETTINGS = {
@@ -24,9 +24,10 @@ class ClusterNode(RedisServer):
 
     name = "redis-node"
 
-    def __init__(self, *, settings: Mapping[str, str]) -> None:
+    def __init__(self, *, settings: Mapping[str, str], tls: Tls | None = None) -> None:
         """Say how it is to be run."""
-        super().__init__(settings={**_SETTINGS, **settings})
+        secure = {} if tls is None else {"tls-cluster": "yes", "tls-replication": "yes"}
+        super().__init__(settings={**_SETTINGS, **secure, **settings}, tls=tls)
         self.bus_port = free_port()
 
     def _command(self) -> list[str]:
@@ -58,13 +59,14 @@ class RedisCluster:
         nodes: all of them; the first three began as primaries, each of the last three as the replica of one.
     """
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, settings: Mapping[str, str] | None = None, tls: Tls | None = None) -> None:
         """Say how the nodes are to be run.
 
         Args:
             settings: lines for every node's redis.conf, over `_SETTINGS` and those of `RedisServer`.
+            tls: makes them speak TLS and nothing else, to each other too.
         """
-        self.nodes = [ClusterNode(settings=settings or {}) for _ in range(2 * _PRIMARIES)]
+        self.nodes = [ClusterNode(settings=settings or {}, tls=tls) for _ in range(2 * _PRIMARIES)]
         self.program = self.nodes[0].program
         self._open = ExitStack()
 
@@ -89,7 +91,8 @@ class RedisCluster:
     @property
     def url(self) -> str:
         """The URL of the cluster, by its first node."""
-        return f"redis+cluster://{HOST}:{self.nodes[0].port}"
+        scheme, _, rest = self.nodes[0].url.partition("://")
+        return f"{scheme}+cluster://{rest.replace('/0', '', 1)}"
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
