@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import core, peers, servers
+from benchmarks import capacity, core, peers, servers
 
-SUBCOMMANDS = {"core": core, "servers": servers, "peers": peers}
+SUBCOMMANDS = {"core": core, "servers": servers, "peers": peers, "capacity": capacity}
 
 
 def main() -> int:

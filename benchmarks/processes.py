@@ -69,13 +69,18 @@ class OtherWork:
         self._start = time.monotonic()
         self._before = _others_seconds()
 
+    def seconds(self) -> float | None:
+        """Give the processor seconds that went to others since this object was made."""
+        after = _others_seconds()
+        return None if self._before is None or after is None else max(0.0, after - self._before)
+
     def facts(self) -> dict[str, str]:
         """Give the share of all cores that went to others since this object was made."""
-        after = _others_seconds()
-        if self._before is None or after is None:
+        used = self.seconds()
+        if used is None:
             return {}
         available = (time.monotonic() - self._start) * (os.cpu_count() or 1)
-        return {"others' share of the cores": f"{max(0.0, after - self._before) / available:.0%}"}
+        return {"others' share of the cores": f"{used / available:.0%}"}
 
 
 def _others_seconds() -> float | None:

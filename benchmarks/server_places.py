@@ -48,8 +48,13 @@ class Place(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that name servers."""
+    """Declare the options that choose and name servers."""
     parser.add_argument("--backend", choices=BACKENDS, help="measure this one only")
+    add_servers(parser)
+
+
+def add_servers(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that name servers."""
     parser.add_argument("--postgres", metavar="URL", help="a server to use, whose user is a superuser")
     parser.add_argument("--redis", metavar="URL", help="a server to use; only keys of the run's own are touched")
 

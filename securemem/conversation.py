@@ -191,7 +191,7 @@ class Conversation:
         Raises:
             IntegrityError: the head is not as it was written, or missing.
         """
-        missing, newest = None, self.newest
+        asked, newest = None, self.newest
         while True:
             seen, epoch = newest.version, newest.epoch
             early, keys = None, self._at_hand()
@@ -210,9 +210,9 @@ class Conversation:
                 continue
             raw, rows = tail
             if not raw:
-                if self._is_empty(keys, rows, seen, asked=missing):
+                if self._is_empty(keys, rows, seen, asked=asked):
                     return None
-                missing = keys.handle
+                asked = keys.handle
                 self._keyring.forget(self.user_id, self.session_id)
                 continue
             head = newest.accept(keys, raw, seen)
@@ -226,22 +226,24 @@ class Conversation:
             return Found(keys, head, walk, rows, whole)
 
     def _is_empty(self, keys: SessionKeys, rows: list[tuple[int, bytes]], seen: int, *, asked: bytes | None) -> bool:
-        """Tell whether a session without a head has nothing in it; it may have been removed since the keys were cached.
+        """Tell whether a session without a head has nothing in it; False where the keystore has to be asked first.
+
+        It may have ended, been cleared or erased since its keys were cached, and begun anew under another key.
 
         Args:
             keys: that were used.
             rows: that were found.
             seen: the newest version that had been seen.
-            asked: the handle that the keystore was asked for meanwhile, and still has.
+            asked: the handle that the keystore had just now.
 
         Raises:
             ReorderedError: somebody took the head away.
         """
+        if not rows and asked != keys.handle:
+            return False
         if self._is_over(keys, rows) or (not rows and not seen and not keys.floor):
             return True
-        if rows or asked == keys.handle:
-            raise ReorderedError("its head is missing: the data was cut or rolled back", session=keys.handle)
-        return False
+        raise ReorderedError("its head is missing: the data was cut or rolled back", session=keys.handle)
 
     async def _read_ahead(self, limit: int, before: int | None) -> Ahead | None:
         """Ask a server for the page of a session whose keys have left the cache, while the keystore is asked for these.
@@ -272,6 +274,10 @@ class Conversation:
         raw, rows = await self._backend.tail(keys.handle, 1)
         if raw:
             return Place(keys, newest.accept(keys, raw, seen), raw)
+        self.ask_anew()  # it may have ended since its keys were cached, and begun anew under another key
+        fresh = await self.keys_or_new()
+        if fresh.handle != keys.handle:
+            return await self.place(fresh)
         if self._is_over(keys, rows) or (not rows and not seen and not keys.floor and self._is_old(keys)):
             # Nothing is appended under a key that may have sealed other records at the same places.
             await self._around.retire(keys.handle, keys.generation)

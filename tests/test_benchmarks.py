@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import random
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import peers, peers_report, processes, report, server_places, servers, work
+from benchmarks import capacity, peers, peers_report, processes, report, server_places, servers, work
 from benchmarks.peer import CONTENDERS, Contender, OurPeer, WrongAnswerError, check, open_our_peer
 from benchmarks.peers_process import FULL, LENGTHS, OURS, sessions_of
 from benchmarks.report import Figure
@@ -56,13 +57,37 @@ async def fill(store: Store, number: int, turns: int) -> list[str]:
     return [content for _, content in CORPUS.run(0, 2 * turns)]
 
 
-@pytest.mark.parametrize("command", ["core", "servers", "peers"])
-def test_every_benchmark_says_what_it_takes(command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("core", "--processes"), ("servers", "--processes"), ("peers", "--processes"), ("capacity", "--people")],
+)
+def test_every_benchmark_says_what_it_takes(command: str, option: str) -> None:
     """Its options are there to be read in an environment without the extra `bench`."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "--processes" in done.stdout
+    assert option in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(12, "12 B"), (460, "460 B"), (1_390, "1.39 kB"), (8.05e6, "8.05 MB"), (4.6e12, "4.6 TB")]
+)
+def test_bytes_in_words(count: float, text: str) -> None:
+    """Three figures and a unit."""
+    assert capacity.in_bytes(count) == text
+
+
+def test_capacity_is_linear() -> None:
+    """Twice the people need twice of everything."""
+    costs = capacity.Costs(**dict.fromkeys((field.name for field in dataclasses.fields(capacity.Costs)), 1e-3))
+    parser = argparse.ArgumentParser()
+    capacity.add_arguments(parser)
+    one, two = (capacity.needed(costs, parser.parse_args(["--people", str(people)])) for people in (1_000, 2_000))
+    assert (one["messages"], two["messages"]) == ("1,000,000", "2,000,000")
+    assert (one["data in PostgreSQL"], two["data in PostgreSQL"]) == (
+        "1 kB and 10 B of heads",
+        "2 kB and 20 B of heads",
+    )
 
 
 @pytest.mark.parametrize(("least", "compared", "passes"), [(False, 2.1, False), (False, 1.9, True), (True, 2.1, True)])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from securemem import ConflictError, Message, SecureMemory, Session, UserErasedError
+
+if TYPE_CHECKING:
+    from tests.conftest import FakeClock
 
 Pair = tuple[SecureMemory, SecureMemory]
 
@@ -161,6 +164,47 @@ async def test_a_sweep_is_seen(pair: Pair) -> None:
     await pair[1].sweep()
     await mine.add("user", "5")
     assert await _texts(mine) == await _texts(theirs) == ["1", "2", "4", "5"]
+
+
+@pytest.fixture
+async def clocked(file_url: str, clock: FakeClock) -> AsyncIterator[Pair]:
+    """Give two open stores on one file that go by `clock`."""
+    async with SecureMemory.open(file_url, clock=clock) as here, SecureMemory.open(file_url, clock=clock) as there:
+        yield here, there
+
+
+async def _ended_elsewhere(pair: Pair, clock: FakeClock) -> Session:
+    """Give a handle whose process knows of a session's end, which came, and not that the other erased its person."""
+    mine, theirs = _handles(pair)
+    await theirs.add("user", "1")
+    await mine.clear()
+    await mine.add("user", "short", ttl=10)
+    assert await _texts(theirs) == ["short"]
+    await pair[0].erase_user("alice")
+    clock.advance(700)
+    await pair[0].sweep()  # takes out the closed head, which would tell
+    return theirs
+
+
+async def test_an_erasure_is_seen_after_the_end(clocked: Pair, clock: FakeClock) -> None:
+    """A handle whose session was to end by now still says that its person was erased."""
+    theirs = await _ended_elsewhere(clocked, clock)
+    with pytest.raises(UserErasedError):
+        await theirs.history()
+    theirs = await _ended_elsewhere(clocked, clock)
+    with pytest.raises(UserErasedError):
+        await theirs.add("user", "late")
+
+
+async def test_a_new_beginning_is_seen_after_the_end(clocked: Pair, clock: FakeClock) -> None:
+    """What the other began anew after the end and an erasure is read and listed at once, and written on."""
+    await _ended_elsewhere(clocked, clock)
+    await clocked[0].session("s", user_id="alice").add("user", "anew")
+    there = clocked[1]
+    assert [(info.session_id, info.messages) async for info in there.sessions()] == [("s", 1)]
+    assert await _texts(there.session("s", user_id="alice")) == ["anew"]
+    await there.session("s", user_id="alice").add("user", "on")
+    assert await _texts(clocked[0].session("s", user_id="alice")) == ["anew", "on"]
 
 
 async def test_a_trim_is_seen(file_url: str) -> None:

@@ -21,6 +21,8 @@ from securemem.model import HOME, Change, Tail
 from securemem.ports import Backend
 
 ALL_ROWS = 0xFFFFFFFF
+MOST = 1_000_000
+"""More messages than any test writes to a session."""
 SECOND = "second"
 Copy = dict[bytes, Tail]
 """What lies on a server of some sessions: heads and rows."""
@@ -152,7 +154,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 @pytest.fixture
 async def pair(stage: Stage) -> AsyncIterator[tuple[SecureMemory, SecureMemory]]:
     """Give two open stores, each as another process is."""
-    async with stage.open(max_messages=10_000) as here, stage.open(max_messages=10_000) as there:
+    async with stage.open(max_messages=MOST) as here, stage.open(max_messages=10_000) as there:
         yield here, there
 
 
@@ -160,6 +162,6 @@ async def everything(memory: SecureMemory) -> dict[tuple[str, str], list[Any]]:
     """Read all sessions, verified."""
     found = {}
     async for info in memory.sessions():
-        messages = await memory.session(info.session_id, user_id=info.user_id).history(10_000)
+        messages = await memory.session(info.session_id, user_id=info.user_id).history(MOST)
         found[info.user_id, info.session_id] = [message.content for message in messages]
     return found

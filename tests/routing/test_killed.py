@@ -12,7 +12,7 @@ import pytest
 from securemem import SecureMemory
 from securemem.model import HOME
 from securemem.testing.processes import Child, Ended
-from tests.routing.conftest import SECOND, Stage, everything
+from tests.routing.conftest import MOST, SECOND, Stage, everything
 
 MOVE = str(Path(__file__).parents[1] / "processes" / "move.py")
 PEOPLE = ("ann", "bob", "cleo")
@@ -90,7 +90,7 @@ async def test_who_is_killed_within_a_move_is_followed(stage: Stage, kills: int)
     """After a kill before any step all is there and can be written, and the next move ends it."""
     await _fill(stage)
     draw = random.Random(stage.urls[HOME][:6])
-    async with stage.open(max_messages=10_000) as warm:
+    async with stage.open(max_messages=MOST) as warm:
         await everything(warm)
         if kills == 2:
             await _killed_at(stage, warm, sorted(draw.sample(range(2, 45), kills)))
@@ -107,7 +107,7 @@ async def test_who_is_killed_at_any_moment_is_followed(stage: Stage, kills: int)
     await _fill(stage)
     draw = random.Random(stage.urls[HOME][:6])
     told = await _told(stage)
-    async with stage.open(max_messages=10_000) as warm:
+    async with stage.open(max_messages=MOST) as warm:
         for number in range(kills):
             child = _mover(stage, SECOND, 0)
             assert child.listen() == "begun"

@@ -14,7 +14,7 @@ from securemem.backends.routed import RoutedBackend
 from securemem.errors import BackendUnavailableError
 from securemem.handover import Handover
 from securemem.model import HOME, Change
-from tests.routing.conftest import SECOND, Stage, everything
+from tests.routing.conftest import MOST, SECOND, Stage, everything
 
 Pair = tuple[SecureMemory, SecureMemory]
 Acknowledged = dict[tuple[str, str], dict[int, Any]]
@@ -104,7 +104,7 @@ class Crowd:
         async def turn(number: int) -> None:
             key = random.choice(list(self.told)) if self.told else ("ann", "s0")
             known = dict(self.told.get(key, {}))
-            history = await self._chat(number, *key).history(10_000)
+            history = await self._chat(number, *key).history(MOST)
             if key[0] != "bob":
                 assert {message.seq: message.content for message in history}.items() >= known.items()
 
@@ -125,7 +125,7 @@ async def test_nothing_is_lost_or_doubled(stage: Stage, pair: Pair, times: int) 
         crowd.stop.set()
     assert all(task.result() for task in tasks), "somebody never got a turn"
     wanted = {key: [texts[seq] for seq in sorted(texts)] for key, texts in crowd.told.items() if texts}
-    async with stage.open(max_messages=10_000) as new:
+    async with stage.open(max_messages=MOST) as new:
         for memory in (*pair, new):
             found = await everything(memory)
             assert found.pop(("host", "visited"), []) == []
