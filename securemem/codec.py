@@ -196,6 +196,10 @@ def check_time(moment: object, what: str) -> datetime:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise InvalidInputError(f"{what} has to be a datetime with a time zone")
     try:
-        return moment.astimezone(UTC)
+        found = moment.astimezone(UTC)
     except OverflowError:
         raise InvalidInputError(f"{what} is beyond the calendar") from None
+    if type(found) is datetime:
+        return found
+    # A subclass, such as pandas has one, is not encoded, and may hold more than a moment.
+    return datetime(*found.timetuple()[:6], found.microsecond, tzinfo=UTC)

@@ -298,3 +298,21 @@ async def test_a_view_that_is_not_there(chat: Session) -> None:
     """Only the views of the policy in force can be asked for."""
     with pytest.raises(Exception, match="view"):
         await chat.context(view="nonsense")
+
+
+class _Moment(datetime):
+    """A datetime of a library's own, as pandas has one: what is reckoned from it is of its kind too."""
+
+    def astimezone(self, tz: tzinfo | None = None) -> _Moment:
+        there = super().astimezone(tz)
+        return _Moment(*there.timetuple()[:6], there.microsecond, tzinfo=there.tzinfo)
+
+
+async def test_a_datetime_of_another_kind(memory: SecureMemory) -> None:
+    """A subclass of datetime is stored as the moment that it is."""
+    moment = _Moment(2026, 3, 2, 13, 0, 0, 5, tzinfo=timezone(timedelta(hours=1)))
+    chat = memory.session("s", user_id="alice")
+    await chat.add("user", "hello", timestamp=moment, expires_at=moment + timedelta(days=999))
+    [message] = await chat.history()
+    assert type(message.timestamp) is datetime
+    assert message.timestamp == moment

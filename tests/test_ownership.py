@@ -8,6 +8,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,25 @@ def test_a_store_in_another_event_loop(tmp_path: Path) -> None:
                 other.run(use())
         assert len(own.run(session.history())) == 1
         own.run(memory.close())
+
+
+def test_a_loop_that_went_to_another_thread(tmp_path: Path) -> None:
+    """Where the store's own loop goes on in another thread, a second loop in its first thread is still refused."""
+    memory = SecureMemory.open(f"sqlite:///{tmp_path}/store.db")
+    session = memory.session("s")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(session.add("user", "hello"))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        with asyncio.Runner() as other, pytest.raises(ConfigurationError, match="event loop"):
+            other.run(session.history())
+        assert len(asyncio.run_coroutine_threadsafe(session.history(), loop).result()) == 1
+        asyncio.run_coroutine_threadsafe(memory.close(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def test_closing_elsewhere(tmp_path: Path) -> None:

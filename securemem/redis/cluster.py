@@ -15,10 +15,9 @@ from typing import Any
 from redis import exceptions as rx
 from redis.crc import key_slot
 
-from securemem.errors import ConfigurationError
+from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.redis.address import Address, Place
 from securemem.redis.node import Node
-from securemem.redis.pipe import Command
 from securemem.redis.refusals import UnsentError
 
 SLOTS = 16384
@@ -43,6 +42,8 @@ class Cluster:
         self._slots: list[Node | None] = [None] * SLOTS
         self._lock = asyncio.Lock()
         self._looked = 0.0
+        self._retired: list[Node] = []
+        self._closed = False
 
     async def open(self) -> None:
         """Find the nodes.
@@ -51,10 +52,15 @@ class Cluster:
             ConfigurationError: what answers is no cluster.
             BackendUnavailableError: no node answers.
         """
+        self._closed = False
         for node in self._known.values():
             node.reopen()
         first = next(iter(self._known.values()))
         await first.remote.call(lambda _: self._look())
+
+    def owner(self, key: bytes) -> Node | None:
+        """Give the node that has a key, if any has."""
+        return self._slots[key_slot(key)]
 
     def route(self, key: bytes) -> Node:
         """Give the node that has a key; where nobody has, one that will say so."""
@@ -70,30 +76,24 @@ class Cluster:
             if time.monotonic() - self._looked > _OLD_SECONDS:
                 await self._look()
 
-    async def follow(self, error: rx.AskError, command: Command) -> Any:
-        """Send a command to where a node says that its slot is, for good or for this once.
-
-        Raises:
-            redis.exceptions.RedisError: as `Node.send`.
-        """
-        node = self._node(error.host, error.port)
+    def follow(self, error: rx.AskError, asked: Node) -> Node:
+        """Give the node where another one says that a slot is, for good or for this once."""
+        node = self._node(_host(error.host.encode(), asked), error.port)
         if isinstance(error, rx.MovedError):
             self._slots[error.slot_id] = node
-            return await node.send(command)
-        # ASKING holds for one command only, so there is no second try for a script that the node does not know.
-        _, reply = await node.exchange([(b"ASKING",), node.whole(command)])
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        return node
 
     async def aclose(self) -> None:
         """Close the connections to all nodes."""
-        for node in self._known.values():
-            await node.aclose()
+        self._closed = True
+        nodes, self._retired = [*self._known.values(), *self._retired], []
+        await asyncio.gather(*(node.aclose() for node in nodes))
 
     def _node(self, host: str, port: int) -> Node:
         key = self._place.remap(host, port)
         if key not in self._known:
+            if self._closed:
+                raise BackendUnavailableError(f"{host}:{port}: the connections to this cluster were closed")
             self._known[key] = self._make(self._place.addresses[0].at(*key))
         return self._known[key]
 
@@ -141,6 +141,7 @@ class Cluster:
             if node not in present and node is not asked:
                 del self._known[key]
                 node.retire()
+                self._retired.append(node)
 
 
 def _host(host: bytes | None, asked: Node) -> str:

@@ -65,6 +65,7 @@ class Node:
         self.seconds = patience.attempt
         self._scripts = {script.digest: script.text for script in scripts}
         self._pipe: Pipe | None = None
+        self._pipes: set[Pipe] = set()
         self._opening: asyncio.Task[Pipe] | None = None
         self._closed = self._leaving = False
 
@@ -85,10 +86,18 @@ class Node:
         if pipe is None or not pipe.usable:
             pipe = await self._open()
         reply = await pipe.send(command)
-        if isinstance(reply, Exception):
+        if isinstance(reply, Exception) or self._leaving:
             [reply] = await self._insist(pipe, [command], [reply])
             if isinstance(reply, Exception):
                 raise reply
+        return reply
+
+    async def send_asking(self, command: Command) -> Any:
+        """Send a command for a slot that is on its way here, as `send`."""
+        # ASKING holds for one command only, so there is no second try for a script that the node does not know.
+        _, reply = await self.exchange([(b"ASKING",), self.whole(command)])
+        if isinstance(reply, Exception):
+            raise reply
         return reply
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
@@ -158,13 +167,12 @@ class Node:
             self._pipe.leave()
 
     async def aclose(self) -> None:
-        """Close the connection; whoever still waits gets an error."""
+        """Close the connections; whoever still waits gets an error."""
         self._closed = self._leaving = True
         if self._opening is not None:
             await asyncio.wait([self._opening])
-        if self._pipe is not None:
-            pipe, self._pipe = self._pipe, None
-            await pipe.aclose()
+        self._pipe = None
+        await asyncio.gather(*(pipe.aclose() for pipe in list(self._pipes)))
 
     async def _open(self) -> Pipe:
         """Give a connection that can be used, opened by whoever asks first.
@@ -179,12 +187,21 @@ class Node:
         if opening is None:
             opening = self._opening = asyncio.create_task(self._connect(self.seconds))
             opening.add_done_callback(self._opened)
-        return await asyncio.shield(opening)
+        await asyncio.wait([opening])  # whoever is cancelled here does not take it from the others
+        pipe = opening.result()
+        if not pipe.usable:
+            raise UnsentError from rx.ConnectionError("the connection ended at once")
+        return pipe
 
     def _opened(self, opening: asyncio.Task[Pipe]) -> None:
         self._opening = None
-        if not opening.cancelled() and opening.exception() is None:
-            self._pipe = opening.result()
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        pipe = self._pipe = opening.result()
+        self._pipes.add(pipe)
+        pipe.ended.add_done_callback(lambda _: self._pipes.discard(pipe))
+        if self._leaving:  # those who waited for it are yet to send; it may be that none is left
+            asyncio.get_running_loop().call_later(self.seconds, pipe.leave)
 
     async def _connect(self, seconds: float) -> Pipe:
         connection = self.address.connection()

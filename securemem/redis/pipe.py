@@ -27,11 +27,18 @@ _MOST_GATHERED = 16
 """So many commands go out before the tick is over, so that server and client work at the same time."""
 _READ_BYTES = 64 * 1024
 _CLOSING_SECONDS = 1.0
+_LATE_SECONDS, _LATEST_SECONDS = 0.02, 1.0
+"""How often, and how long past its time, a reply is waited for while something comes: this process may have been held
+up, and what is there already be read only now."""
 _INCOMPLETE = object()
 
 
 class Pipe(asyncio.BufferedProtocol):
-    """An open connection, and who waits for which reply."""
+    """An open connection, and who waits for which reply.
+
+    Attributes:
+        ended: is done when the connection has ended.
+    """
 
     def __init__(self, connection: AbstractConnection, seconds: float) -> None:
         """Take over a connection that nothing is under way on.
@@ -52,8 +59,8 @@ class Pipe(asyncio.BufferedProtocol):
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._gathered: list[bytes] = []
         self._alarm: asyncio.TimerHandle | None = None
-        self._leaving = False
-        self._ended = self._loop.create_future()
+        self._leaving = self._heard = False
+        self.ended: asyncio.Future[None] = self._loop.create_future()
         self._transport.set_protocol(self)
 
     @property
@@ -83,6 +90,7 @@ class Pipe(asyncio.BufferedProtocol):
         self._waiting.append((future, self._loop.time() + self._seconds))
         if self._alarm is None:
             self._alarm = self._loop.call_later(self._seconds, self._look)
+            self._heard = False
         return future
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
@@ -103,7 +111,7 @@ class Pipe(asyncio.BufferedProtocol):
         """Take no more commands, and close when what is under way has its replies."""
         self._leaving = True
         if not self._waiting:
-            self._transport.close()
+            self._close()
 
     async def aclose(self) -> None:
         """Close; whoever waits gets an error."""
@@ -111,8 +119,8 @@ class Pipe(asyncio.BufferedProtocol):
         if self._waiting:
             self._transport.abort()
         else:
-            self._transport.close()
-        await asyncio.wait([self._ended], timeout=_CLOSING_SECONDS)
+            self._close()
+        await asyncio.wait([self.ended], timeout=_CLOSING_SECONDS)
         self._transport.abort()
 
     # As asyncio.BufferedProtocol
@@ -123,25 +131,32 @@ class Pipe(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand replies to those who wait for them."""
+        self._heard = True
         self._replies.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]
         waiting, gets = self._waiting, self._replies.gets
         try:
             while (reply := gets()) is not _INCOMPLETE:
+                if isinstance(reply, rx.ResponseError):
+                    reply = redirected(reply)
                 future, _ = waiting.popleft()
                 if not future.done():
-                    future.set_result(redirected(reply) if isinstance(reply, rx.ResponseError) else reply)
-        except rx.InvalidResponse as exc:
+                    future.set_result(reply)
+        except (rx.InvalidResponse, ValueError) as exc:
             self._fail(exc)
         except IndexError:
             self._fail(rx.InvalidResponse("the server sent what nobody asked for"))
         if self._leaving and not waiting:
-            self._transport.close()
+            self._close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits that no reply will come."""
         self._fail(exc)
-        if not self._ended.done():
-            self._ended.set_result(None)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _close(self) -> None:
+        if not self._transport.is_closing():  # one that speaks TLS could not be aborted after a second time
+            self._transport.close()
 
     def _flush(self) -> None:
         if self._gathered:
@@ -154,10 +169,14 @@ class Pipe(asyncio.BufferedProtocol):
         if not self._waiting:
             return
         _, deadline = self._waiting[0]
-        if deadline <= self._loop.time():
-            self._fail(TimeoutError())
-        else:
+        late = self._loop.time() - deadline
+        if late < 0:
             self._alarm = self._loop.call_at(deadline, self._look)
+        elif self._heard and late < _LATEST_SECONDS:
+            self._heard = False
+            self._alarm = self._loop.call_later(_LATE_SECONDS, self._look)
+        else:
+            self._fail(TimeoutError())
 
     def _fail(self, cause: Exception | None) -> None:
         self._transport.abort()

@@ -24,8 +24,11 @@ class Topology(Protocol):
     async def open(self) -> None:
         """Find out."""
 
+    def owner(self, key: bytes) -> Node | None:
+        """Give the server that has a key, if any has."""
+
     def route(self, key: bytes) -> Node:
-        """Give the server that has a key."""
+        """Give the server that has a key; where none has, one that will say so."""
 
     def primaries(self) -> list[Node]:
         """Give all servers that have keys."""
@@ -33,8 +36,8 @@ class Topology(Protocol):
     async def refresh(self) -> None:
         """Find out anew."""
 
-    async def follow(self, error: rx.AskError, command: Command) -> Any:
-        """Send a command to where a server says that it belongs."""
+    def follow(self, error: rx.AskError, asked: Node) -> Node:
+        """Give the server where the one that was asked says that a key is."""
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -49,6 +52,9 @@ class _Single:
     async def open(self) -> None:
         self._node.reopen()
 
+    def owner(self, key: bytes) -> Node | None:  # noqa: ARG002  (as `Topology`)
+        return self._node
+
     def route(self, key: bytes) -> Node:  # noqa: ARG002  (as `Topology`)
         return self._node
 
@@ -58,7 +64,7 @@ class _Single:
     async def refresh(self) -> None:
         """There is nothing to find out."""
 
-    async def follow(self, error: rx.AskError, command: Command) -> Any:  # noqa: ARG002  (as `Topology`)
+    def follow(self, error: rx.AskError, asked: Node) -> Node:  # noqa: ARG002  (as `Topology`)
         raise error
 
     async def aclose(self) -> None:
@@ -146,7 +152,9 @@ class RedisServer:
         nodes, found = self._topology.primaries(), dict[Node, bytes]()
         while len(found) < len(nodes):
             key = make()
-            found.setdefault(self._topology.route(key), key)
+            owner = self._topology.owner(key)
+            if owner is not None:
+                found.setdefault(owner, key)
         return found
 
     async def aclose(self) -> None:
@@ -155,16 +163,16 @@ class RedisServer:
         await self._place.aclose()
 
     async def _send(self, key: bytes, command: Command) -> Any:
-        try:
-            return await self._topology.route(key).send(command)
-        except rx.AskError as exc:
-            elsewhere = exc
-        for _ in range(_MOST_REDIRECTIONS):
+        """Send a command to the server that has a key, and on to where that says that it is."""
+        node, asking, tries = self._topology.route(key), False, 0
+        while True:
             try:
-                return await self._topology.follow(elsewhere, command)
+                return await (node.send_asking(command) if asking else node.send(command))
             except rx.AskError as exc:
-                elsewhere = exc
-        raise elsewhere
+                tries += 1
+                if tries > _MOST_REDIRECTIONS:
+                    raise
+                node, asking = self._topology.follow(exc, node), not isinstance(exc, rx.MovedError)
 
 
 def _is_lost(exc: BaseException) -> bool:

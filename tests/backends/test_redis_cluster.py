@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from securemem.backends.redis import RedisBackend
+from securemem.errors import BackendUnavailableError
 from securemem.model import Change, Stamp, Tail
+from securemem.redis import RedisServer, place_of_url
 from securemem.redis.cluster import Cluster
+from securemem.remote import Patience
 from securemem.testing import BackendContract
 from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
 from securemem.testing.servers import ClusterNode, RedisCluster
@@ -122,6 +125,57 @@ def _give_back(source: ClusterNode, target: ClusterNode, slot: str, ids: dict[Cl
     """Let a slot without keys be where it was."""
     for node in (source, target):
         node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[source])
+
+
+async def test_a_slot_on_its_way_to_a_node_without_a_name(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
+    """Where nodes do not say which host the other is (`unknown-endpoint`), it is the one that was asked."""
+    session = handle()
+    source = _node_of(redis_cluster, backend, session)
+    target = next(node for node in redis_cluster.nodes if node.port != source.port and _has_slots(node))
+    slot = str(source.ask("CLUSTER", "KEYSLOT", backend._key(session).decode()))
+    ids = {node: node.ask("CLUSTER", "MYID").decode() for node in (source, target)}
+    for node in redis_cluster.nodes:
+        node.ask("CONFIG", "SET", "cluster-preferred-endpoint-type", "unknown-endpoint")
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+    try:
+        head = await write(backend, session, 1, 3)
+        assert await backend.tail(session, 9) == Tail(head, newest_first(rows(1, 3)))
+        for node in (target, source):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
+        assert await backend.tail(session, 9) == Tail(head, newest_first(rows(1, 3)))
+        assert await backend.delete([session], heads=True) == 2
+    finally:
+        for node in redis_cluster.nodes:
+            node.ask("CONFIG", "SET", "cluster-preferred-endpoint-type", "ip")
+        _give_back(source, target, slot, ids)
+
+
+async def test_closing_while_nodes_are_found(redis_cluster: RedisCluster, redis_prefix: str) -> None:
+    """A cluster that is closed takes up no further node, and leaves no connection."""
+    store = RedisBackend(redis_cluster.url, {}, prefix=redis_prefix)
+    await store.open()
+    topology = store._server._topology
+    assert isinstance(topology, Cluster)
+    closing = asyncio.create_task(store.aclose())
+    await asyncio.sleep(0)
+    with pytest.raises(BackendUnavailableError, match="closed"):
+        topology._node("127.0.0.1", 1)
+    await closing
+    assert not any(node._pipes for node in topology._known.values())
+
+
+def test_keys_for_every_node_that_has_slots() -> None:
+    """Where some slots are nobody's, every primary still gets a key of its own, and no replica gets one."""
+    server = RedisServer(place_of_url("redis+cluster://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", {}), Patience(), ())
+    topology = server._topology
+    assert isinstance(topology, Cluster)
+    _replica, *primaries = topology._known.values()
+    topology._slots = [None] * 8000 + [primaries[0]] * 8000 + [primaries[1]] * 384
+    keys = iter(range(100_000))
+    found = server.keys_everywhere(lambda: b"%d" % next(keys))
+    assert set(found) == set(primaries)
+    assert all(topology.owner(key) is node for node, key in found.items())
 
 
 async def test_a_map_is_not_drawn_for_everybody(backend: RedisBackend) -> None:

@@ -154,7 +154,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
 @pytest.fixture
 async def pair(stage: Stage) -> AsyncIterator[tuple[SecureMemory, SecureMemory]]:
     """Give two open stores, each as another process is."""
-    async with stage.open(max_messages=MOST) as here, stage.open(max_messages=10_000) as there:
+    async with stage.open(max_messages=MOST) as here, stage.open(max_messages=MOST) as there:
         yield here, there
 
 
