@@ -17,6 +17,7 @@ from securemem.config import Settings, file_of, is_server, parted
 from securemem.errors import ConfigurationError
 
 HOME_VARIABLE = "SECUREMEM_HOME"
+_PORTS = {"redis": 6379, "redis+cluster": 6379, "redis+sentinel": 26379, "postgresql": 5432}
 _UNPLAIN = re.compile(r"[^A-Za-z0-9.-]+")
 _said: set[Path] = set()
 
@@ -36,19 +37,28 @@ def beside(settings: Settings, ending: str) -> Path | None:
     return None
 
 
+def _hosts(scheme: str, netloc: str) -> str:
+    """Give hosts with their ports, which a URL may leave out."""
+    port = _PORTS.get(scheme, 0)
+    each = [host or "localhost" for host in netloc.split(",")]
+    return ",".join(host if ":" in host.rpartition("]")[2] else f"{host}:{port}" for host in each)
+
+
 def home(settings: Settings) -> Path:
-    """Give the folder of a deployment whose data is on a server."""
+    """Give the folder of a deployment whose data is on a server, however its URL says which."""
     place, query = parted(settings.url)
     try:
         parts = urlsplit(place)
-        host, port = parts.netloc.rpartition("@")[2] or "local", parts.path.strip("/")
+        scheme = parts.scheme.replace("rediss", "redis")
+        hosts, database = _hosts(scheme, parts.netloc.rpartition("@")[2]), parts.path.strip("/")
     except ValueError as exc:
         raise ConfigurationError("the URL of the data cannot be read") from exc
     within = [query.get("schema", ""), query.get("db", ""), settings.prefix or ""]
-    if parts.scheme.startswith("redis"):
+    if scheme.startswith("redis"):
         within.append(settings.table_name or "")
-    name = "-".join(part for part in (parts.scheme, host, port, *within) if part)
-    digest = hashlib.sha256("\0".join((parts.scheme, host, port, *within)).encode()).hexdigest()[:8]
+        database = database or "0"
+    name = "-".join(part for part in (scheme, hosts, database, *within) if part)
+    digest = hashlib.sha256("\0".join((scheme, hosts, database, *within)).encode()).hexdigest()[:8]
     root = os.environ.get(HOME_VARIABLE)
     if root:
         folder = Path(root)

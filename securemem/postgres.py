@@ -61,7 +61,14 @@ _WRONG = {
 
 
 class PostgresServer:
-    """One database, by its URL."""
+    """One database, by its URL.
+
+    Attributes:
+        size: how many connections there are at most.
+        seconds: how long an answer is waited for.
+        schema: where our tables lie.
+        row_security: whether the tables have a policy on their rows.
+    """
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
         """Name a database; nothing is opened yet.
@@ -87,7 +94,9 @@ class PostgresServer:
         self._free: list[Connection] = []
         self._room = asyncio.Semaphore(self.size)
         self._closed = False
-        self._remote = Remote(f"PostgreSQL at {place_of(url)}", self.translated, Patience.of(options))
+        patience = Patience.of(options)
+        self.seconds = patience.attempt
+        self._remote = Remote(f"PostgreSQL at {place_of(url)}", self.translated, patience)
 
     @property
     def name(self) -> str:
@@ -116,7 +125,7 @@ class PostgresServer:
         """Give a connection of its own for something long, once, and close it.
 
         Args:
-            seconds: how long it may take; None for as long as it takes.
+            seconds: how long it may take; None for as long as it takes, where each call has a limit of its own.
 
         Raises:
             BackendUnavailableError, ConfigurationError: as `call`.
@@ -129,7 +138,8 @@ class PostgresServer:
                 finally:
                     connection.terminate()
         except TimeoutError as exc:
-            raise BackendUnavailableError(f"{self.name} did not get through within {seconds or 0:g} s") from exc
+            within = self.seconds if seconds is None else seconds
+            raise BackendUnavailableError(f"{self.name} did not get through within {within:g} s") from exc
         except Exception as exc:
             failure = self.translated(exc)
             if failure is None:
@@ -187,6 +197,7 @@ class PostgresServer:
                 statement_cache_size=0 if self._by_transaction else STATEMENTS,
                 max_cached_statement_lifetime=0,
                 server_settings=settings,
+                timeout=self.seconds,
             )
         except ValueError:
             # From nothing: what the driver says repeats a part of the URL.

@@ -31,7 +31,11 @@ SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relname
        coalesce((SELECT bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
                                  AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))
                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                 WHERE n.nspname = $1 AND c.relname = ANY ($2)), true) AS may_use
+                 WHERE n.nspname = $1 AND c.relname = ANY ($2)), true)
+       AND coalesce((SELECT bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                                     AND has_table_privilege(c.oid, 'UPDATE'))
+                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE n.nspname = $1 AND c.relname = ANY ($3)), true) AS may_use
 """
 
 
@@ -44,6 +48,7 @@ class Part(NamedTuple):
         tables: their names.
         folder: its migrations, `0001_what.sql` and on.
         names: what is put for `{placeholders}` in these: identifiers that were checked.
+        shared: names of further tables, which it has together with other parts and never deletes from.
     """
 
     schema: str
@@ -51,6 +56,7 @@ class Part(NamedTuple):
     tables: tuple[str, ...]
     folder: Path
     names: dict[str, str]
+    shared: tuple[str, ...] = ()
 
     @property
     def steps(self) -> list[Path]:
@@ -64,7 +70,7 @@ async def look(connection: Connection, part: Part, server: str) -> int:
     Raises:
         ConfigurationError: another program's tables, a newer version, or rights that are missing.
     """
-    [row] = await connection.fetch(_LOOK, part.schema, list(part.tables))
+    [row] = await connection.fetch(_LOOK, part.schema, list(part.tables), list(part.shared))
     version = 0
     if row["kept"]:
         version = await connection.fetchval(_VERSION.replace("{schema}", part.schema), part.name) or 0

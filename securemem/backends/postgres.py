@@ -24,6 +24,7 @@ from securemem.postgresschema import Part, look, migrate
 DEFAULT_TABLE = "messages"
 Answer: TypeAlias = bytes | Exception | None
 
+_STAMP = "securemem_stamp"
 _LANES = 3
 _MOST_TOGETHER = 16
 _FULL = 0xFFFFFFFF
@@ -279,10 +280,10 @@ def _part(schema: str, table: str) -> Part:
         "table": quoted(table),
         "sessions": quoted(f"{table}_sessions"),
         "due": f'"{table}_due"',
-        "stamp": quoted("securemem_stamp"),
+        "stamp": quoted(_STAMP),
     }
     folder = Path(__file__).with_name("migrations") / "postgres"
-    return Part(schema, f"data:{table}", (table, f"{table}_sessions"), folder, names)
+    return Part(schema, f"data:{table}", (table, f"{table}_sessions"), folder, names, shared=(_STAMP,))
 
 
 def _rows(change: Change) -> list[tuple[int, bytes]]:

@@ -100,13 +100,13 @@ class PostgresKeystore(PostgresEpochs):
         """Copy every row as of one moment into a file."""
         digest, copy = backup.Digest(), SqliteKeystore(str(path))
         try:
-            async with (
-                self._server.connection(None) as con,
-                con.transaction(isolation="repeatable_read", readonly=True),
-            ):
+            async with self._server.connection(None) as con:
+                seconds = self._server.seconds
+                # Ended with the connection: to end it in so many words could wait for a server that is silent.
+                await con.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", timeout=seconds)
                 for table, columns in backup.TABLES.items():
-                    cursor = await con.cursor(self._sql[f"backup_{table}"])
-                    while rows := [tuple(row) for row in await cursor.fetch(_BACKUP_ROWS)]:
+                    cursor = await con.cursor(self._sql[f"backup_{table}"], timeout=seconds)
+                    while rows := [tuple(row) for row in await cursor.fetch(_BACKUP_ROWS, timeout=seconds)]:
                         digest.update(table, rows)
                         await copy.fill(table, columns, rows)
         finally:

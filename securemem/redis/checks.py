@@ -52,6 +52,7 @@ async def examine(node: Node, key: bytes, pattern: bytes, scripts: Mapping[str, 
     await required(
         node,
         scripts["rights"].on(key),
+        (b"EVAL", b"return 1", 1, key),
         (b"LRANGE", key, 0, 0),
         (b"LINDEX", key, 0),
         (b"SCAN", 0, b"MATCH", pattern, b"COUNT", 1),

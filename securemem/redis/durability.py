@@ -2,7 +2,8 @@
 
 A deleted row stays in the append-only file until that is written anew (BGREWRITEAOF), and in the last snapshot until
 the next (BGSAVE). What was written anew is on the disk, and so is the deletion. Where it could not be, the server is
-waited for until it has synced the deletion itself, which a crash would undo otherwise.
+waited for until it has synced the deletion itself, which a crash would undo otherwise. What its memory held is freed,
+and nobody overwrites it there: that is always named.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _SYNC_SECONDS = 2.0
 _LOG = "deleted rows in the server's append-only file: "
 _SNAPSHOT = "deleted rows in the server's last snapshot: "
 _UNSYNCED = "the deletion may not be on the server's disk yet, and a crash would undo it"
+_MEMORY = "memory that the server has freed and not used again"
 _REPLICAS = "deleted rows in the append-only files and snapshots of the server's replicas, until they write them anew"
 
 
@@ -92,7 +94,7 @@ async def purge(
         if isinstance(left, BaseException):
             raise left
         every += left
-    return [Residue(store, what) for what in dict.fromkeys(every)]
+    return [Residue(store, what) for what in dict.fromkeys([*every, _MEMORY])]
 
 
 class _Purge:

@@ -125,7 +125,7 @@ async def test_passwords() -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["", "+ltrim", "+evalsha", "+script|load", "+info", "+scan", "+hset", "+time", "~app:*"]
+    "missing", ["", "+ltrim", "+evalsha", "+eval", "+script|load", "+info", "+scan", "+hset", "+time", "~app:*"]
 )
 async def test_rights(missing: str) -> None:
     """With the rights that we ask for a user gets in; without any of them it is refused at open; nothing is left."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,7 @@ from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers import RedisServer, wait_until
 
 LONG = 20.0
+FREED = Residue("data", durability._MEMORY)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ async def test_the_append_only_file(server: RedisServer) -> None:
         head = await write(backend, kept, 1, 5)
         canary = await _delete_a_canary(backend)
         wait_until(lambda: _holds(server, canary), "the canary is in a file")
-        assert await backend.purge(LONG) == []
+        assert await backend.purge(LONG) == [FREED]
         assert_absent([server.data], canary)
         server.restart()
         assert await backend.tail(kept, 9) == Tail(head, newest_first(rows(1, 5)))
@@ -77,7 +80,7 @@ async def test_the_snapshot() -> None:
                 client.save()
             assert await backend.delete([session], heads=True) == 1
             assert_found([server.data], canary)
-            assert await backend.purge(LONG) == []
+            assert await backend.purge(LONG) == [FREED]
             assert_absent([server.data], canary)
 
 
@@ -86,7 +89,7 @@ async def test_nothing_is_on_disk() -> None:
     with RedisServer(settings={"appendonly": "no", "save": ""}) as server:
         async with _open(server) as backend:
             await _delete_a_canary(backend)
-            assert await backend.purge(LONG) == []
+            assert await backend.purge(LONG) == [FREED]
         assert not list(server.data.glob("*.rdb"))
 
 
@@ -103,7 +106,7 @@ async def test_a_snapshot_that_was_loaded() -> None:
             server.restart()
             assert await backend.delete([session], heads=True) == 1
             assert_found([server.data], canary)
-            assert await backend.purge(LONG) == []
+            assert await backend.purge(LONG) == [FREED]
             assert_absent([server.data], canary)
 
 
@@ -120,7 +123,7 @@ async def test_one_that_is_under_way_does_not_count(server: RedisServer) -> None
             wait_until(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 1, "it is under way")
             await backend.delete([session], heads=True)
             client.config_set("rdb-key-save-delay", "0")
-            assert await backend.purge(LONG) == []
+            assert await backend.purge(LONG) == [FREED]
             assert_absent([server.data], canary)
             assert client.info("persistence")["aof_rewrites"] == 2
 
@@ -137,7 +140,7 @@ async def test_there_is_no_time(server: RedisServer) -> None:
             assert [residue.what for residue in left[:2]] == [durability._AOF.late, durability._RDB.late]
             assert all(residue.store == "data" and residue.until is None for residue in left)
             client.config_set("rdb-key-save-delay", "0")
-            assert await backend.purge(LONG) == []
+            assert await backend.purge(LONG) == [FREED]
             assert_absent([server.data], canary)
 
 
@@ -151,7 +154,7 @@ async def test_without_the_rights(server: RedisServer, rights: str) -> None:
         left = await backend.purge(LONG)
     expected = [durability._AOF.refused] if "aof" in rights else []
     expected += [durability._RDB.refused] if "bgsave" in rights else []
-    assert left == [Residue("data", what) for what in expected]
+    assert left == [*(Residue("data", what) for what in expected), FREED]
 
 
 @pytest.mark.parametrize(("appendfsync", "seconds", "synced"), [("always", 0.1, True), ("no", 0.3, False)])
@@ -163,7 +166,7 @@ async def test_a_deletion_that_is_not_synced(appendfsync: str, seconds: float, *
         async with _open(server, "app:secret@") as backend:
             await _delete_a_canary(backend)
             left = [residue.what for residue in await backend.purge(seconds)]
-        assert left == [durability._AOF.refused] + ([] if synced else [durability._UNSYNCED])
+        assert left == [durability._AOF.refused, *([] if synced else [durability._UNSYNCED]), FREED.what]
 
 
 async def test_without_the_right_to_ask(server: RedisServer) -> None:
@@ -173,8 +176,37 @@ async def test_without_the_right_to_ask(server: RedisServer) -> None:
     async with _open(server, "app:secret@") as backend:
         assert backend.caveats == ["the server does not say how it syncs its append-only file (CONFIG GET)"]
         canary = await _delete_a_canary(backend)
-        assert await backend.purge(LONG) == []
+        assert await backend.purge(LONG) == [FREED]
         assert_absent([server.data], canary)
+
+
+def _memory(server: RedisServer) -> bytes:
+    """Give what a server holds in memory that it can write to."""
+    with server.client() as client:
+        process = Path(f"/proc/{client.info('server')['process_id']}")
+    found = []
+    with (process / "mem").open("rb", buffering=0) as memory:
+        for line in (process / "maps").read_text().splitlines():
+            place, rights, *_ = line.split()
+            start, end = (int(address, 16) for address in place.split("-"))
+            if rights.startswith("rw") and "[v" not in line:
+                memory.seek(start)
+                found.append(memory.read(end - start))
+    return b"".join(found)
+
+
+async def test_memory_is_named(server: RedisServer) -> None:
+    """What was deleted can stay in the server's memory, where a search finds what is there; it is named as left."""
+    async with _open(server) as backend:
+        canary, session = make_canary(), handle()
+        seen = sys.platform == "linux"  # elsewhere another process's memory is not shown
+        assert not seen or canary.encode() not in _memory(server)
+        change = Change(session, b"", b"head", rows=[(1, canary.encode() * 20)])
+        assert await backend.swap(change) is None
+        assert not seen or canary.encode() in _memory(server)
+        assert await backend.delete([session], heads=True) == 1
+        left = await backend.purge(LONG)
+        assert FREED in left
 
 
 async def test_replicas_are_named(server: RedisServer) -> None:
@@ -183,7 +215,8 @@ async def test_replicas_are_named(server: RedisServer) -> None:
         await asyncio.to_thread(replica.catch_up)
         async with _open(server) as backend:
             await _delete_a_canary(backend)
-            [left] = await backend.purge(LONG)
+            [left, freed] = await backend.purge(LONG)
+    assert freed == FREED
     assert left == Residue("data", durability._REPLICAS)
     assert not any(character.isdigit() for character in left.what)
 
@@ -193,7 +226,7 @@ async def test_two_purges_at_once(server: RedisServer) -> None:
     async with _open(server) as backend, _open(server) as other:
         canary = await _delete_a_canary(backend)
         for left in await asyncio.gather(backend.purge(LONG), other.purge(LONG)):
-            assert left == []
+            assert left == [FREED]
         assert_absent([server.data], canary)
 
 
@@ -210,7 +243,7 @@ async def test_the_line_is_cut(server: RedisServer) -> None:
             await asyncio.sleep(0.15)
             proxy.cut(reset=True)
             client.config_set("rdb-key-save-delay", "0")
-        assert await purge == []
+        assert await purge == [FREED]
         assert_absent([server.data], canary)
         await backend.aclose()
 

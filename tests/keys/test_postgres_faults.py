@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -244,3 +246,25 @@ async def test_a_backup_that_is_cut(shaky: PostgresKeystore, proxy: FaultProxy, 
         proxy.heal()
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith("cut")] == []
     assert await shaky.backup(tmp_path / "cut.db") == digest
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_a_backup_from_a_server_that_says_nothing(
+    when: str, proxy: FaultProxy, postgres_url: str, keystore: PostgresKeystore, tmp_path: Path
+) -> None:
+    """A backup does not wait for ever: each of its steps may take as long as any other call."""
+    await mint(keystore, new_user(await tenant_of(keystore)))
+    parts = urlsplit(postgres_url)
+    through = parts._replace(netloc=f"{parts.username}:{parts.password}@{proxy.host}:{proxy.port}")
+    silent = PostgresKeystore(through.geturl(), {"timeout": "0.4", "patience": "1"})
+    await silent.open()
+    if when == "before":
+        proxy.replies.swallow()
+    else:
+        asyncio.get_running_loop().call_later(0.02, proxy.replies.swallow)
+    began = time.monotonic()
+    with contextlib.suppress(BackendUnavailableError):  # it may have been quicker than the silence
+        await silent.backup(tmp_path / "copy.db")
+        assert when == "meanwhile"
+    assert time.monotonic() - began < 3
+    await silent.aclose()
