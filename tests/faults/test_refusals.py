@@ -94,6 +94,12 @@ async def test_missing_rights(postgres_server: PostgresServer, tmp_path: Path) -
             await Writer(memory, "s").add()
         await execute(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
         assert "rights" in str(await _refused(guest, tmp_path, SECRET))
+        await execute(url, f"GRANT INSERT, UPDATE, DELETE ON messages, messages_sessions TO {role}")
+        assert "rights" in str(await _refused(guest, tmp_path, SECRET))  # an erasure counts in the stamp
+        await execute(url, f"GRANT INSERT, UPDATE ON securemem_stamp TO {role}")
+        async with open_store(guest, tmp_path) as memory:
+            await Writer(memory, "s").add()
+            await memory.erase_user("s")
     finally:
         await execute(admin, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
         postgres_server.drop_database(url)
