@@ -8,6 +8,10 @@
 -- Once, before the first message, as the owner of the tables, after `securemem init` has made them; put your own names
 -- where the schema is not public, the table not messages, or the role not securemem_app. From then on applications
 -- connect as that role. Upgrades that change tables are run as the owner.
+--
+-- Making the role takes CREATEROLE; without it, have an administrator make the role first, and it is left as it is. It
+-- gets no password here: ALTER ROLE securemem_app PASSWORD '...'. As it owns nothing it cannot run VACUUM FULL, so its
+-- receipts name deleted rows in the tables' files as left over: have the owner run that on both tables on a timer.
 
 BEGIN;
 

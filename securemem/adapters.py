@@ -100,7 +100,8 @@ def _installed(scheme: str) -> Callable[[str, str], Backend]:
         make: Callable[[str, str], Backend] = entry.load()
         return make
     raise ConfigurationError(
-        "data lies in memory://, sqlite:///file.db, postgresql://…, redis://…, rediss://… or redis+cluster://…"
+        "data lies in memory://, sqlite:///file.db, postgresql://…, redis://…, rediss://…, redis+cluster://… or "
+        "redis+sentinel://…"
     )
 
 

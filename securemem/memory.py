@@ -99,7 +99,7 @@ class SecureMemory:
 
         Args:
             url: the data: `memory://`, `sqlite:///relative.db`, `sqlite:////absolute.db`, `postgresql://…`,
-                `redis://…`, `rediss://…` or `redis+cluster://…`; else `SECUREMEM_URL`.
+                `redis://…`, `rediss://…`, `redis+cluster://…` or `redis+sentinel://…`; else `SECUREMEM_URL`.
             keystore: wrapped keys, as `sqlite:///…`, `postgresql://…` or `memory://`; beside the data's file, or under
                 `SECUREMEM_HOME` for data on a server, if not given.
             ledger: what was decided, likewise.

@@ -34,7 +34,7 @@ RIGHTS = [
     ),
     *("+lset", "+ltrim", "+pexpireat", "+persist", "+time", "+del", "+hsetnx", "+hset", "+hget"),
 ]
-"""What docs/storage.md asks for, without what only a purge and `caveats` want."""
+"""What docs/servers.md asks for, without what only a purge and `caveats` want."""
 
 
 def _store(url: str, options: Mapping[str, str] = QUICK, *, prefix: str = PREFIX) -> RedisBackend:
