@@ -57,6 +57,12 @@ def file_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/store.db"
 
 
+@pytest.fixture
+def redis_store_url(redis_url: str, redis_prefix: str) -> str:
+    """Give the URL of a new store on a Redis, whose keys are all under `redis_prefix`."""
+    return f"{redis_url}{'&' if '?' in redis_url else '?'}prefix={redis_prefix}"
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgresql", "redis"])
 def url(request: pytest.FixtureRequest, file_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the URL of a new store, once on each backend; what goes with data on a server lies in the test's folder."""
@@ -65,7 +71,7 @@ def url(request: pytest.FixtureRequest, file_url: str, tmp_path: Path, monkeypat
     if request.param == "sqlite":
         return file_url
     monkeypatch.setenv("SECUREMEM_HOME", str(tmp_path))
-    found: str = request.getfixturevalue({"postgresql": "postgres_url", "redis": "redis_url"}[request.param])
+    found: str = request.getfixturevalue({"postgresql": "postgres_url", "redis": "redis_store_url"}[request.param])
     return found
 
 

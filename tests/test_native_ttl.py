@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 import redis
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
 TTL = 3600.0
+Sessions: TypeAlias = Callable[[], list[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -22,91 +24,111 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setenv("SECUREMEM_HOME", str(tmp_path))
 
 
-def _sessions(url: str) -> list[bytes]:
-    with redis.Redis.from_url(url) as client:
-        return list(client.scan_iter("*{*}"))
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[redis.Redis]:
+    """Give a plain client that blocks."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
 
 
-def _drop(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        assert client.delete(*_sessions(url))
+@pytest.fixture
+def sessions(raw: redis.Redis, redis_prefix: str) -> Sessions:
+    """Give a function that finds the keys of the store's sessions."""
+    return lambda: [name.decode() for name in raw.scan_iter(f"{redis_prefix}{{*}}")]
+
+
+@pytest.fixture
+def drop(raw: redis.Redis, sessions: Sessions) -> Callable[[], None]:
+    """Give a function that drops the store's sessions, as the server does at their end."""
+
+    def drop() -> None:
+        assert raw.delete(*sessions())
+
+    return drop
 
 
 async def _one_session(memory: SecureMemory) -> None:
     await memory.session("s", user_id="alice").add("user", "hello")
 
 
-async def test_the_server_is_told_when_a_session_ends(redis_url: str, clock: FakeClock) -> None:
+async def test_the_server_is_told_when_a_session_ends(
+    redis_store_url: str, raw: redis.Redis, sessions: Sessions, clock: FakeClock
+) -> None:
     """A session whose messages all end expires a day after the last of them; one message without an end lifts that."""
     clock.now = clock.now.replace(year=2090)
-    async with SecureMemory.open(redis_url, clock=clock) as memory:
+    async with SecureMemory.open(redis_store_url, clock=clock) as memory:
         session = memory.session("s", user_id="alice")
         await session.add("user", "short", ttl=TTL)
-        [name] = _sessions(redis_url)
-        with redis.Redis.from_url(redis_url) as client:
-            end = int(clock().timestamp() + TTL + 24 * 3600)
-            assert client.expiretime(name) == end
-            await session.add("user", "longer", ttl=2 * TTL)
-            assert client.expiretime(name) == end + TTL
-            await session.add("user", "for good")
-            assert client.expiretime(name) == -1
+        [name] = sessions()
+        end = int(clock().timestamp() + TTL + 24 * 3600)
+        assert raw.expiretime(name) == end
+        await session.add("user", "longer", ttl=2 * TTL)
+        assert raw.expiretime(name) == end + TTL
+        await session.add("user", "for good")
+        assert raw.expiretime(name) == -1
 
 
-async def test_a_dropped_session_begins_anew(redis_url: str, clock: FakeClock) -> None:
+async def test_a_dropped_session_begins_anew(
+    redis_store_url: str, sessions: Sessions, drop: Callable[[], None], clock: FakeClock
+) -> None:
     """After its end a session that is gone reads as empty, and what is appended then is under a key of its own."""
     clock.now = clock.now.replace(year=2090)
-    async with SecureMemory.open(redis_url, clock=clock, ttl=TTL) as memory:
+    async with SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as memory:
         await _one_session(memory)
-        [old] = _sessions(redis_url)
-        _drop(redis_url)
+        [old] = sessions()
+        drop()
         clock.advance(TTL + 1)
         session = memory.session("s", user_id="alice")
         assert await session.history() == []
         said = await session.add("user", "again")
         assert said.seq == 1
         assert [message.content for message in await session.history()] == ["again"]
-        assert len([name for name in _sessions(redis_url) if name != old]) == 1
+        assert len([name for name in sessions() if name != old]) == 1
 
 
-async def test_another_process_finds_it_dropped(redis_url: str, clock: FakeClock) -> None:
+async def test_another_process_finds_it_dropped(
+    redis_store_url: str, drop: Callable[[], None], clock: FakeClock
+) -> None:
     """So it is for a process that knows of the session only by the floor in the keystore."""
     clock.now = clock.now.replace(year=2090)
-    async with SecureMemory.open(redis_url, clock=clock, ttl=TTL) as memory:
+    async with SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as memory:
         await _one_session(memory)
-    _drop(redis_url)
+    drop()
     clock.advance(TTL + 1)
-    async with SecureMemory.open(redis_url, clock=clock, ttl=TTL) as memory:
+    async with SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as memory:
         session = memory.session("s", user_id="alice")
         assert await session.history() == []
         await session.add("user", "again")
         assert [message.content for message in await session.history()] == ["again"]
 
 
-async def test_a_session_that_is_gone_too_early(redis_url: str, clock: FakeClock) -> None:
+async def test_a_session_that_is_gone_too_early(
+    redis_store_url: str, drop: Callable[[], None], clock: FakeClock
+) -> None:
     """The control: before its end a missing session is an error, in the process that saw it and in another one."""
     clock.now = clock.now.replace(year=2090)
-    async with SecureMemory.open(redis_url, clock=clock, ttl=TTL) as memory:
+    async with SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as memory:
         await _one_session(memory)
-        _drop(redis_url)
+        drop()
         clock.advance(TTL - 1)
         with pytest.raises(ReorderedError):
             await memory.session("s", user_id="alice").history()
-    async with SecureMemory.open(redis_url, clock=clock, ttl=TTL) as memory:
+    async with SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as memory:
         for use in (memory.session("s", user_id="alice").history, lambda: _one_session(memory)):
             with pytest.raises(ReorderedError):
                 await use()
 
 
-async def test_two_begin_it_anew(redis_url: str, clock: FakeClock) -> None:
+async def test_two_begin_it_anew(redis_store_url: str, drop: Callable[[], None], clock: FakeClock) -> None:
     """Two processes that find it dropped at the same time share the session that comes of it."""
     clock.now = clock.now.replace(year=2090)
     async with (
-        SecureMemory.open(redis_url, clock=clock, ttl=TTL) as one,
-        SecureMemory.open(redis_url, clock=clock, ttl=TTL) as two,
+        SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as one,
+        SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as two,
     ):
         await _one_session(one)
         assert len(await two.session("s", user_id="alice").history()) == 1
-        _drop(redis_url)
+        drop()
         clock.advance(TTL + 1)
         await _one_session(one)
         await _one_session(two)

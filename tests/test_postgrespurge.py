@@ -36,6 +36,10 @@ async def _connected(url: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
+def _database(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
 @pytest.fixture
 async def owner(postgres_url: str) -> AsyncIterator[Connection]:
     """Give a connection to an empty database, as its owner."""
@@ -49,12 +53,6 @@ async def server(postgres_url: str) -> AsyncIterator[PostgresServer]:
     server = PostgresServer(postgres_url, {})
     yield server
     await server.aclose()
-
-
-@pytest.fixture
-def data(postgres_server: OwnServer) -> Path:
-    """Give the session's server's files."""
-    return postgres_server.data
 
 
 def _found(data: Path, canary: bytes) -> set[str]:
@@ -87,17 +85,17 @@ def _tables(left: list[Residue]) -> list[str]:
     return [entry.what for entry in left if "tables" in entry.what]
 
 
-async def test_a_deleted_row_is_in_no_table_any_more(
-    owner: Connection, server: PostgresServer, data: Path, postgres_server: OwnServer
-) -> None:
+async def test_a_deleted_row_is_in_no_table_any_more(postgres_server: OwnServer, own_postgres_url: str) -> None:
     """A deleted row is in the table's file until a purge, and not after it; the others are there."""
-    canary = await _delete_one(owner)
-    await _flush(postgres_server)
-    assert "base" in _found(data, canary), "the control: a DELETE leaves the row where it was"
-    left = await _purge(server)
-    await _flush(postgres_server)
-    assert "base" not in _found(data, canary)
-    assert await owner.fetchval(f"SELECT count(*) FROM {TABLE}") == 499
+    data = postgres_server.data
+    async with _connected(own_postgres_url) as owner:
+        canary = await _delete_one(owner)
+        await _flush(postgres_server)
+        assert "base" in _found(data, canary), "the control: a DELETE leaves the row where it was"
+        left = await _purge(PostgresServer(own_postgres_url, {}))
+        await _flush(postgres_server)
+        assert "base" not in _found(data, canary)
+        assert await owner.fetchval(f"SELECT count(*) FROM {TABLE}") == 499
     [log] = left
     assert (log.store, log.until) == ("data", None)
     assert "write-ahead log" in log.what
@@ -107,7 +105,7 @@ async def test_with_the_rights_the_log_is_clean_too() -> None:
     """Whoever may move the log on leaves nothing of a deleted row in any file of the server, and says so."""
     with OwnServer() as own:
         url = own.create_database()
-        await execute(own.admin_url(url.rpartition("/")[2]), *RIGHTS)  # functions are each database's own
+        await execute(own.admin_url(_database(url)), *RIGHTS)  # functions are each database's own
         async with _connected(url) as owner:
             for _ in range(40):  # so that many segments wait for reuse
                 await owner.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1000000))")
@@ -125,7 +123,7 @@ async def test_with_the_rights_the_log_is_clean_too() -> None:
 async def test_a_slot_keeps_the_log() -> None:
     """A log that a replication slot keeps is residue, even for whoever may move it on; without the slot it is clean."""
     with OwnServer() as own:
-        url = own.admin_url(own.create_database().rpartition("/")[2])
+        url = own.admin_url(_database(own.create_database()))
         await execute(url, "SELECT pg_create_physical_replication_slot('one', true)")
         async with _connected(url) as owner:
             canary = await _delete_one(owner)
@@ -156,7 +154,7 @@ async def test_a_log_that_is_not_used_again_ends_on_a_date() -> None:
 async def test_an_archive_is_named() -> None:
     """A server that archives its log has copies of it elsewhere."""
     with OwnServer(settings={"archive_mode": "on", "archive_command": "/bin/true"}) as own:
-        url = own.admin_url(own.create_database().rpartition("/")[2])
+        url = own.admin_url(_database(own.create_database()))
         async with _connected(url) as owner:
             await _delete_one(owner)
         left = await _purge(PostgresServer(url, {}))
@@ -180,19 +178,16 @@ async def test_a_snapshot_that_still_sees_it(owner: Connection, server: Postgres
     await reader.close()
 
 
-async def test_whose_transactions_one_is_not_told_of(
-    owner: Connection, server: PostgresServer, postgres_server: OwnServer, postgres_url: str
-) -> None:
+async def test_whose_transactions_one_is_not_told_of(postgres_server: OwnServer, own_postgres_url: str) -> None:
     """Another role's older snapshot is found out by what the rewrite had to keep."""
-    database = postgres_url.rpartition("/")[2]
-    reader = await asyncpg.connect(postgres_server.admin_url(database))
-    async with reader.transaction(isolation="repeatable_read"):
-        await reader.fetchval("SELECT 1")
-        await _delete_one(owner)
-        [kept] = _tables(await _purge(server, 0.3))
-        assert "still see" in kept
-    assert _tables(await _purge(server)) == []
-    await reader.close()
+    server, admin_url = PostgresServer(own_postgres_url, {}), postgres_server.admin_url(_database(own_postgres_url))
+    async with _connected(own_postgres_url) as owner, _connected(admin_url) as reader:
+        async with reader.transaction(isolation="repeatable_read"):
+            await reader.fetchval("SELECT 1")
+            await _delete_one(owner)
+            [kept] = _tables(await _purge(server, 0.3))
+            assert "still see" in kept
+        assert _tables(await _purge(server)) == []
 
 
 async def test_a_lock_in_the_way(owner: Connection, server: PostgresServer, postgres_url: str) -> None:
@@ -216,12 +211,11 @@ async def test_a_lock_in_the_way(owner: Connection, server: PostgresServer, post
     await other.close()
 
 
-async def test_a_table_of_somebody_else(
-    owner: Connection, server: PostgresServer, postgres_server: OwnServer, postgres_url: str
-) -> None:
+async def test_a_table_of_somebody_else(postgres_server: OwnServer, own_postgres_url: str) -> None:
     """Who may delete in a table and does not own it is told that its owner has to rewrite it."""
-    await _delete_one(owner)
-    database = postgres_url.rpartition("/")[2]
+    server, database = PostgresServer(own_postgres_url, {}), _database(own_postgres_url)
+    async with _connected(own_postgres_url) as owner:
+        await _delete_one(owner)
     await execute(
         postgres_server.admin_url(database),
         f"ALTER TABLE {TABLE} OWNER TO postgres",

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from securemem import SecureMemory
+from securemem import SecureMemory, postgres
 from securemem.backends.postgres import PostgresBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.model import Change, Stamp, Tail
@@ -175,21 +175,30 @@ async def test_a_newer_schema(postgres_url: str, backend: PostgresBackend, admin
         await PostgresBackend(postgres_url, {}).open()
 
 
-async def test_rights_that_are_missing(
-    postgres_server: PostgresServer, postgres_url: str, backend: PostgresBackend, admin: Connection
-) -> None:
+async def test_rights_that_are_missing(postgres_server: PostgresServer, own_postgres_url: str) -> None:
     """A role that may not write is refused at open, not at the hundredth call."""
+    backend = PostgresBackend(own_postgres_url, {})
+    await backend.open()
     await backend.stamp(Stamp(b"d" * 16, 0))
-    database = postgres_url.rpartition("/")[2]
+    await backend.aclose()
+    database, place = own_postgres_url.rpartition("/")[2], own_postgres_url.rpartition("@")[2]
     root = await asyncpg.connect(postgres_server.admin_url(database))
     role = f"reader_{os.urandom(4).hex()}"
     await root.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reading'")
     await root.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
-    place = postgres_url.rpartition("@")[2]
     with pytest.raises(ConfigurationError, match="lacks rights"):
         await PostgresBackend(f"postgresql://{role}:reading@{place}", {}).open()
     await root.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
     await root.close()
+
+
+async def test_a_server_that_is_too_old(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server older than the least version that will do is refused at open, by an error that says both versions."""
+    backend = PostgresBackend(postgres_url, {})
+    monkeypatch.setattr(postgres, "LEAST_VERSION", 990000)
+    with pytest.raises(ConfigurationError, match=r"is of version \d\d: PostgreSQL \d+ or later is needed"):
+        await backend.open()
+    await backend.aclose()
 
 
 async def test_two_make_the_tables(postgres_url: str) -> None:
@@ -206,14 +215,14 @@ ROW_SECURITY = Path(__file__).parents[2] / "deploy" / "postgresql-tenants.sql"
 
 @pytest.mark.parametrize("pooler", ["", "?pooler=transaction"])
 async def test_row_level_security(
-    postgres_server: PostgresServer, postgres_url: str, tmp_path: Path, pooler: str
+    postgres_server: PostgresServer, own_postgres_url: str, tmp_path: Path, pooler: str
 ) -> None:
     """With the policy of `deploy/` a tenant's role sees its own rows alone, and all of a store's work goes on."""
     role = f"app_{os.urandom(4).hex()}"
-    database, place = postgres_url.rpartition("/")[2], postgres_url.rpartition("@")[2]
+    database, place = own_postgres_url.rpartition("/")[2], own_postgres_url.rpartition("@")[2]
     apart: dict[str, Any] = {"keystore": f"sqlite:///{tmp_path}/keys.db", "ledger": f"sqlite:///{tmp_path}/ledger.db"}
     kms = f"file:///{tmp_path}/kek"
-    async with SecureMemory.open(postgres_url, kms=kms, **apart):
+    async with SecureMemory.open(own_postgres_url, kms=kms, **apart):
         pass
     root = await asyncpg.connect(postgres_server.admin_url(database))
     await root.execute(ROW_SECURITY.read_text(encoding="utf-8").replace("securemem_app", role))

@@ -8,8 +8,6 @@ import pytest
 
 from securemem.testing.servers import PostgresServer, RedisServer
 
-from .store import with_options
-
 Killable = PostgresServer | RedisServer
 
 BACKENDS = ["postgresql", "redis"]
@@ -21,8 +19,8 @@ def data_url(request: pytest.FixtureRequest) -> str:
     if request.param == "postgresql":
         postgres: str = request.getfixturevalue("postgres_url")
         return postgres
-    redis: str = request.getfixturevalue("redis_url")
-    return with_options(redis, prefix=request.getfixturevalue("redis_prefix"))
+    redis: str = request.getfixturevalue("redis_store_url")
+    return redis
 
 
 @pytest.fixture(params=BACKENDS)

@@ -33,7 +33,7 @@ class Room(NamedTuple):
     give: Callable[[], None]
 
 
-@pytest.fixture(params=["files", pytest.param("disk", marks=pytest.mark.machine)])
+@pytest.fixture(params=["files", pytest.param("disk", marks=pytest.mark.disk)])
 def room(request: pytest.FixtureRequest) -> Iterator[Room]:
     """Give a server with a limit on its files, and one on a small disk of its own."""
     with ExitStack() as stack:

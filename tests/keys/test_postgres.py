@@ -112,7 +112,7 @@ async def test_hot_plans_go_by_index(keystore: PostgresKeystore, admin: Connecti
 
 
 async def test_a_shredded_key_is_in_no_file(
-    keystore: PostgresKeystore, admin: Connection, postgres_server: PostgresServer
+    own_keystore: PostgresKeystore, own_postgres_url: str, postgres_server: PostgresServer
 ) -> None:
     """After shredding, or rewrapping, and a purge the old wrapped keys are in no table, index or statistics file."""
 
@@ -120,16 +120,16 @@ async def test_a_shredded_key_is_in_no_file(
         files = [file.read_bytes() for file in (postgres_server.data / "base").rglob("*") if file.is_file()]
         return {needle for needle in needles for file in files if needle in file}
 
-    gone, moved = await person(keystore), await person(keystore)
+    gone, moved = await person(own_keystore), await person(own_keystore)
     needles = [gone.user.wrapped, gone.session.wrapped, gone.session.title, gone.user.name, moved.user.wrapped]
-    await admin.execute("ANALYZE")
-    await open_second(keystore)
-    assert await keystore.shred_user(await number_of(keystore, gone.user), known={gone.session.handle})
-    [(_, row)] = await keystore.users_under(2, 9)
-    await keystore.rewrap(row, rewrapped([]))
+    await execute(own_postgres_url, "ANALYZE")
+    await open_second(own_keystore)
+    assert await own_keystore.shred_user(await number_of(own_keystore, gone.user), known={gone.session.handle})
+    [(_, row)] = await own_keystore.users_under(2, 9)
+    await own_keystore.rewrap(row, rewrapped([]))
     await execute(postgres_server.admin_url(), "CHECKPOINT")
     assert found(needles) == set(needles), "the control: deleting and rewrapping leave them where they were"
-    left = await keystore.purge(5.0)
+    left = await own_keystore.purge(5.0)
     await execute(postgres_server.admin_url(), "CHECKPOINT")
     assert found([*needles, moved.session.wrapped]) == {moved.session.wrapped}
     assert ["write-ahead log" in entry.what for entry in left] == [True]

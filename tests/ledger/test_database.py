@@ -19,6 +19,7 @@ from securemem.ledger.store import Ledger
 from securemem.model import Stamp
 from securemem.postgres import Connection
 from securemem.testing.faultproxy import FaultProxy
+from securemem.testing.servers.postgres import execute
 
 from .acts import DEPLOYMENT, begin
 
@@ -115,10 +116,10 @@ async def test_looking_makes_nothing(postgres_url: str, admin: Connection) -> No
     ],
     ids=["foreign", "newer", "rights"],
 )
-async def test_what_is_not_ours_is_refused(postgres_url: str, admin: Connection, statement: str, message: str) -> None:
+async def test_what_is_not_ours_is_refused(own_postgres_url: str, statement: str, message: str) -> None:
     """Another program's tables, a newer version's, and ones that may not be used are refused by peeking."""
-    await admin.execute(statement)
-    ledger = Ledger(postgres_url)
+    await execute(own_postgres_url, statement)
+    ledger = Ledger(own_postgres_url)
     with pytest.raises(ConfigurationError, match=message):
         await ledger.peek()
     await ledger.aclose()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from securemem.testing.servers import PostgresServer, RedisServer, ServerMissingError, binaries
+from securemem.testing.servers.plugin import POSTGRES_VARIABLE, REDIS_VARIABLE
 from securemem.testing.servers.postgres import fetch_value, run_blocking
 
 pytestmark = pytest.mark.servers
@@ -47,13 +48,14 @@ def test_server(redis_server, redis_url, number):
 
 
 def _run_pytest(folder: Path, code: str, *arguments: str, **environment: str) -> str:
-    """Run pytest on a file of its own and give what it printed."""
+    """Run pytest on a file of its own, with no server named but by the arguments, and give what it printed."""
+    unnamed = {name: value for name, value in os.environ.items() if name not in (POSTGRES_VARIABLE, REDIS_VARIABLE)}
     (folder / "test_inner.py").write_text(code)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "securemem.testing.servers.plugin", *arguments, "test_inner.py"],
         check=False,
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**unnamed, **environment},
         capture_output=True,
         text=True,
     )

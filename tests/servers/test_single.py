@@ -44,10 +44,10 @@ async def test_postgres_is_durable_as_in_production(postgres_url: str, setting: 
     assert await _one(postgres_url, f"SHOW {setting}") == "on"
 
 
-async def test_the_owner_is_no_superuser(postgres_url: str, postgres_server: PostgresServer) -> None:
+async def test_the_owner_is_no_superuser(own_postgres_url: str, postgres_server: PostgresServer) -> None:
     """A test's database is used with the rights of an application; the administrator's URL has all."""
     query = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
-    assert await _one(postgres_url, query) is False
+    assert await _one(own_postgres_url, query) is False
     assert await _one(postgres_server.admin_url(), query) is True
 
 

@@ -2,9 +2,10 @@
 
     pytest_plugins = ["securemem.testing.servers.plugin"]        # in conftest.py
 
-`SECUREMEM_TEST_POSTGRES_URL` and `SECUREMEM_TEST_REDIS_URL` name servers to be used instead of own ones; the former's
-role has to be allowed to create databases, and of the latter only keys under `redis_prefix` are touched. The terminal
-summary says which servers the tests ran against.
+`SECUREMEM_TEST_POSTGRES_URL` and `SECUREMEM_TEST_REDIS_URL` name servers to be used instead of own ones by whoever asks
+for `postgres_url` and `redis_url`; the former's role has to be allowed to create databases, and of the latter only keys
+under `redis_prefix` are touched. A test that looks at a server's files or needs an administrator asks for
+`own_postgres_url`. The terminal summary says which servers the tests ran against.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _GIVEN = {name: os.environ[name] for name in (POSTGRES_VARIABLE, REDIS_VARIABLE)
 _USED = pytest.StashKey[set[str]]()
 _FROM_WORKER = "servers"
 _FIXTURES = {
+    "own_postgres_url",
     "pgbouncer",
     "pgbouncer_url",
     "postgres_replica",
@@ -99,14 +101,19 @@ def postgres_server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
+def own_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of an empty database on `postgres_server`, whatever was named; it is dropped after the test."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the URL of an empty database, as its owner, who is no superuser; it is dropped after the test."""
+    """Give the URL of an empty database, as its owner; it is dropped after the test."""
     given = _GIVEN.get(POSTGRES_VARIABLE)
     if given is None:
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        url = server.create_database()
-        yield url
-        server.drop_database(url)
+        yield request.getfixturevalue("own_postgres_url")
         return
     version = run_blocking(databases.fetch_value(given, "SHOW server_version")).split()[0]
     record_server(request, f"PostgreSQL {version} ({POSTGRES_VARIABLE})")
