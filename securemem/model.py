@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -210,3 +211,43 @@ class Residue:
     store: str
     what: str
     until: datetime | None = None
+
+
+class Span(NamedTuple):
+    """Personal data that was found in a text.
+
+    Attributes:
+        start: its first character, counted in code points.
+        end: the one behind its last.
+        entity: what it is, by presidio's names: "PERSON", "EMAIL_ADDRESS" …
+        score: how sure the engine is, above 0 and up to 1.
+    """
+
+    start: int
+    end: int
+    entity: str
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """What a policy asks of the engines that find personal data.
+
+    Attributes:
+        engine: the name of the one that looks besides `patterns`, which always does; "patterns" for none besides,
+            "none" for no engine at all.
+        entities: what is looked for.
+        languages: of the texts, by ISO 639-1; the first is taken where a message names none.
+        regions: whose national numbers are looked for, by ISO 3166-1 alpha-2.
+        threshold: the least score of a span; None for the engine's own default.
+        model: the folder or the name of the engine's model; None for its own default.
+        options: what only one engine knows, as it stands in the policy.
+    """
+
+    engine: str
+    entities: frozenset[str]
+    languages: tuple[str, ...] = ("en",)
+    regions: tuple[str, ...] = ()
+    threshold: float | None = None
+    model: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from securemem.crypto.secret import RawKey
-from securemem.model import Change, Residue, Stamp, Tail
+from securemem.model import Change, Residue, Span, Stamp, Tail
 
 Clock = Callable[[], datetime]
 """Gives the present moment as an aware datetime in UTC. Every deadline is reckoned by it."""
@@ -175,3 +175,32 @@ class Tokenizer(Protocol):
 
     def count(self, text: str) -> int:
         """Give the number of tokens in a text; 0 for an empty one."""
+
+
+class PIIEngine(Protocol):
+    """Finds personal data in texts; made from a `model.Detection` by what an entry point of its name leads to.
+
+    Attributes:
+        entities: what it can find, of what it was asked for.
+        quick: whether `find` takes microseconds, so that it is called on the event loop; else it is called in threads,
+            several at once.
+    """
+
+    entities: frozenset[str]
+    quick: bool
+
+    def open(self) -> None:
+        """Load what it needs, which may take seconds; a second call does nothing. It never fetches from a network.
+
+        Raises:
+            ConfigurationError: a package or a model is missing or altered, or there is none for one of the languages;
+                the error says which command brings it.
+        """
+
+    def find(self, text: str, language: str, entities: frozenset[str]) -> list[Span]:
+        """Give the spans of some entities in a text, ascending by start.
+
+        Any text that a `str` can hold is taken, lone surrogates and a million characters included; an empty one has no
+        spans. Spans of several entities may overlap; those of one do not, and none is empty. Entities and languages
+        that it does not know have none. Whatever it raises fails the save.
+        """

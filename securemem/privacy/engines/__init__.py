@@ -1,0 +1,1 @@
+"""One file or folder per engine that finds personal data."""
