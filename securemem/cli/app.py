@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from securemem.cli import demo, doctor, init, keys, receipt, session, sweep, tenant, user
+from securemem.cli import demo, doctor, init, keys, models, receipt, session, sweep, tenant, user
 from securemem.cli.command import group
 from securemem.cli.outcome import NO, USAGE, fail
 
@@ -79,7 +79,14 @@ def _root(
 
 for _room in (demo, init, doctor, sweep):
     _room.add_to(app)
-_groups = (("session", session), ("user", user), ("tenant", tenant), ("keys", keys), ("receipt", receipt))
+_groups = (
+    ("session", session),
+    ("user", user),
+    ("tenant", tenant),
+    ("keys", keys),
+    ("receipt", receipt),
+    ("models", models),
+)
 for _name, _commands in _groups:
     app.add_typer(_commands.app, name=_name)
 
