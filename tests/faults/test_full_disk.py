@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import asyncpg
 import pytest
+import redis
 
 from securemem import BackendUnavailableError, Session
-from securemem.testing.servers import PostgresServer, RedisServer
+from securemem.testing.servers import PostgresServer, RedisServer, wait_until
 from securemem.testing.servers.disk import SmallDisk
 from securemem.testing.servers.home import unprivileged
 
@@ -23,18 +24,20 @@ pytestmark = pytest.mark.servers
 
 HASTE = {"timeout": 1.0, "patience": 2.0}
 MEGABYTE = "x" * 1_000_000
+ROOMS = ["files", pytest.param("disk", marks=pytest.mark.disk)]
+S = TypeVar("S", PostgresServer, RedisServer)
 
 
-class Room(NamedTuple):
-    """A PostgreSQL whose room can be taken from it."""
+class Room(NamedTuple, Generic[S]):
+    """A server whose room can be taken from it."""
 
-    server: PostgresServer
+    server: S
     take: Callable[[], None]
     give: Callable[[], None]
 
 
-@pytest.fixture(params=["files", pytest.param("disk", marks=pytest.mark.disk)])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+@pytest.fixture(params=ROOMS)
+def room(request: pytest.FixtureRequest) -> Iterator[Room[PostgresServer]]:
     """Give a server with a limit on its files, and one on a small disk of its own."""
     with ExitStack() as stack:
         if request.param == "disk":
@@ -47,7 +50,20 @@ def room(request: pytest.FixtureRequest) -> Iterator[Room]:
             yield Room(server, partial(server.limit_files, 20 * 2**20), partial(server.limit_files, None))
 
 
-async def test_a_disk_that_is_full(room: Room, tmp_path: Path) -> None:
+@contextmanager
+def _redis(kind: str, **settings: str) -> Iterator[Room[RedisServer]]:
+    """Give a Redis with a limit on its files, or one on a small disk of its own."""
+    with ExitStack() as stack:
+        if kind == "disk":
+            disk = stack.enter_context(SmallDisk(16))
+            server = stack.enter_context(RedisServer(settings=settings, data=disk.path))
+            yield Room(server, disk.fill, disk.free)
+        else:
+            server = stack.enter_context(RedisServer(settings=settings))
+            yield Room(server, partial(server.limit_files, 2**16), partial(server.limit_files, None))
+
+
+async def test_a_disk_that_is_full(room: Room[PostgresServer], tmp_path: Path) -> None:
     """A PostgreSQL without room refuses appends whole; what was there is read, and it goes on when there is room."""
     server, url = room.server, room.server.create_database()
     async with open_store(with_options(url, **HASTE), tmp_path) as memory:
@@ -110,3 +126,88 @@ async def test_a_redis_that_is_full(tmp_path: Path) -> None:
             await writer.add()
             assert not writer.failed
         await check(server.url, tmp_path, [writer])
+
+
+def _snapshot(server: RedisServer, outcome: str) -> None:
+    """Have a snapshot taken, and wait until that has ended as it should."""
+    with server.client() as client:
+        client.bgsave()
+        wait_until(lambda: server.info("persistence")["rdb_bgsave_in_progress"] == 0, "the snapshot has ended")
+    assert server.info("persistence")["rdb_last_bgsave_status"] == outcome
+
+
+def _refuses(server: RedisServer) -> None:
+    """Control: the same server refuses the raw driver as well, and its reason is the disk."""
+    with server.client() as client, pytest.raises(redis.ResponseError, match="MISCONF"):
+        client.set("another's", "x")
+
+
+@pytest.mark.parametrize("kind", ROOMS)
+async def test_a_log_that_redis_cannot_write(kind: str, tmp_path: Path) -> None:
+    """A Redis that cannot write its append-only file refuses appends whole, is read, and goes on; a crash shows it."""
+    with _redis(kind, appendfsync="everysec") as (server, take, give):
+        async with open_store(with_options(server.url, **HASTE), tmp_path) as memory:
+            writers = [Writer(memory, f"w{number}") for number in range(4)]
+            await asyncio.gather(*(writer.add() for writer in writers))
+            take()
+            with pytest.raises(
+                BackendUnavailableError, match=rf"127\.0\.0\.1:{server.port}/0 cannot write to its disk"
+            ):
+                await _overfill(memory.session("big"))
+            _refuses(server)
+            await asyncio.gather(*(writer.add() for writer in writers), *(writer.read() for writer in writers))
+            assert {str(*writer.errors) for writer in writers} == {
+                f"Redis at 127.0.0.1:{server.port}/0 cannot write to its disk, and takes no writes"
+            }
+            give()
+            await asyncio.to_thread(
+                wait_until, lambda: server.info("persistence")["aof_last_write_status"] == "ok", "Redis has tried again"
+            )
+            await asyncio.gather(*(writer.add() for writer in writers))
+            assert [list(writer.said) for writer in writers] == [[1, 2]] * len(writers)
+        server.restart()
+        await check(server.url, tmp_path, writers)
+
+
+@pytest.mark.parametrize("kind", ROOMS)
+async def test_a_snapshot_that_redis_cannot_write(kind: str, tmp_path: Path) -> None:
+    """A Redis whose snapshot failed refuses appends whole, is read, and goes on after one that succeeded."""
+    with _redis(kind, appendonly="no", save="3600 1") as (server, take, give):
+        async with open_store(with_options(server.url, **HASTE), tmp_path) as memory:
+            writer = Writer(memory, "s")
+            await writer.add()
+            await memory.session("big").add("user", MEGABYTE)
+            take()
+            await asyncio.to_thread(_snapshot, server, "err")
+            await writer.add()
+            assert [str(error) for error in writer.errors] == [
+                f"Redis at 127.0.0.1:{server.port}/0 cannot write to its disk, and takes no writes"
+            ]
+            _refuses(server)
+            await writer.read()
+            give()
+            await asyncio.to_thread(_snapshot, server, "ok")
+            await writer.add()
+            assert list(writer.said) == [1, 2]
+        await check(server.url, tmp_path, [writer])
+
+
+@pytest.mark.parametrize("kind", ROOMS)
+async def test_a_redis_that_ends_for_want_of_room(kind: str, tmp_path: Path) -> None:
+    """Where each append is synced a full disk ends Redis; appends wait for it, and each is made once, or not at all."""
+    with _redis(kind, appendfsync="always") as (server, take, give):
+        async with open_store(server.url, tmp_path) as memory:
+            writers = [Writer(memory, f"w{number}") for number in range(4)]
+            await asyncio.gather(*(writer.add() for writer in writers))
+            take()
+            big = asyncio.create_task(memory.session("big").add("user", MEGABYTE))
+            work = asyncio.gather(*(writer.add() for writer in writers))
+            await asyncio.to_thread(wait_until, lambda: not server.running, "Redis has ended")
+            assert not big.done()
+            server.kill()  # what is left of it
+            give()
+            await asyncio.to_thread(server.start)
+            await work
+            assert (await big).seq == 1
+            assert [list(writer.said) for writer in writers] == [[1, 2]] * len(writers)
+        await check(server.url, tmp_path, writers)
