@@ -14,7 +14,7 @@ from typing import Final
 from securemem.errors import ConfigurationError
 from securemem.model import Detection, Span
 from securemem.privacy import models
-from securemem.privacy.engines.rampart import network, windows, words
+from securemem.privacy.engines.rampart import network, reading
 
 ENTITIES: Final = frozenset({"PERSON", "LOCATION"})
 THRESHOLD: Final = 0.5
@@ -51,8 +51,7 @@ class NerEngine:
             return []
         if self._network is None:
             raise ConfigurationError("the engine ner is not open")
-        found = words.words(text, windows.tokens(self._network, text))
-        spans = words.spans(text, found, self._threshold)
+        spans = reading.spans(self._network, text, self._threshold)
         return [span for span in spans if span.entity in entities & self.entities]
 
 
