@@ -7,11 +7,17 @@ from typing import NamedTuple
 
 from securemem import CorruptRecordError, IntegrityError, PlaintextError, ReorderedError, WrongKeyError
 
-from .store import FOREIGN, GROUP, HEAD, LONG, TRIP, WORK, Loot, Rows, at
+from .access import HEAD, Rows, at
+from .store import FOREIGN, GROUP, LONG, TRIP, WORK, Loot
 
 
 class Attack(NamedTuple):
-    """Something done to the rows, in whose session it shows, and how."""
+    """Something done to the rows, in whose session it shows, and how.
+
+    Attributes:
+        file_only: memory does not hold it.
+        listed: how it shows where the rows are a list, whose last element is the head: a seq is a place before that.
+    """
 
     name: str
     change: Callable[[Rows, Loot], object]
@@ -19,6 +25,11 @@ class Attack(NamedTuple):
     seq: int | None
     session: int = TRIP
     file_only: bool = False
+    listed: tuple[type[IntegrityError], int | None] | None = None
+
+    def shown(self, *, listed: bool) -> tuple[type[IntegrityError], int | None]:
+        """Give the error, and the seq that it names."""
+        return self.listed if listed and self.listed is not None else (self.error, self.seq)
 
 
 def _move(rows: Rows, source: int, target: int) -> None:
@@ -49,11 +60,23 @@ ATTACKS = [
     Attack(
         "plaintext before the first", lambda r, _: r.update({at(TRIP, 0): b"hello"}), IntegrityError, 0, file_only=True
     ),
-    Attack("plaintext after the newest", lambda r, _: r.update({at(TRIP, 9): b"hello"}), IntegrityError, 9),
+    Attack(
+        "plaintext after the newest",
+        lambda r, _: r.update({at(TRIP, 9): b"hello"}),
+        IntegrityError,
+        9,
+        listed=(PlaintextError, 8),
+    ),
     Attack("text in the head's place", lambda r, _: r.update({at(TRIP, HEAD): "hello"}), PlaintextError, None),
     Attack("a number there", lambda r, _: r.update({at(TRIP, HEAD): 7}), PlaintextError, None, file_only=True),
     Attack("a double in another's place", lambda r, _: _move(r, at(TRIP, 3), at(TRIP, 5)), ReorderedError, 5),
-    Attack("a double after the newest", lambda r, _: _move(r, at(TRIP, 8), at(TRIP, 9)), ReorderedError, 9),
+    Attack(
+        "a double after the newest",
+        lambda r, _: _move(r, at(TRIP, 8), at(TRIP, 9)),
+        ReorderedError,
+        9,
+        listed=(ReorderedError, 7),
+    ),
     Attack("a gap", lambda r, _: r.pop(at(TRIP, 5)), ReorderedError, 5),
     Attack("a cut tail", lambda r, _: r.pop(at(TRIP, 8)), ReorderedError, 8),
     Attack("the oldest record removed", lambda r, _: r.pop(at(TRIP, 1)), ReorderedError, 1),
@@ -68,7 +91,13 @@ ATTACKS = [
         ReorderedError,
         None,
     ),
-    Attack("rows without a head", lambda r, _: r.pop(at(TRIP, HEAD)), ReorderedError, None),
+    Attack(
+        "rows without a head",
+        lambda r, _: r.pop(at(TRIP, HEAD)),
+        ReorderedError,
+        None,
+        listed=(PlaintextError, None),
+    ),
     Attack("the whole session removed", lambda r, _: _only(r, TRIP, {}), ReorderedError, None),
     Attack("another's head", lambda r, _: _move(r, at(WORK, HEAD), at(TRIP, HEAD)), CorruptRecordError, None),
     Attack("another's stub", lambda r, _: _move(r, at(GROUP, 3), at(TRIP, 3)), CorruptRecordError, 3),

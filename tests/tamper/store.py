@@ -1,14 +1,9 @@
-"""A filled store, the way to its rows as they lie there, and what an attacker kept from earlier.
-
-A SQLite file is touched with the plain sqlite3 module, the store in process memory through its dicts.
-"""
+"""A filled store, and what an attacker kept from earlier."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,18 +11,11 @@ import pytest
 from securemem import Message, SecureMemory, Session
 from securemem.model import Change
 
-HEAD = 0xFFFFFFFF
+from .access import Access, MemoryAccess, Rows, SqliteAccess
+
 TRIP, WORK, GROUP, LONG, FOREIGN = range(1, 6)
 IDS = {TRIP: ("trip-4711", "alice-real"), GROUP: ("group-room", "carol-real"), LONG: ("long-talk", "erin-real")}
 SECRETS = ("-real", "trip-", "work-", "group-", "long-", "SECRET", "acme")
-
-Rows = dict[int, Any]
-"""Bodies by id: session number << 32 | seq, the head of a session at the highest seq."""
-
-
-def at(session: int, seq: int) -> int:
-    """Give a row's id."""
-    return session << 32 | seq
 
 
 class Loot(NamedTuple):
@@ -89,26 +77,35 @@ async def build(memory: SecureMemory, rows: Callable[[], Rows]) -> Loot:
 class Store:
     """A store that was filled, the way to its rows, and what an attacker kept."""
 
-    def __init__(self, url: str, loot: Loot | None = None) -> None:
-        """Open nothing yet."""
+    def __init__(self, url: str, loot: Loot | None = None, *, access: Access | None = None, **options: Any) -> None:
+        """Open nothing yet.
+
+        Args:
+            url: of the data.
+            loot: of a store that was filled before.
+            access: to the rows, where they lie on a server.
+            options: more for `SecureMemory.open`.
+        """
         self.url = url
         self.loot = loot or Loot({}, b"")
+        self._options = options
+        self._access = access or (
+            MemoryAccess(self._sessions) if url == "memory://" else SqliteAccess(url.removeprefix("sqlite:///"))
+        )
         self.memory = self.open()
+
+    @property
+    def listed(self) -> bool:
+        """Whether rows lie in a list, the head as its last element."""
+        return self.url.startswith("redis")
 
     def open(self, tenant: str = "default") -> SecureMemory:
         """Give another store object over the same data."""
-        return SecureMemory.open(self.url, tenant=tenant, max_messages=8)
+        return SecureMemory.open(self.url, tenant=tenant, **({"max_messages": 8} | self._options))
 
     def chat(self, number: int, memory: SecureMemory | None = None) -> Session:
         """Give a handle of a session by its number."""
         return (memory or self.memory).session(IDS[number][0], user_id=IDS[number][1])
-
-    @contextlib.contextmanager
-    def file(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection to the file that knows nothing of SecureMem."""
-        with contextlib.closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)) as con:
-            con.execute("PRAGMA synchronous = OFF")
-            yield con
 
     def _sessions(self) -> dict[bytes, Any]:
         deployment = self.memory._deployment
@@ -117,49 +114,16 @@ class Store:
 
     def rows(self) -> Rows:
         """Give all rows and heads."""
-        if self.url != "memory://":
-            with self.file() as con:
-                return dict(con.execute("SELECT id, body FROM messages"))
-        found = enumerate(self._sessions().values(), 1)
-        return {
-            at(number, seq): body
-            for number, each in found
-            for seq, body in [*each.rows.items(), (HEAD, each.head)]
-            if body or seq != HEAD
-        }
-
-    def put_one(self, row: int, body: Any) -> None:
-        """Replace one row."""
-        if self.url != "memory://":
-            with self.file() as con:
-                con.execute("INSERT OR REPLACE INTO messages VALUES (?, ?)", (row, body))
-            return
-        session = list(self._sessions().values())[(row >> 32) - 1]
-        if row & HEAD == HEAD:
-            session.head = body
-        else:
-            session.rows[row & HEAD] = body
+        return self._access.rows()
 
     def put(self, rows: Rows) -> None:
         """Replace what is not the same, and remove what is not there."""
-        if self.url != "memory://":
-            before = self.rows()
-            with self.file() as con:
-                con.execute("BEGIN")
-                changed = [pair for pair in rows.items() if pair not in before.items()]
-                con.executemany("DELETE FROM messages WHERE id = ?", [(row,) for row in before.keys() - rows.keys()])
-                con.executemany("INSERT OR REPLACE INTO messages VALUES (?, ?)", changed)
-                con.execute("COMMIT")
-            return
-        for number, session in enumerate(self._sessions().values(), 1):
-            own = {row & HEAD: body for row, body in sorted(rows.items()) if row >> 32 == number}
-            session.head = own.pop(HEAD, b"")
-            session.rows = own
+        self._access.put(rows)
+
+    def put_one(self, row: int, body: Any) -> None:
+        """Replace one row."""
+        self._access.put_one(row, body)
 
     def handle(self, number: int) -> str:
         """Give a session's handle in hex."""
-        if self.url == "memory://":
-            return list(self._sessions())[number - 1].hex()
-        with self.file() as con:
-            found: bytes = con.execute("SELECT handle FROM messages_sessions WHERE number = ?", (number,)).fetchone()[0]
-            return found.hex()
+        return self._access.handle(number)

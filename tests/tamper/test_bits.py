@@ -6,7 +6,8 @@ import pytest
 
 from securemem import CorruptRecordError, IntegrityError, PlaintextError
 
-from .store import GROUP, HEAD, SECRETS, TRIP, Store, at
+from .access import HEAD, at
+from .store import GROUP, SECRETS, TRIP, Store
 
 _MAGIC_BITS = 16
 _ROWS = [

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from securemem import CorruptRecordError, IntegrityError, SecureMemory, WrongKeyError
 
+from .access import opened
 from .store import SECRETS, TRIP, Store
 
 # Rows are numbered as they were made: users alice 1, bob 2, carol 3 …, sessions trip 1, work 2, group 3 …
@@ -27,12 +27,8 @@ _EXCHANGES = [
 ]
 
 
-@contextlib.contextmanager
-def _keystore(store: Store) -> Iterator[sqlite3.Connection]:
-    path = Path(store.url.removeprefix("sqlite:///")).with_name("store.keys.db")
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as con:
-        con.execute("PRAGMA synchronous = OFF")
-        yield con
+def _keystore(store: Store) -> AbstractContextManager[sqlite3.Connection]:
+    return opened(Path(store.url.removeprefix("sqlite:///")).with_name("store.keys.db"))
 
 
 async def _refused(store: Store, error: type[IntegrityError]) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from securemem import CorruptRecordError, IntegrityError, Message, PlaintextError, ReorderedError, SecureMemory
 
+from .access import HEAD, Rows, at, opened
 from .attacks import ATTACKS, Attack
-from .store import FOREIGN, HEAD, TRIP, WORK, Rows, Store, at, lost_race
+from .store import FOREIGN, TRIP, WORK, Store, lost_race
 
 _HEAD_ATTACKS = [
     pytest.param(attack, id=attack.name)
@@ -39,51 +40,51 @@ async def test_nothing_is_appended_to_another_head(attack: Attack, store: Store)
     assert await chat.history() == truth
 
 
-async def test_no_seq_twice_under_one_key(store: Store) -> None:
+async def test_no_seq_twice_under_one_key(any_store: Store) -> None:
     """A new session that vanished under a live handle is not begun anew at its first place under the same key."""
-    before = store.rows()
-    chat = store.memory.session("new-talk", user_id="new-real")
+    before = any_store.rows()
+    chat = any_store.memory.session("new-talk", user_id="new-real")
     await chat.add_many([Message("user", "SECRET 1"), Message("user", "SECRET 2")])
-    assert store.rows() != before
-    store.put(before)
+    assert any_store.rows() != before
+    any_store.put(before)
     for _ in range(2):
         with pytest.raises(ReorderedError):
             await chat.add("user", "SECRET again")
         with pytest.raises(ReorderedError):
             await chat.history()
-    assert store.rows() == before, "nothing was written"
+    assert any_store.rows() == before, "nothing was written"
 
 
-async def test_two_states_of_one_version(store: Store) -> None:
+async def test_two_states_of_one_version(any_store: Store) -> None:
     """Of two genuine heads of one version, a handle accepts only the one that it has seen."""
-    chat, before = store.chat(TRIP), store.rows()
-    shared = await store.memory.conversation(chat.user_id, chat.session_id, ())
+    chat, before = any_store.chat(TRIP), any_store.rows()
+    shared = await any_store.memory.conversation(chat.user_id, chat.session_id, ())
     await chat.history()
     known = copy.copy(shared.newest)
     await chat.add("user", "SECRET one")
-    one = store.rows()
-    store.put(before)
+    one = any_store.rows()
+    any_store.put(before)
     shared.newest = known
     await chat.add("user", "SECRET other")
-    other = store.rows()
+    other = any_store.rows()
     assert one != other
-    store.put(one)
+    any_store.put(one)
     with pytest.raises(ReorderedError):
         await chat.history()
-    store.put(other)
+    any_store.put(other)
     assert (await chat.history())[-1].content == "SECRET other"
 
 
-async def test_a_lost_pair_on_a_page_from_the_middle(store: Store) -> None:
+async def test_a_lost_pair_on_a_page_from_the_middle(any_store: Store) -> None:
     """Two records that lost together are refused in the winners' places, on a page that begins between them too."""
-    chat = store.memory.session("new-talk", user_id="new-real")
+    chat = any_store.memory.session("new-talk", user_id="new-real")
     await chat.add("user", "SECRET 1")
-    lost = await lost_race(store.memory, chat, 2)
+    lost = await lost_race(any_store.memory, chat, 2)
     await chat.add("user", "SECRET 6")
-    truth, before = await chat.history(), store.rows()
+    truth, before = await chat.history(), any_store.rows()
     number = max(row >> 32 for row in before)
     for seq, raw in lost:
-        store.put_one(at(number, seq), raw)
+        any_store.put_one(at(number, seq), raw)
     accepted = 0
     for limit, top in ((100, None), (1, 3), (2, 3), (2, 4)):
         try:
@@ -132,7 +133,7 @@ def _of(rows: Rows, session: int) -> Rows:
 
 async def test_handles_exchanged(file_store: Store) -> None:
     """Two sessions whose numbers were exchanged are refused: a head is bound to its session's handle."""
-    with file_store.file() as con:
+    with opened(file_store.url.removeprefix("sqlite:///")) as con:
         handles = dict(con.execute("SELECT number, handle FROM messages_sessions"))
         assert len(set(handles.values())) == len(handles)
         con.execute("UPDATE messages_sessions SET handle = x'00' WHERE number = ?", (TRIP,))
@@ -144,20 +145,20 @@ async def test_handles_exchanged(file_store: Store) -> None:
     assert caught.value.session == handles[TRIP].hex()
 
 
-async def test_fork_and_listing_refuse_too(store: Store) -> None:
+async def test_fork_and_listing_refuse_too(any_store: Store) -> None:
     """A fork copies nothing out of a session with a changed record, and a listing does not pass over a changed head."""
-    chat, rows = store.chat(TRIP), store.rows()
+    chat, rows = any_store.chat(TRIP), any_store.rows()
     await chat.history()
-    store.put_one(at(TRIP, 2), b"hello")
+    any_store.put_one(at(TRIP, 2), b"hello")
     with pytest.raises(PlaintextError):
         await chat.fork("branch")
-    assert await store.memory.session("branch", user_id=chat.user_id).history() == []
-    store.put_one(at(TRIP, 2), rows[at(TRIP, 2)])
-    store.put_one(at(TRIP, HEAD), rows[at(WORK, HEAD)])
+    assert await any_store.memory.session("branch", user_id=chat.user_id).history() == []
+    any_store.put_one(at(TRIP, 2), rows[at(TRIP, 2)])
+    any_store.put_one(at(TRIP, HEAD), rows[at(WORK, HEAD)])
     with pytest.raises(CorruptRecordError):
-        _ = [info async for info in store.memory.sessions()]
-    store.put(rows)
-    assert len([info async for info in store.memory.sessions()]) == 4
+        _ = [info async for info in any_store.memory.sessions()]
+    any_store.put(rows)
+    assert len([info async for info in any_store.memory.sessions()]) == 4
 
 
 async def test_the_other_tenant_is_untouched(file_store: Store) -> None:
