@@ -15,14 +15,21 @@ from securemem.privacy.engines.rampart.words import Word
 SCORE: Final = 0.75
 _NEAR: Final = 40
 """Characters between a flat and the place that it belongs to, at most."""
-_NAME: Final = r"(?:[^\W\d_][\w'\u2019.\-]{0,30}[ ]){1,4}"
-_BOX: Final = r"p\.?[ ]?o\.?[ ]?box|post(?:al)?[ ]?box|postfach|postbus|apartado|apdo\.?|casella[ ]postale|bo[i\u00ee]te[ ]postale"
+_SMALL: Final = r"de|la|las|los|le|les|del|della|dei|di|do|da|dos|des|du|der|den|van|von|of|the"
+_NAME: Final = rf"(?:(?:(?:{_SMALL})[ ]){{0,2}}[^\W\d_a-z][\w'\u2019.\-]{{0,30}}[ ]){{1,3}}"
+_BOX: Final = (
+    r"p\.?[ ]?o\.?[ ]?box|post(?:al)?[ ]?box|postfach|postbus|apartado|apdo\.?|casella[ ]postale|"
+    r"bo[i\u00ee]te[ ]postale"
+)
 _STREET_BEFORE: Final = (
     r"calle|c/|avenida|avda?\.?|plaza|paseo|rua|pra\u00e7a|rue|via|viale|piazza|corso|ulica|ul\.|al\.|pl\.|strada|str\.|"
     r"bulevardul|bd\."
 )
 _STREET_AFTER: Final = r"street|avenue|road|lane|drive|boulevard|terrace|crescent|highway|parkway|squares?"
-_STREET_WITHIN: Final = r"stra\u00dfe|strasse|str\.|gasse|platz|allee|weg|damm|straat|gracht|laan|plein|gatan|v\u00e4gen|gade|vej|veien|katu|utca"
+_STREET_WITHIN: Final = (
+    r"stra\u00dfe|strasse|str\.|gasse|platz|allee|weg|damm|straat|gracht|laan|plein|gatan|v\u00e4gen|gade|vej|veien|"
+    r"katu|utca"
+)
 _WHOLE: Final = re.compile(
     # Unit 7349 Box 6067, APO AE 09081, and ships
     r"(?i:\b(?:(?:psc|cmr|unit)\s{1,3}\d{1,5},?\s{1,3}box\s{1,3}\d{1,5}|uss|usns|usnv|uscgc)\b[^\n]{0,30}[,\s]{1,3}"

@@ -20,10 +20,11 @@ _TITLE: Final = (
     r"Senhora?|Signora?|Signor|Meneer|Mevrouw|Pan|Pani|Fru|Fr\u00f6ken"
 )
 _SAYING: Final = (
-    r"my[ ](?:full[ ])?name[ ]is|my[ ]name's|call[ ]me|mein[ ]name[ ]ist|ich[ ]hei(?:\u00df|ss)e|je[ ]m['\u2019]appelle|"
-    r"mon[ ]nom[ ]est|me[ ]llamo|mi[ ]nombre[ ]es|mi[ ]chiamo|il[ ]mio[ ]nome[ ]\u00e8|meu[ ]nome[ ]\u00e9|me[ ]chamo|"
-    r"mijn[ ]naam[ ]is|ik[ ]heet|nazywam[ ]si\u0119|mam[ ]na[ ]imi\u0119|jag[ ]heter|mitt[ ]namn[ ]\u00e4r|jeg[ ]he(?:dd|t)er|"
-    r"jmenuji[ ]se"
+    r"my[ ](?:full[ ])?name[ ]is|my[ ]name's|call[ ]me|mein[ ]name[ ]ist|ich[ ]hei(?:\u00df|ss)e|"
+    r"je[ ]m['\u2019]appelle|mon[ ]nom[ ]est|me[ ]llamo|mi[ ]nombre[ ]es|mi[ ]chiamo|"
+    r"il[ ]mio[ ]nome[ ]\u00e8|meu[ ]nome[ ]\u00e9|me[ ]chamo|"
+    r"mijn[ ]naam[ ]is|ik[ ]heet|nazywam[ ]si\u0119|mam[ ]na[ ]imi\u0119|jag[ ]heter|mitt[ ]namn[ ]\u00e4r|"
+    r"jeg[ ]he(?:dd|t)er|jmenuji[ ]se"
 )
 _CUE: Final = re.compile(rf"(?<!\w)(?:(?:{_SHORT_TITLE})\.?|{_TITLE}|(?i:{_SAYING}))[ ]{{1,2}}(?=[^\W\d_])")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.errors import ConfigurationError
 from securemem.privacy import models
+from securemem.privacy.engines.pieces import encodable
 from securemem.privacy.models import RAMPART
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Network:
         Raises:
             TooManyTokensError: the text is too long.
         """
-        encoding = self._tokenizer.encode(_encodable(text))
+        encoding = self._tokenizer.encode(encodable(text))
         if len(encoding.ids) > self._most:
             raise TooManyTokensError
         likely = self._likely(encoding.ids)
@@ -119,12 +120,3 @@ def _options(onnxruntime: Any) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return options
-
-
-def _encodable(text: str) -> str:
-    """Give a text of the same length without lone surrogates, which have no UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
