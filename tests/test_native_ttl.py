@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from securemem import SecureMemory
 from securemem.errors import ReorderedError
+from securemem.model import NEVER, Change, HeadFlag
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -66,6 +68,43 @@ async def test_the_server_is_told_when_a_session_ends(
         assert raw.expiretime(name) == end + TTL
         await session.add("user", "for good")
         assert raw.expiretime(name) == -1
+
+
+async def _flag(memory: SecureMemory, flags: int, until: int | None) -> None:
+    """Set the head's flags, as who holds a session or lets it go does."""
+    deployment = await memory._ready()
+    keys = await deployment.keyring.find("alice", "s")
+    assert keys is not None
+    raw, _ = await deployment.backend.tail(keys.handle, 0)
+    head = keys.head.decode(raw)
+    new = keys.head.encode(replace(head, version=head.version + 1, flags=flags))
+    assert await deployment.backend.swap(Change(keys.handle, raw, new, until=until)) is None
+
+
+@pytest.mark.parametrize("until", [NEVER, None])
+async def test_what_is_kept_does_not_expire(
+    redis_store_url: str, raw: redis.Redis, sessions: Sessions, clock: FakeClock, until: int | None
+) -> None:
+    """A kept session has no expiry, from the hold itself or at the latest from the next append, and nothing goes."""
+    clock.now = clock.now.replace(year=2090)
+    async with SecureMemory.open(redis_store_url, clock=clock, ttl=TTL, max_messages=2) as memory:
+        for _ in range(2):
+            await _one_session(memory)
+        [name] = sessions()
+        end = int(clock().timestamp() + TTL + 24 * 3600)
+        assert raw.expiretime(name) == end
+        await _flag(memory, HeadFlag.KEEP, until)
+        assert raw.expiretime(name) == (-1 if until == NEVER else end)
+        for count in (3, 4):
+            await _one_session(memory)
+            assert raw.expiretime(name) == -1
+            assert raw.llen(name) == count + 1
+        clock.advance(TTL + 1)
+        assert (await memory.sweep()).records == 0
+        assert raw.llen(name) == 5
+        await _flag(memory, 0, None)
+        assert (await memory.sweep()).sessions == 1, "a control: without the flag all that is due goes"
+        assert raw.llen(name) == 1, "its head alone is left"
 
 
 async def test_a_dropped_session_begins_anew(
