@@ -12,7 +12,7 @@ import pytest
 
 from securemem import SecureMemory
 
-pytest_plugins = ["securemem.testing.servers.plugin", "fixtures_tls"]
+pytest_plugins = ["securemem.testing.servers.plugin", "fixtures_models", "fixtures_tls"]
 
 Stored = Callable[[SecureMemory], Awaitable[object]]
 

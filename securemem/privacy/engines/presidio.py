@@ -10,8 +10,11 @@ Hugging Face model that is missing. Here nothing is fetched, and a recogniser th
 
 from __future__ import annotations
 
+import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -100,9 +103,11 @@ def _analyzer(detection: Detection) -> Any:
     threshold = detection.threshold if detection.threshold is not None else options.get("default_score_threshold")
     try:
         nlp_engine = _nlp_engine(options.get("nlp_configuration") or _no_op(detection.languages))
+        with _quietly():
+            registry = _registry(detection, nlp_engine)
         return AnalyzerEngine(
             nlp_engine=nlp_engine,
-            registry=_registry(detection, nlp_engine),
+            registry=registry,
             supported_languages=list(detection.languages),
             default_score_threshold=THRESHOLD if threshold is None else threshold,
             context_aware_enhancer=_enhancer(options.get("context_aware_enhancer")),
@@ -161,6 +166,20 @@ def _require_folder(name: Any) -> None:
         raise ConfigurationError(
             f"the model {name} is no folder here: run `hf download {name} --local-dir FOLDER`, and name that folder"
         )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep presidio from warning of each recogniser whose language was not asked for, and of its own defaults."""
+    logger = logging.getLogger("presidio-analyzer")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _registry(detection: Detection, nlp_engine: Any) -> Any:
