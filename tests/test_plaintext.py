@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
+import hashlib
 import json
 import zlib
 from collections.abc import Callable
@@ -124,6 +126,19 @@ def test_the_search_finds_every_form(tmp_path: Path, form: str, text: str) -> No
     with pytest.raises(AssertionError, match=r"file\.bin"):
         assert_absent([tmp_path], text)
     assert assert_found([tmp_path], text)
+
+
+def test_the_search_reads_a_stream_up_to_its_damage() -> None:
+    """A canary is found in a stream that was cut off, also where what lies behind it looks like more of the stream."""
+    undamaged = 0
+    for number in range(1000):
+        text = f"canary{hashlib.sha256(b'%d' % number).hexdigest()[:24]}"
+        cut = _FORMS["zlib, cut off"](text) + b"after\xff"
+        assert [finding.needle for finding in search_bytes(cut, [text])][:1] == [text]
+        with contextlib.suppress(zlib.error):
+            zlib.decompressobj().decompress(cut)
+            undamaged += 1
+    assert undamaged < 1000, "no stream was damaged: this shows nothing"
 
 
 def test_the_search_finds_nothing_else(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import base64
 import json
 import secrets
 import zlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -164,7 +165,7 @@ def _unpacked(haystack: bytes) -> Iterator[tuple[int, str, bytes]]:
     """Give what can be decompressed in a haystack, cut-off streams included."""
     for start in (*_ZLIB_STARTS, _GZIP_START):
         for offset in _everywhere(haystack, start):
-            inner = _inflate(haystack[offset:])
+            inner = _inflate(memoryview(haystack)[offset:])
             if inner:
                 yield offset, "zlib" if start in _ZLIB_STARTS else "gzip", inner
     for offset in _everywhere(haystack, _ZSTD_START):
@@ -175,12 +176,21 @@ def _unpacked(haystack: bytes) -> Iterator[tuple[int, str, bytes]]:
         yield offset, "zstd", inner
 
 
-def _inflate(data: bytes) -> bytes:
-    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+def _inflate(data: memoryview) -> bytes:
+    """Give what can be decompressed up to where a stream was cut off, whatever lies behind that."""
+    whole = _inflate_all(data)
+    if whole is None:
+        damaged = bisect_left(range(len(data)), True, key=lambda size: _inflate_all(data[:size]) is None)
+        whole = _inflate_all(data[: damaged - 1])
+    return whole or b""
+
+
+def _inflate_all(data: memoryview) -> bytes | None:
+    """Decompress a stream, whole or not; None if it is none, or something else comes in it."""
     try:
-        return stream.decompress(data, _MOST_UNPACKED)
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(data, _MOST_UNPACKED)
     except zlib.error:
-        return b""
+        return None
 
 
 def _everywhere(haystack: bytes, start: bytes) -> Iterator[int]:
