@@ -111,7 +111,11 @@ class Crowd:
         return await self._until_stopped(turn)
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.soak)])
+_SOAK = [pytest.mark.soak, pytest.mark.timeout(3600)]
+"""What is written meanwhile goes along with each move, so that each takes longer than the one before."""
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=_SOAK)])
 async def test_nothing_is_lost_or_doubled(stage: Stage, pair: Pair, times: int) -> None:
     """There and back under all kinds of writers: each session holds what was acknowledged, each at its place, once."""
     crowd = Crowd(pair)
