@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from securemem.privacy.engines.rampart import addresses, cues, places, reading, spans, windows, words
+from securemem.privacy.engines.rampart import addresses, cues, givennames, places, reading, spans, windows, words
 from securemem.privacy.engines.rampart.network import Token, TooManyTokensError
 from securemem.privacy.engines.rampart.words import WORD, Word
 
@@ -145,6 +145,27 @@ def test_a_cue_makes_a_name(text: str, wanted: str | None) -> None:
     assert (text[raised[0].start : raised[-1].end] if raised else None) == wanted
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("as Angela Merkel said", "Angela Merkel"),
+        ("as Angela M. Brown said", "Angela M. Brown"),
+        ("John: are you coming", "John"),
+        ("so\n  Mary: yes", "Mary"),
+        ("dear Anna, thanks", "Anna"),
+        ("said Anna. The parcel", None),
+        ("angela merkel and ANGELA MERKEL", None),
+        ("key John: value", None),
+        ("in Paris Hilton stayed", None),
+        ("Grace Period and Mark Up", None),
+    ],
+)
+def test_a_known_given_name_makes_a_person(text: str, wanted: str | None) -> None:
+    """With a word written large behind it, at the head of a line, or after a greeting; not by itself."""
+    raised = [word for word in givennames.with_given_names(text, plain(text)) if word.name >= givennames.SCORE]
+    assert (text[raised[0].start : raised[-1].end] if raised else None) == wanted
+
+
 def test_neighbours_are_one_span() -> None:
     """A name of several words is one span, over a full stop but not over a line or a comma."""
     network = Knowing(names={"Janka", "M", "Sz\u00e1sz", "Bob"})
@@ -187,6 +208,9 @@ def test_what_touches_a_sure_word_needs_less() -> None:
         "Suite 1 " * 25_000,
         "Dr. " * 50_000,
         "New " * 50_000,
+        "Anna " * 40_000,
+        "Anna: " * 30_000,
+        "Anna A. " * 25_000,
         "\u4eba" * 200_000,
         "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-" * 6_000,
         "\n" * 200_000,

@@ -42,7 +42,7 @@ def with_known_places(text: str, words: Sequence[Word]) -> list[Word]:
     found = list(words)
     at = 0
     while at < len(found):
-        count = _matches(text, found, at, known, most.get(_folded(found[at].text), 0), all_small=all_small)
+        count = _matches(text, found, at, known, most.get(folded(found[at].text), 0), all_small=all_small)
         for number in range(at, at + count):
             found[number] = found[number].as_place(SCORE)
         at += count or 1
@@ -55,7 +55,7 @@ def _matches(text: str, words: Sequence[Word], at: int, known: Mapping[Key, str]
         return 0
     for count in range(min(most, len(words) - at), 0, -1):
         taken = words[at : at + count]
-        kind = known.get(tuple(_folded(word.text) for word in taken))
+        kind = known.get(tuple(folded(word.text) for word in taken))
         if kind is not None and _together(text, taken) and _likely(words, at, taken, kind, all_small=all_small):
             return count
     return 0
@@ -86,13 +86,13 @@ def _known() -> tuple[Mapping[Key, str], Mapping[str, int]]:
         if line.startswith("["):
             kind = line.strip("[]")
         elif line and not line.startswith("#"):
-            key = tuple(_folded(match[0]) for match in WORD.finditer(line))
+            key = tuple(folded(match[0]) for match in WORD.finditer(line))
             kinds.setdefault(key, kind)
             most[key[0]] = max(most.get(key[0], 0), len(key))
     return kinds, most
 
 
-def _folded(word: str) -> str:
+def folded(word: str) -> str:
     """Give a word without case and accents."""
     small = word.casefold()
     if small.isascii():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from securemem.model import Span
 from securemem.privacy.engines.rampart.addresses import with_addresses
 from securemem.privacy.engines.rampart.cues import with_cued_names
+from securemem.privacy.engines.rampart.givennames import with_given_names
 from securemem.privacy.engines.rampart.network import Token
 from securemem.privacy.engines.rampart.places import with_known_places
 from securemem.privacy.engines.rampart.spans import spans as spans_of
 from securemem.privacy.engines.rampart.windows import Reader, tokens
-from securemem.privacy.engines.rampart.words import words
+from securemem.privacy.engines.rampart.words import Word, words
 
 
 def spans(network: Reader, text: str, threshold: float) -> list[Span]:
@@ -25,5 +28,7 @@ def spans(network: Reader, text: str, threshold: float) -> list[Span]:
 
 def spans_from(text: str, read: list[Token], threshold: float) -> list[Span]:
     """Give the spans in a text that the network has read."""
-    found = with_known_places(text, with_cued_names(text, list(words(text, read))))
-    return spans_of(text, with_addresses(text, found), threshold)
+    found: Sequence[Word] = list(words(text, read))
+    for know_more in (with_cued_names, with_given_names, with_known_places, with_addresses):
+        found = know_more(text, found)
+    return spans_of(text, found, threshold)

@@ -15,7 +15,7 @@ from securemem.privacy.engines.rampart.words import Word
 
 _BESIDE_PLACE: Final = 0.03
 _BESIDE_NAME: Final = 0.05
-_BESIDE_SMALL_NAME: Final = 0.2
+_BESIDE_SMALL_NAME: Final = 0.4
 _SMALL: Final = 0.9
 _AGAIN: Final = 0.6
 _LETTERS: Final = re.compile(r"[^\W\d_]{2}")
