@@ -5,6 +5,7 @@ A contract is a class of pytest tests (with `pytest-asyncio`). Subclass it in yo
 
 from securemem.testing.backend import BackendContract
 from securemem.testing.canary import Finding, assert_absent, assert_found, make_canary, pieces, search, search_bytes
+from securemem.testing.engine import PIIEngineContract
 from securemem.testing.keystore import KeystoreContract
 from securemem.testing.kms import KmsContract
 
@@ -13,6 +14,7 @@ __all__ = [
     "Finding",
     "KeystoreContract",
     "KmsContract",
+    "PIIEngineContract",
     "assert_absent",
     "assert_found",
     "make_canary",
