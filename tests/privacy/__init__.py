@@ -1,0 +1,1 @@
+"""Personal data: finding it, treating it, giving it back."""

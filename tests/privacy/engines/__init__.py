@@ -1,0 +1,1 @@
+"""The engine of patterns, and what every engine keeps."""
