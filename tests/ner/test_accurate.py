@@ -13,6 +13,7 @@ from securemem import ConfigurationError
 from securemem.model import Detection
 from securemem.privacy.engines import accurate, ner
 from securemem.privacy.engines.accurate import AccurateEngine
+from securemem.testing.engine import MakeEngine, PIIEngineContract
 
 pytestmark = pytest.mark.usefixtures("rampart", "offline")
 
@@ -24,6 +25,21 @@ def ruled(folder: Path, label: str, language: str = "en") -> str:
     rules.add_patterns([{"label": label, "pattern": "Qqxyzt"}, {"label": "ORG", "pattern": "Acme"}])
     model.to_disk(folder / language)
     return str(folder / language)
+
+
+class TestContract(PIIEngineContract):
+    """The contract, with a spaCy model that knows one person."""
+
+    @pytest.fixture
+    def make_engine(self, tmp_path: Path) -> MakeEngine:
+        """Give what makes engines."""
+        options = {"spacy": {"en": ruled(tmp_path, "PERSON")}}
+        return lambda: accurate.make(Detection(engine="accurate", entities=ner.ENTITIES, options=options))
+
+    @pytest.fixture
+    def example(self) -> tuple[str, str, str]:
+        """Give somebody whom spaCy's model alone knows."""
+        return "You may ask Qqxyzt about the parcel.", "Qqxyzt", "PERSON"
 
 
 def opened(**asked: Any) -> AccurateEngine:

@@ -15,9 +15,24 @@ from securemem import ConfigurationError
 from securemem.model import Detection, Span
 from securemem.privacy.engines import ner
 from securemem.privacy.engines.ner import NerEngine
+from securemem.testing.engine import MakeEngine, PIIEngineContract
 
 BOTH = ner.ENTITIES
 PERSON, LOCATION = frozenset({"PERSON"}), frozenset({"LOCATION"})
+
+
+class TestContract(PIIEngineContract):
+    """The contract, with the model as it is installed."""
+
+    @pytest.fixture
+    def make_engine(self, models_folder: Path) -> MakeEngine:
+        """Give what makes engines."""
+        return lambda: ner.make(Detection(engine="ner", entities=BOTH, model=str(models_folder / "rampart")))
+
+    @pytest.fixture
+    def example(self) -> tuple[str, str, str]:
+        """Give a name in a text."""
+        return "My name is Sarah Connor, thank you.", "Sarah Connor", "PERSON"
 
 
 def found(engine: NerEngine, text: str, entities: frozenset[str] = BOTH) -> list[tuple[str, str]]:

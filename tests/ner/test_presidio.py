@@ -19,6 +19,7 @@ from securemem import ConfigurationError
 from securemem.model import Detection
 from securemem.privacy.engines import presidio
 from securemem.privacy.engines.presidio import PresidioEngine
+from securemem.testing.engine import MakeEngine, PIIEngineContract
 
 EMAIL, PHONE, PERSON = (frozenset({name}) for name in ("EMAIL_ADDRESS", "PHONE_NUMBER", "PERSON"))
 ALL = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "IP_ADDRESS"})
@@ -34,6 +35,20 @@ def opened(entities: frozenset[str] = ALL, **asked: Any) -> PresidioEngine:
 def found(engine: PresidioEngine, text: str, language: str = "en") -> list[tuple[str, str]]:
     """Give what was found, in words."""
     return [(span.entity, text[span.start : span.end]) for span in engine.find(text, language, engine.entities)]
+
+
+class TestContract(PIIEngineContract):
+    """The contract, with presidio's own recognisers."""
+
+    @pytest.fixture
+    def make_engine(self) -> MakeEngine:
+        """Give what makes engines."""
+        return lambda: presidio.make(Detection(engine="presidio", entities=ALL, regions=("US",)))
+
+    @pytest.fixture
+    def example(self) -> tuple[str, str, str]:
+        """Give an address in a text."""
+        return "Please write to sarah@example.org soon.", "sarah@example.org", "EMAIL_ADDRESS"
 
 
 @pytest.fixture
@@ -206,10 +221,15 @@ def test_other_languages_and_entities_have_none() -> None:
     engine = opened(EMAIL)
     assert engine.find("sarah@example.org", "fr", EMAIL) == []
     assert engine.find("4111 1111 1111 1111", "en", frozenset({"CREDIT_CARD"})) == []
-    assert presidio.make(Detection(engine="presidio", entities=EMAIL)).find("sarah@example.org", "en", EMAIL) == []
 
 
 def test_importing_loads_no_presidio() -> None:
     """The room is light until it is opened."""
     code = "import sys, securemem.privacy.engines.presidio as p; print('presidio_analyzer' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"False\n"
+
+
+def test_an_engine_that_is_not_open_says_so() -> None:
+    """Finding before opening is an error, never an empty answer."""
+    with pytest.raises(ConfigurationError, match="not open"):
+        presidio.make(Detection(engine="presidio", entities=EMAIL)).find("sarah@example.org", "en", EMAIL)

@@ -55,8 +55,15 @@ def test_every_token_is_read_once(length: int, most: int) -> None:
 def test_windows_are_as_long_as_they_are_said_to_be() -> None:
     """480 characters each, 64 of them shared."""
     network = Knowing()
-    list(windows.tokens(network, "x " * 1000))
-    assert network.read == [480, 480, 480, 480, 2000 - 4 * (480 - 64)]
+    list(windows.tokens(network, " ".join(map(str, range(1000, 1400)))))
+    assert network.read == [480, 480, 480, 480, 1999 - 4 * (480 - 64)]
+
+
+def test_what_repeats_itself_is_read_once() -> None:
+    """A long text of the same words over and over takes the network a few windows, and loses no token."""
+    network = Knowing()
+    assert len(list(windows.tokens(network, "x " * 100_000))) == 100_000
+    assert len(network.read) == 2
 
 
 def test_a_word_is_as_likely_as_its_likeliest_token() -> None:

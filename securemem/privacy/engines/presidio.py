@@ -36,7 +36,11 @@ _NO_REGION: Final = "ZZ"
 
 
 class PresidioEngine:
-    """As `ports.PIIEngine`; what it can find, in every language of the policy, is known once it is open."""
+    """As `ports.PIIEngine`.
+
+    Until it is open its `entities` are what was asked for; then, of those, what it has a recogniser for in every
+    language of the policy.
+    """
 
     quick = False
 
@@ -53,7 +57,7 @@ class PresidioEngine:
         if unknown:
             known = ", ".join(sorted(_OPTIONS))
             raise ConfigurationError(f"the engine presidio has no option {', '.join(unknown)}: it takes {known}")
-        self.entities = frozenset[str]()
+        self.entities = detection.entities
         self._detection = detection
         self._analyzer: Any = None
         self._known: dict[str, frozenset[str]] = {}
@@ -70,6 +74,8 @@ class PresidioEngine:
 
     def find(self, text: str, language: str, entities: frozenset[str]) -> list[Span]:
         """As `ports.PIIEngine`."""
+        if self._analyzer is None:
+            raise ConfigurationError("the engine presidio is not open")
         wanted = sorted(entities & self.entities) if language in self._known else []
         return in_pieces(text, self._finder(language, wanted)) if wanted else []
 

@@ -12,6 +12,8 @@ from typing import Protocol
 from securemem.privacy.engines.rampart.network import Token, TooManyTokensError
 
 WINDOW, SHARED = 480, 64
+_KEPT = 64
+"""Windows of one text that are remembered."""
 
 
 class Reader(Protocol):
@@ -22,13 +24,19 @@ class Reader(Protocol):
 
 
 def tokens(reader: Reader, text: str) -> Iterator[Token]:
-    """Give the tokens of a text of any length, in order, read window by window."""
+    """Give the tokens of a text of any length, in order, read window by window; what repeats itself is read once."""
+    seen: dict[str, list[Token]] = {}
     start = 0
     while True:
         end = min(start + WINDOW, len(text))
         low = start + SHARED // 2 if start else 0
         high = end - SHARED // 2 if end < len(text) else end
-        for token in _read(reader, text[start:end]):
+        window = text[start:end]
+        if window not in seen:
+            if len(seen) == _KEPT:
+                seen.clear()
+            seen[window] = _read(reader, window)
+        for token in seen[window]:
             if low <= token.start + start < high:
                 yield Token(token.start + start, token.end + start, token.name, token.place)
         if end == len(text):
