@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import capacity, core, peers, servers
+from benchmarks import capacity, core, peers, pii, servers
 
-SUBCOMMANDS = {"core": core, "servers": servers, "peers": peers, "capacity": capacity}
+SUBCOMMANDS = {"core": core, "servers": servers, "peers": peers, "capacity": capacity, "pii": pii}
 
 
 def main() -> int:
