@@ -42,6 +42,7 @@ class NerEngine:
         """As `ports.PIIEngine`."""
         with self._opening:
             if self._network is None:
+                reading.prepare()
                 self._network = network.load(self._folder)
 
     def find(self, text: str, language: str, entities: frozenset[str]) -> list[Span]:

@@ -44,7 +44,7 @@ def with_given_names(text: str, words: Sequence[Word]) -> list[Word]:
 def _is_given_name(word: Word) -> bool:
     text = word.text
     written = len(text) > 2 and text[0].isupper() and text[1:].islower()  # noqa: PLR2004
-    return written and word.place < _RATHER_A_PLACE and folded(text) in _known()
+    return written and word.place < _RATHER_A_PLACE and folded(text) in load_given_names()
 
 
 def _behind(text: str, words: Sequence[Word], at: int) -> int:
@@ -71,6 +71,7 @@ def _stands_alone(text: str, words: Sequence[Word], at: int) -> bool:
 
 
 @cache
-def _known() -> frozenset[str]:
+def load_given_names() -> frozenset[str]:
+    """Read the list of given names, once a process."""
     lines = files(__package__).joinpath("givennames.txt").read_text(encoding="utf-8").splitlines()
     return frozenset(folded(line) for line in lines if line and not line.startswith("#"))

@@ -37,7 +37,7 @@ _BEFORE: Final = frozenset(
 
 def with_known_places(text: str, words: Sequence[Word]) -> list[Word]:
     """Give the words of a text, those that name a known place as likely as that makes them."""
-    known, most = _known()
+    known, most = load_places()
     all_small = text.islower()
     found = list(words)
     at = 0
@@ -77,8 +77,8 @@ def _likely(words: Sequence[Word], at: int, taken: Sequence[Word], kind: str, *,
 
 
 @cache
-def _known() -> tuple[Mapping[Key, str], Mapping[str, int]]:
-    """Give the kind of each known place, and of how many words the longest is that begins with a word."""
+def load_places() -> tuple[Mapping[Key, str], Mapping[str, int]]:
+    """Read the list of places, once a process: the kind of each, and how many words the longest has by its first."""
     kinds: dict[Key, str] = {}
     most: dict[str, int] = {}
     kind = ""

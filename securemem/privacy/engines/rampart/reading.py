@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from securemem.model import Span
 from securemem.privacy.engines.rampart.addresses import with_addresses
 from securemem.privacy.engines.rampart.cues import with_cued_names
-from securemem.privacy.engines.rampart.givennames import with_given_names
+from securemem.privacy.engines.rampart.givennames import load_given_names, with_given_names
 from securemem.privacy.engines.rampart.network import Token
-from securemem.privacy.engines.rampart.places import with_known_places
+from securemem.privacy.engines.rampart.places import load_places, with_known_places
 from securemem.privacy.engines.rampart.spans import spans as spans_of
 from securemem.privacy.engines.rampart.windows import Reader, tokens
 from securemem.privacy.engines.rampart.words import Word, words
+
+
+def prepare() -> None:
+    """Read the lists of names and places, which takes a tenth of a second; else the first text does."""
+    load_places()
+    load_given_names()
 
 
 def spans(network: Reader, text: str, threshold: float) -> list[Span]:
