@@ -26,10 +26,12 @@ class Contender:
     Attributes:
         name: as it is shown.
         find: in one text of a message.
+        model: of spaCy that it uses, where it might.
     """
 
     name: str
     find: Find
+    model: str | None = None
 
 
 def ours(engine: str, regions: Sequence[str]) -> Contender:
@@ -65,7 +67,7 @@ def presidio_with_its_defaults() -> Contender:
         found = analyzer.analyze(leaf.text, LANGUAGE)
         return settle(Span(one.start, one.end, one.entity_type, max(one.score, 0.01)) for one in found)
 
-    return Contender(name=f"presidio, its defaults, {name}", find=find)
+    return Contender(name="presidio", find=find, model=name)
 
 
 def _nlp_engine() -> tuple[Any, str]:
@@ -75,4 +77,4 @@ def _nlp_engine() -> tuple[Any, str]:
     name = next((model for model in _SPACY_MODELS if spacy.util.is_package(model)), None)
     models = [{"lang_code": LANGUAGE, "model_name": name or "no_op"}]
     configuration = {"nlp_engine_name": "spacy" if name else "no_op", "models": models}
-    return NlpEngineProvider(nlp_configuration=configuration).create_engine(), name or "no spaCy model"
+    return NlpEngineProvider(nlp_configuration=configuration).create_engine(), name or "none"
