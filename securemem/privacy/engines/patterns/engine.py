@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final, NamedTuple
 
 from securemem.model import Detection, Span
 from securemem.privacy.engines.patterns.finder import Finder
 from securemem.privacy.engines.patterns.folding import fold
+from securemem.privacy.engines.patterns.offers import OFFERS, rows_of
 from securemem.privacy.engines.patterns.pattern import Pattern
-from securemem.privacy.engines.patterns.rows import ROWS
 from securemem.privacy.engines.patterns.settling import settle
 from securemem.privacy.engines.patterns.views import Trigger, Views, views_of
 
 _MOST_PLANS: Final = 64
+_PLACES: Final = {view: place for place, view in enumerate(Views._fields)}
 _ALSO_CALLED: Final = {"UK": "GB", "EL": "GR"}
 
 
 class Step(NamedTuple):
-    """What is tried once one of the needles stands in a view."""
+    """What is tried once one of the needles stands in a view.
+
+    Attributes:
+        view: its place in `Views`.
+        needles: of it.
+        finders: those that ask for nothing more.
+        further: what else has to stand in some view, and those that ask for it.
+    """
 
     view: int
     needles: tuple[bytes, ...]
     finders: tuple[Finder, ...]
+    further: tuple[tuple[int, bytes, tuple[Finder, ...]], ...]
+
+    def take(self, text: str, views: Views, found: list[Span]) -> None:
+        """Try what is called for."""
+        finders = self.finders
+        for view, needle, more in self.further:
+            if needle in views[view]:
+                finders += tuple(finder for finder in more if finder not in finders)
+        for finder in finders:
+            finder.find(text, views, found)
 
 
 class PatternsEngine:
@@ -29,10 +48,17 @@ class PatternsEngine:
 
     quick = True
 
-    def __init__(self, rows: tuple[Pattern, ...]) -> None:
-        """Take the patterns that a policy wants."""
-        self.entities = frozenset(row.entity for row in rows)
-        self._finders = tuple(Finder(row) for row in rows)
+    def __init__(self, regions: frozenset[str], threshold: float) -> None:
+        """Take what a policy wants, and import and compile nothing yet.
+
+        Args:
+            regions: whose national numbers are looked for; none for those that `make` tells of.
+            threshold: the least score of a span.
+        """
+        self.entities = frozenset(
+            offer.entity for offer in OFFERS if not offer.regions or not regions or regions & {*offer.regions}
+        )
+        self._regions, self._threshold = regions, threshold
         self._plans: dict[frozenset[str], tuple[Step, ...]] = {}
 
     def open(self) -> None:
@@ -44,50 +70,60 @@ class PatternsEngine:
         plan = self._plans.get(entities)
         if plan is None:
             plan = self._planned(entities)
-        folded = fold(text)
-        views = views_of(folded.text)
+        folded = None if text.isascii() else fold(text)
+        plain = text if folded is None else folded.text
+        views = views_of(plain)
         found: list[Span] = []
-        for view, needles, finders in plan:
-            seen = views[view]
-            for needle in needles:
+        for step in plan:
+            seen = views[step.view]
+            for needle in step.needles:
                 if needle in seen:
-                    _try(finders, folded.text, views, found)
+                    step.take(plain, views, found)
                     break
-        return folded.spans(settle(found)) if found else found
+        if not found:
+            return found
+        found = settle(found)
+        return found if folded is None else folded.spans(found)
 
     def _planned(self, entities: frozenset[str]) -> tuple[Step, ...]:
         """Give the steps for some entities: one for each trigger."""
         by_trigger: dict[Trigger, list[Finder]] = {}
-        for finder in self._finders:
-            if finder.pattern.entity in entities:
-                by_trigger.setdefault(finder.pattern.trigger, []).append(finder)
+        for row in chain.from_iterable(rows_of(entity) for entity in sorted(entities & self.entities)):
+            if self._wants(row):
+                by_trigger.setdefault(row.trigger, []).append(Finder(row))
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        plan = self._plans[entities] = tuple(
-            Step(Views._fields.index(trigger.view), trigger.needles, tuple(finders))
-            for trigger, finders in by_trigger.items()
-        )
+        plan = self._plans[entities] = tuple(_step(trigger, finders) for trigger, finders in by_trigger.items())
         return plan
 
+    def _wants(self, row: Pattern) -> bool:
+        if row.score < self._threshold:
+            return False
+        if not row.regions:
+            return True
+        return bool(row.regions & self._regions) if self._regions else row.by_default
 
-def _try(finders: tuple[Finder, ...], text: str, views: Views, found: list[Span]) -> None:
+
+def _step(trigger: Trigger, finders: list[Finder]) -> Step:
+    further: dict[tuple[int, bytes], list[Finder]] = {}
     for finder in finders:
-        if finder.is_called_for(views):
-            finder.find(text, views, found)
+        for view, needles in (("raw", finder.pattern.needles), ("shape", finder.pattern.shapes)):
+            for needle in needles:
+                further.setdefault((_PLACES[view], needle.encode()), []).append(finder)
+    return Step(
+        _PLACES[trigger.view],
+        trigger.needles,
+        tuple(finder for finder in finders if not finder.pattern.needles and not finder.pattern.shapes),
+        tuple((view, needle, tuple(more)) for (view, needle), more in further.items()),
+    )
 
 
 def make(detection: Detection) -> PatternsEngine:
     """Make the engine that a policy asks for.
 
-    With no regions the national numbers of all are looked for, and of telephone numbers without any word beside them
-    the forms of those countries where they are like nothing else: North America, the United Kingdom, France.
+    With no regions the national numbers of all are looked for, as far as they are asked for by name; and telephone
+    numbers that no word is beside are known in the international form, with an area in brackets, with a trunk's nought
+    before their groups, and in the groups of North America. Those of other countries are like too much else.
     """
     regions = frozenset(_ALSO_CALLED.get(region.upper(), region.upper()) for region in detection.regions)
-    threshold = detection.threshold or 0.0
-    return PatternsEngine(tuple(row for row in ROWS if row.score >= threshold and _is_wanted(row, regions)))
-
-
-def _is_wanted(row: Pattern, regions: frozenset[str]) -> bool:
-    if not row.regions:
-        return True
-    return bool(row.regions & regions) if regions else row.by_default
+    return PatternsEngine(regions, detection.threshold or 0.0)

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from securemem.model import Span
+from securemem.privacy.engines.patterns.expression import Expression
 
 _BLANKS: Final = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _HYPHENS: Final = "\u2010-\u2013\u2212\ufe58\ufe63"
@@ -24,10 +25,10 @@ _DIGITS: Final = (
     "\u17e0-\u17e9\u1810-\u1819\U0001d7ce-\U0001d7ff"
 )
 _WIDE: Final = "\uff01-\uff5e"
-_ODD: Final = re.compile(f"[{_BLANKS}{_HYPHENS}{_INVISIBLE}{_DIGITS}{_WIDE}]")
-_UNSEEN: Final = re.compile(f"[{_INVISIBLE}]")
-_BLANK: Final = re.compile(f"[{_BLANKS}]")
-_HYPHEN: Final = re.compile(f"[{_HYPHENS}]")
+_ODD: Final = Expression(f"[{_BLANKS}{_HYPHENS}{_INVISIBLE}{_DIGITS}{_WIDE}]")
+_UNSEEN: Final = Expression(f"[{_INVISIBLE}]")
+_BLANK: Final = Expression(f"[{_BLANKS}]")
+_HYPHEN: Final = Expression(f"[{_HYPHENS}]")
 
 
 class Folded(NamedTuple):
@@ -54,12 +55,12 @@ class Folded(NamedTuple):
 
 def fold(text: str) -> Folded:
     """Make a text plain."""
-    if text.isascii() or not _ODD.search(text):
+    if text.isascii() or not _ODD.compiled.search(text):
         return Folded(text)
-    plain = _ODD.sub(_plain, text)
+    plain = _ODD.compiled.sub(_plain, text)
     if len(plain) == len(text):
         return Folded(plain)
-    unseen = (match.start() for match in _UNSEEN.finditer(text))
+    unseen = (match.start() for match in _UNSEEN.compiled.finditer(text))
     return Folded(plain, tuple(place - number for number, place in enumerate(unseen)))
 
 
@@ -69,11 +70,11 @@ def _plain(match: re.Match[str]) -> str:
 
 @cache
 def _plain_form(char: str) -> str:
-    if _UNSEEN.match(char):
+    if _UNSEEN.compiled.match(char):
         return ""
-    if _BLANK.match(char):
+    if _BLANK.compiled.match(char):
         return " "
-    if _HYPHEN.match(char):
+    if _HYPHEN.compiled.match(char):
         return "-"
     digit = unicodedata.decimal(char, None)
     return str(digit) if digit is not None else chr(ord(char) - 0xFEE0)

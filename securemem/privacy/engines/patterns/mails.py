@@ -36,14 +36,16 @@ ROWS: Final = (
     Pattern(
         name="mail with a quoted name",
         entity="EMAIL_ADDRESS",
-        trigger=low('"@'),
+        trigger=low("@"),
+        needles=('"@',),
         regex=rf"\"@(?:{LABEL}\.){{1,8}}[^\W\d_]{{2,24}}(?![\w@])",
         behind=r"[^\"\n]{1,62}\"",
     ),
     Pattern(
         name="mail at a number",
         entity="EMAIL_ADDRESS",
-        trigger=low("@["),
+        trigger=low("@"),
+        needles=("@[",),
         regex=r"@\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[iI][pP][vV]6:[0-9a-fA-F:.]{2,45})\]",
         behind=r"[\w+~#$%-](?:[\w.+~#$%&'*!?^-]{0,62}[\w+#$])?",
     ),

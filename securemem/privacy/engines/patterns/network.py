@@ -5,19 +5,19 @@ Loopback, unspecified addresses, broadcast and masks name no one and are left al
 
 from __future__ import annotations
 
-import re
 import socket
 from typing import Final
 
 from securemem.privacy.engines.patterns.digits import compact, is_varied
+from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, Pattern, whole
-from securemem.privacy.engines.patterns.views import Trigger, digits, low
+from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, Trigger, digits
 
 _VERSION: Final = (
     r"(?:[=~<>!]=\s?|[a-z)]/|\b(?:versions?|ver|v|releases?|build|firmware|rev(?:ision)?|section|chapter|clause|oid|"
     r"upgrade[sd]? to|chrome|safari|edge?|python|driver)[\"']?(?: is| was|[:=])?\s{0,2}[\"'(]?|_version\W{0,5})"
 )
-_GLOBAL: Final = re.compile(r"(?i)(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|64:ff9b|::ffff):")
+_GLOBAL: Final = Expression(r"(?i)(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|64:ff9b|::ffff):")
 _COLONS: Final = Trigger("words", (b"w:w", b"::w", b"w::"))
 _FEWEST_GROUPS: Final = 3
 
@@ -38,7 +38,7 @@ def ipv6_end(text: str, start: int, end: int) -> int:
         end -= 1
     value = text[start:end]
     groups = [group for group in value.split(":") if group]
-    if len(groups) < _FEWEST_GROUPS and not _GLOBAL.match(value):
+    if len(groups) < _FEWEST_GROUPS and not _GLOBAL.compiled.match(value):
         return start
     try:
         socket.inet_pton(socket.AF_INET6, value)
@@ -83,7 +83,8 @@ ROWS: Final = (
     Pattern(
         name="mac in three groups",
         entity="MAC_ADDRESS",
-        trigger=low("mac"),
+        trigger=NAME_WITH_DOT,
+        needles=("mac",),
         regex=r"[0-9a-f](?<![\w.][0-9a-f])[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?!\w|\.\w)",
         lower=True,
         check=whole(is_mac),

@@ -7,19 +7,23 @@ none. A password may be any word; a key or a token has to look like one.
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from collections import Counter
 from math import log2
 from typing import Final
 
+from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, TOLD, Pattern
-from securemem.privacy.engines.patterns.views import low
+from securemem.privacy.engines.patterns.views import digits, low
 
-_NAMES: Final = (
-    r"(?:pass(?:words?|wd|wort|code|phrase|word[_ -]?hash|(?=\\?[\"']?\s?[:=]))|passwd|pwd|psw|passkey|mdp|"
-    r"mot de passe|contrase(?:ñ|n)a|kennwort|senha|wachtwoord|l[öo]senord|has[łl]o|salasana|"
-    r"парол[ья]|パスワード|密码|비밀번호)"
+_NAMES: Final = r"(?:pass(?:words?|wd|wort|code|phrase|word[_ -]?hash|key|e|(?=\\?[\"']?\s?[:=]))|pwd|psw)"
+_NAMES_ELSEWHERE: Final = (
+    r"(?:mdp|contrase(?:ñ|n)a|kennwort|senha|wachtwoord|l[öo]senord|has[łl]o|salasana|парол[ья]|パスワード|密码|"
+    r"비밀번호)"
+)
+_IS: Final = (
+    r"(?: (?:is|was|will be|should be|has been set to|is set to|as|ist|lautet|est|es|è|é|jest|on)|:| ?=| ?-)"
+    r"(?: (?:now|currently|still|just|simply|set to))?:?"
 )
 _NAMES_OF_KEYS: Final = (
     r"(?:(?:api|app|auth|access|secret|private|encryption|signing|master|account|client|service|license|session|"
@@ -30,11 +34,14 @@ _NAMES_OF_KEYS: Final = (
 _SUFFIX: Final = r"(?:[_-]?(?:key|token|secret|value|hash|base|[0-9]{1,2}|prod|dev|live|test))?"
 _ASSIGNS: Final = r"\\?[\"'`]?\]?[ \t]{0,8}(?::=|=>|===?|[:=])[ \t]{0,8}(?:\r?\n[ \t]{0,8})?"
 _OF_WHAT: Final = r"(?: (?:for|to|of|on|in|at|from|here|there)\b[^\n.:;=!?]{0,48}?)?(?: ?\([^)\n]{1,24}\))?"
-_QUOTED: Final = r"(?:\\?\"((?:[^\"\\\n]|\\[^\"\n]){1,256})\\?\"|'((?:[^'\\\n]|\\[^'\n]){1,256})'|`([^`\n]{1,256})`|"
-_BARE: Final = r"([^\s\"'`,;<>(){}\[\]|]{3,256}))"
+_QUOTED: Final = (
+    r"(?:\\?\"(?P<double>(?:[^\"\\\n]|\\[^\"\n]){1,256})\\?\"|'(?P<single>(?:[^'\\\n]|\\[^'\n]){1,256})'|"
+    r"`(?P<back>[^`\n]{1,256})`|"
+)
+_BARE: Final = r"(?P<bare>[^\s\"'`,;<>(){}\[\]|]{3,256}))"
 
 _TRAILING: Final = ".,;:?)]}>*_"
-_CODE: Final = re.compile(
+_CODE: Final = Expression(
     r"(?i)(?:[$%{<\[(@#&].*|.*[({].*|(?:[a-z_]\w*\.){1,6}[a-z_]\w*|[*x.•●-]{2,}|\.{2,}.*|.*(?:passw|passwd|pwd|secret|token).*"
     r"|[a-z]+_[a-z_]+|\[?redacted\]?|(?:your|my|the|some|enter|new|old|change|insert|example|dummy|fake|sample)[_ -].*)"
 )
@@ -72,7 +79,7 @@ def assigned_end(text: str, start: int, end: int) -> int:
     """Tell passwords from code, placeholders and words of speech."""
     end = _bare_end(text, start, end)
     value = text[start:end]
-    if len(value) < 3 or value.lower() in _WORDS or _CODE.fullmatch(value) or len(set(value)) == 1:  # noqa: PLR2004
+    if len(value) < 3 or value.lower() in _WORDS or _CODE.compiled.fullmatch(value) or len(set(value)) == 1:  # noqa: PLR2004
         return start
     if not value.isalpha() or text[start - 1] in "\"'`=":
         return end
@@ -84,7 +91,7 @@ def told_end(text: str, start: int, end: int) -> int:
     end = _bare_end(text, start, end)
     value = text[start:end]
     plain = value.lower()
-    if len(value) < 4 or plain in _WORDS or _CODE.fullmatch(value):  # noqa: PLR2004
+    if len(value) < 4 or plain in _WORDS or _CODE.compiled.fullmatch(value):  # noqa: PLR2004
         return start
     if not plain.replace("-", "").replace("'", "").replace("\u2019", "").isalpha():
         return end
@@ -105,7 +112,7 @@ def key_end(text: str, start: int, end: int) -> int:
     """Tell keys from names: letters and digits, and no repetition (Shannon's entropy, as gitleaks has it)."""
     end = _bare_end(text, start, end)
     value = text[start:end]
-    if len(value) < 8 or _CODE.fullmatch(value) or not any(char.isdigit() for char in value):  # noqa: PLR2004
+    if len(value) < 8 or _CODE.compiled.fullmatch(value) or not any(char.isdigit() for char in value):  # noqa: PLR2004
         return start
     if not any(char.isalpha() for char in value) or " " in value or "://" in value or value[0] in "/.":
         return start
@@ -124,7 +131,7 @@ def basic_end(text: str, start: int, end: int) -> int:
 def login_end(text: str, start: int, end: int) -> int:
     """Tell the password of a URL from what is to be put in its place."""
     value = text[start:end]
-    is_code = _CODE.fullmatch(value) is not None and not value.isalnum()
+    is_code = _CODE.compiled.fullmatch(value) is not None and not value.isalnum()
     return start if is_code or value == value[0] * len(value) else end
 
 
@@ -138,17 +145,18 @@ def _ends_there(text: str, end: int) -> bool:
     return not rest.strip() or rest[0] in "\n\r.,;!?)\"'" or rest.startswith((" and ", " & ", " but ", " ("))
 
 
-_PASSWORD_WORDS: Final = low(
-    "pass", "pwd", "psw", "mdp", "contrase", "kennwort", "senha", "wachtw",
-    "senord", "hasło", "haslo", "salasana", "парол", "パスワード", "密码", "비밀번호",
+_WORDS_BEFORE: Final = low("pass", "pwd", "psw")
+_ASSIGNED: Final = low(":", "=")
+_ELSEWHERE: Final = (
+    "mdp", "contrase", "kennwort", "senha", "wachtwoord", "senord", "hasło", "haslo", "salasana", "парол", "パスワード",
+    "密码", "비밀번호",
 )  # fmt: skip
-_KEY_WORDS: Final = low("key", "token", "secret", "credential", "sess", "sig=")
 
 ROWS: Final = (
     Pattern(
         name="password that is assigned",
         entity="SECRET",
-        trigger=_PASSWORD_WORDS,
+        trigger=_WORDS_BEFORE,
         regex=rf"{_NAMES}{_SUFFIX}{_ASSIGNS}{_QUOTED}{_BARE}",
         lower=True,
         check=assigned_end,
@@ -157,11 +165,8 @@ ROWS: Final = (
     Pattern(
         name="password that is told",
         entity="SECRET",
-        trigger=_PASSWORD_WORDS,
-        regex=(
-            rf"{_NAMES}{_OF_WHAT}(?: (?:is|was|will be|should be|has been set to|is set to|as|ist|lautet|est|"
-            rf"es|è|é|jest|on)|:| ?=| ?-)(?: (?:now|currently|still|just|simply|set to))?:? {_QUOTED}{_BARE}"
-        ),
+        trigger=_WORDS_BEFORE,
+        regex=rf"{_NAMES}{_OF_WHAT}{_IS} {_QUOTED}{_BARE}",
         lower=True,
         check=told_end,
         score=TOLD,
@@ -169,16 +174,37 @@ ROWS: Final = (
     Pattern(
         name="password that is handed over",
         entity="SECRET",
-        trigger=_PASSWORD_WORDS,
+        trigger=_WORDS_BEFORE,
         regex=rf"{_NAMES}{_OF_WHAT}(?: to)? {_QUOTED}{_BARE}",
         lower=True,
         check=handed_end,
         score=TOLD,
     ),
     Pattern(
+        name="password that is assigned, in other languages",
+        entity="SECRET",
+        trigger=_ASSIGNED,
+        needles=_ELSEWHERE,
+        regex=rf"{_NAMES_ELSEWHERE}{_SUFFIX}{_ASSIGNS}{_QUOTED}{_BARE}",
+        lower=True,
+        check=assigned_end,
+        score=SHAPED,
+    ),
+    Pattern(
+        name="password that is told, in other languages",
+        entity="SECRET",
+        trigger=digits(1),
+        needles=_ELSEWHERE,
+        regex=rf"{_NAMES_ELSEWHERE}{_OF_WHAT}{_IS} {_QUOTED}{_BARE}",
+        lower=True,
+        check=told_end,
+        score=TOLD,
+    ),
+    Pattern(
         name="password of a command",
         entity="SECRET",
-        trigger=low("--pass", "--token", "--secret", "--api-key", "--key", "--user ", "--proxy-user ", "curl "),
+        trigger=low("--", "curl "),
+        needles=("pass", "token", "secret", "key", "curl "),
         regex=(
             r"(?:--(?:[a-z-]{0,16}(?:password|passwd|pass|token|secret|api-key|secret-key|access-key))[ =]|"
             r"\bcurl\b[^\n]{0,200}? (?:-u|--user|--proxy-user)[ =]?[\"']?[\w.@-]{1,64}:)"
@@ -191,7 +217,8 @@ ROWS: Final = (
     Pattern(
         name="key that is assigned",
         entity="SECRET",
-        trigger=_KEY_WORDS,
+        trigger=digits(1),
+        needles=("key", "token", "secret", "credential", "sess", "sig="),
         regex=rf"{_NAMES_OF_KEYS}{_SUFFIX}(?:{_ASSIGNS}| (?:is|was)(?: now)?:? ){_QUOTED}{_BARE}",
         lower=True,
         check=key_end,
@@ -200,10 +227,11 @@ ROWS: Final = (
     Pattern(
         name="token of HTTP (RFC 6750)",
         entity="SECRET",
-        trigger=low("bearer", "authorization", "x-api-key", "x-auth-token"),
+        trigger=digits(1),
+        needles=("bearer", "authorization", "x-api-key", "x-auth-token"),
         regex=(
             r"(?:\bbearer|authorization\\?[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\?[\"']?(?:token|apikey|bot|key|bearer)|"
-            r"\bx-(?:api-key|auth-token)\\?[\"']?[ \t]{0,4}[:=])[ \t]{0,4}\\?[\"']?([\w.~+/=:-]{12,4096})"
+            r"\bx-(?:api-key|auth-token)\\?[\"']?[ \t]{0,4}[:=])[ \t]{0,4}\\?[\"']?(?P<token>[\w.~+/=:-]{12,4096})"
         ),
         lower=True,
         check=key_end,
@@ -213,7 +241,7 @@ ROWS: Final = (
         name="login of HTTP (RFC 7617)",
         entity="SECRET",
         trigger=low("basic "),
-        regex=r"\bbasic[ \t]{1,4}([A-Za-z0-9+/]{8,1024}={0,2})(?![\w+/=])",
+        regex=r"\bbasic[ \t]{1,4}(?P<login>[A-Za-z0-9+/]{8,1024}={0,2})(?![\w+/=])",
         lower=True,
         check=basic_end,
         score=CHECKED,
@@ -222,18 +250,20 @@ ROWS: Final = (
         name="password in a URL (RFC 3986, 3.2.1)",
         entity="SECRET",
         trigger=low("://"),
-        regex=r"://[^\s/:@\"'<>?#]{0,128}:([^\s/@\"'<>]{1,256})@[\w\[%.{$-]",
+        regex=r"://[^\s/:@\"'<>?#]{0,128}:(?P<login>[^\s/@\"'<>]{1,256})@[\w\[%.{$-]",
         check=login_end,
         score=CHECKED,
     ),
     Pattern(
         name="number that proves who one is",
         entity="SECRET",
-        trigger=low("pin", "cvv", "cvc", "cvn", "otp", "one-time", "one time", "verification code", "security code"),
+        trigger=digits(3),
+        needles=("pin", "cvv", "cvc", "cvn", "otp", "one-time", "one time", "verification code", "security code"),
         regex=(
             r"\b(?:(?:(?:my|the|your|card|atm|bank|sim|security|door|alarm|debit|phone)[ _-])?pin(?: (?:code|number))?|"
             r"cv[vcn]2?(?: (?:code|number))?|otp(?: code)?|(?:one[- ]time|verification|security|login|2fa|mfa) "
-            r"(?:pass)?(?:code|pin))\\?[\"']?(?: is| was|:| ?=)[ \t]{0,4}\\?[\"']?([0-9]{3,8})(?![\w%]|[.,:/-]\w)"
+            r"(?:pass)?(?:code|pin))\\?[\"']?(?: is| was|:| ?=)[ \t]{0,4}\\?[\"']?"
+            r"(?P<number>[0-9]{3,8})(?![\w%]|[.,:/-]\w)"
         ),
         lower=True,
         score=SHAPED,
@@ -241,10 +271,10 @@ ROWS: Final = (
     Pattern(
         name="words that restore a wallet (BIP 39)",
         entity="SECRET",
-        trigger=low("seed", "mnemonic", "recovery phrase", "backup phrase"),
+        trigger=low("seed", "mnemonic", " phrase"),
         regex=(
             r"\b(?:seed(?: phrase| words)?|mnemonic(?: phrase)?|recovery (?:phrase|words)|backup phrase)\\?[\"']?"
-            r"(?: is|:| ?=)[ \t\n]{0,4}\\?[\"']?((?:[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})(?![a-z])"
+            r"(?: is|:| ?=)[ \t\n]{0,4}\\?[\"']?(?P<words>(?:[a-z]{3,8}[ ,\n]{1,2}){11,23}[a-z]{3,8})(?![a-z])"
         ),
         lower=True,
         score=SHAPED,

@@ -14,7 +14,7 @@ CHECKED, SHAPED, TOLD = 1.0, 0.85, 0.7
 """Scores: vouched for by a check digit or an unmistakable form; by its form; by a word near it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pattern:
     """How one form of an entity is found.
 
@@ -23,8 +23,10 @@ class Pattern:
         entity: what it is, by presidio's names.
         trigger: what must be seen of a text before this is tried.
         needles: of these one must stand in the lower-case text besides; none for no such demand.
-        regex: of bounded length wherever it repeats, and linear in time. The value is what its last group took that
-            took part, else all of it. It begins with a character and looks back from behind that one: an expression
+        shapes: of these one must stand in the text's shape (`Views.shape`); none for no such demand. A pattern has
+            needles or shapes.
+        regex: of bounded length wherever it repeats, and linear in time. The value is what the last group took, if that
+            has a name, else all of it. It begins with a character and looks back from behind that one: an expression
             that begins by looking back is five times as slow to search with.
         lower: whether `regex` is matched with the text in lower case.
         ahead: how many characters before the match belong to the value.
@@ -42,6 +44,7 @@ class Pattern:
     trigger: Trigger
     regex: str
     needles: tuple[str, ...] = ()
+    shapes: tuple[str, ...] = ()
     lower: bool = False
     ahead: int = 0
     behind: str = ""

@@ -6,11 +6,11 @@ something else.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from securemem.privacy.engines.patterns.callingcodes import is_international
 from securemem.privacy.engines.patterns.digits import is_varied, only_digits
+from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, TOLD, Check, Pattern
 from securemem.privacy.engines.patterns.phonewords import CLOSE, NEAR, OTHER_WORDS
 from securemem.privacy.engines.patterns.views import digits
@@ -21,18 +21,18 @@ _GAP: Final = r"[ ./-]{1,2}"
 _NOT_WITHIN: Final = r"(?<![\w+][0-9])(?<![^\s(\[:][.,/-][0-9])(?<![#$€£%-][0-9])"
 _END: Final = r"(?!\w|[.,:/-]\w|%)"
 
-_DATE: Final = re.compile(
+_DATE: Final = Expression(
     r"(?:(?:19|20)[0-9]{2}([ ./-])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,2}([ ./-])[0-9]{1,2}\2(?:19|20)[0-9]{2})(?![0-9])"
 )
-_ZIP: Final = re.compile(r"[0-9]{5}-[0-9]{4}\Z")
-_ADDRESS: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z")
-_DECIMAL: Final = re.compile(r"[0-9]{1,4}\.[0-9]+(?:[ /-]|\Z)")
-_EXTENDED: Final = re.compile(r"(.{4,}?)[ ,;]*[a-z#].*", re.DOTALL)
+_ZIP: Final = Expression(r"[0-9]{5}-[0-9]{4}\Z")
+_ADDRESS: Final = Expression(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z")
+_DECIMAL: Final = Expression(r"[0-9]{1,4}\.[0-9]+(?:[ /-]|\Z)")
+_EXTENDED: Final = Expression(r"(?s)(.{4,}?)[ ,;]*[a-z#].*")
 
 
 def _end_of(number: str) -> tuple[str, int]:
     """Give the digits of a number without its extension, and the length of that."""
-    extended = _EXTENDED.fullmatch(number)
+    extended = _EXTENDED.compiled.fullmatch(number)
     plain = number if extended is None else extended[1]
     return only_digits(plain.replace("(0)", "")), len(plain)
 
@@ -59,7 +59,12 @@ def national(fewest: int, most: int, *, alone: bool = True) -> Check:
         value = number[:length]
         if not fewest <= len(plain) <= most or not is_varied(plain) or (alone and _is_in_a_row(text, start, end)):
             return start
-        if _DATE.match(value) or _ZIP.match(value) or _ADDRESS.match(value) or _DECIMAL.match(value):
+        if (
+            _DATE.compiled.match(value)
+            or _ZIP.compiled.match(value)
+            or _ADDRESS.compiled.match(value)
+            or _DECIMAL.compiled.match(value)
+        ):
             return start
         return end
 
@@ -155,7 +160,7 @@ ROWS: Final = (
     Pattern(
         name="phone of a mobile in the United Kingdom",
         entity="PHONE_NUMBER",
-        trigger=digits(11),
+        trigger=digits(7),
         regex=rf"0{_NOT_WITHIN}7[1-9][0-9]{{8}}(?![0-9]){_END}",
         check=national(11, 11),
         unless=OTHER_WORDS,

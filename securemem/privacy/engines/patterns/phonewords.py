@@ -8,7 +8,8 @@ _PHONES: Final = (
     # English
     r"tele(?:phone|fon|fono|fone)|phones?|tel|mobiles?|mob|cell(?:phone|ular)?|fax(?:es)?|sms|whats ?app|telegram",
     r"(?<!function )(?<!tool )(?<!api )call(?:ed|ing|s)?(?: me| us| him| her| them| back)?|callback|imessage|hotline",
-    r"text(?:ed|ing)? (?:me|us|him|her|them)|dial(?:ed|ing)?|ring (?:me|us|him|her)|reach(?:ed)?|contact(?:ed)?|pager|viber",
+    r"text(?:ed|ing)? (?:me|us|him|her|them)|dial(?:ed|ing)?|ring (?:me|us|him|her)|reach(?:ed)?|contact(?:ed)?|pager",
+    r"viber|imessage",
     r"helpline|landline|desk|answering|(?:receiving|sending|send) messages|registered|voice ?mail",
     # French, German, Spanish, Italian, Portuguese
     r"t[ée]l[ée]phone|portable|appel\w*|joindre|handy(?:nummer)?|telefonnummer|rufnummer|mobilnummer|anrufen|erreich\w+",

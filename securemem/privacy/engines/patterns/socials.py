@@ -37,7 +37,7 @@ ROWS: Final = (
     Pattern(
         name="ssn",
         entity="US_SSN",
-        trigger=digits(9),
+        trigger=digits(7),
         regex=rf"[0-8]{_NOT_WITHIN}[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{_END}",
         check=whole(is_ssn),
         unless=OTHER_WORDS.replace("|ssn|social security|", "|"),
@@ -46,7 +46,7 @@ ROWS: Final = (
     Pattern(
         name="ssn that is called one",
         entity="US_SSN",
-        trigger=digits(9),
+        trigger=digits(7),
         regex=rf"[0-8]{_NOT_WITHIN}[0-9]{{2}}[ ./-]?[0-9]{{2}}[ ./-]?[0-9]{{4}}{_END}",
         check=whole(is_ssn),
         context=SSN_WORDS,
@@ -55,7 +55,7 @@ ROWS: Final = (
     Pattern(
         name="itin",
         entity="US_ITIN",
-        trigger=digits(9),
+        trigger=digits(7),
         regex=rf"9{_NOT_WITHIN}[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{_END}",
         check=whole(is_itin),
         score=SHAPED,
@@ -64,7 +64,7 @@ ROWS: Final = (
     Pattern(
         name="itin that is called one",
         entity="US_ITIN",
-        trigger=digits(9),
+        trigger=digits(7),
         regex=rf"9{_NOT_WITHIN}[0-9]{{2}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}{_END}",
         check=whole(is_itin),
         context=ITIN_WORDS,

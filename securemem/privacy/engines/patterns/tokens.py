@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from securemem.privacy.engines.patterns.pattern import CHECKED, Check, Pattern
-from securemem.privacy.engines.patterns.views import Trigger, low, word
+from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, Trigger, low, word
 
 _START: Final = r"(?<![A-Za-z0-9])"
 _END: Final = r"(?![A-Za-z0-9])"
@@ -146,13 +146,23 @@ ROWS: Final = (
     _token("Netlify and Vercel", "nfp_ vcp_", r"[nv](?:fp|cp)_[A-Za-z0-9]{36,60}"),
     _token("Cloudflare", "v1.0-", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{146}"),
     _token("Mapbox", "sk.eyj", r"sk\.eyJ[\w-]{20,400}\.[\w-]{20,60}"),
-    _token("Slack, webhook", "hooks.slack.com", r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w+/]{20,80}"),
+    _token(
+        "Slack, webhook",
+        "hooks.slack.com",
+        r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w+/]{20,80}",
+        trigger=NAME_WITH_DOT,
+    ),
     _token(
         "Discord, webhook",
         "/api/webhooks/",
         r"discord(?:app)?\.com/api/webhooks/[0-9]{15,22}/[\w-]{40,100}",
     ),
-    _token("Teams, webhook", ".webhook.office.com", r"webhook\.office\.com/webhookb2/[\w@/-]{60,260}"),
+    _token(
+        "Teams, webhook",
+        ".webhook.office.com",
+        r"webhook\.office\.com/webhookb2/[\w@/-]{60,260}",
+        trigger=NAME_WITH_DOT,
+    ),
     Pattern(
         name="token of JSON (JWT, RFC 7519)",
         entity="SECRET",
@@ -164,7 +174,8 @@ ROWS: Final = (
     Pattern(
         name="private key (PEM, RFC 7468)",
         entity="SECRET",
-        trigger=low("-----begin"),
+        trigger=low("-----"),
+        needles=("-----begin",),
         regex=(
             r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!----)){0,20000}"
             r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?"
@@ -173,7 +184,8 @@ ROWS: Final = (
     Pattern(
         name="private key of PuTTY",
         entity="SECRET",
-        trigger=low("putty-user-key-file"),
+        trigger=_LONG,
+        needles=("putty-user-key-file",),
         regex=r"PuTTY-User-Key-File-[0-9]:[\s\S]{1,8000}?Private-(?:MAC|Hash): [0-9a-f]{40,64}",
     ),
 )

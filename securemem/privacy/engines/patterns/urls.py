@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from securemem.privacy.engines.patterns.pattern import SHAPED, TOLD, Pattern
-from securemem.privacy.engines.patterns.views import low
+from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, low
 
 _BODY: Final = r"[^\s<>\"'`{}|\\^\x00-\x1f]"
 _TRAILING: Final = frozenset(".,;:!?*_~…。、")
@@ -46,7 +46,8 @@ ROWS: Final = (
     Pattern(
         name="url with www",
         entity="URL",
-        trigger=low("www."),
+        trigger=NAME_WITH_DOT,
+        needles=("www.",),
         regex=rf"www\.(?<![\w./@-]www\.)\w{_BODY}{{2,2047}}",
         lower=True,
         check=url_end,
@@ -55,7 +56,7 @@ ROWS: Final = (
     Pattern(
         name="domain",
         entity="URL",
-        trigger=low(".com", ".org", ".edu", ".gov", ".mil", ".museum", ".co.", ".ac.", ".net."),
+        trigger=NAME_WITH_DOT,
         regex=rf"\.{_ENDINGS}(?![\w@-]|\.\w)(?::[0-9]{{1,5}})?(?:[/?]{_BODY}{{0,2047}})?",
         behind=_HOST,
         lower=True,
@@ -65,15 +66,12 @@ ROWS: Final = (
     Pattern(
         name="domain with a path",
         entity="URL",
-        trigger=low(
-            ".net/", ".info/", ".io/", ".ai/", ".dev/", ".app/", ".ly/", ".gl/", ".co/", ".be/", ".me/", ".gg/", ".to/",
-            ".de/", ".fr/", ".nl/", ".es/", ".it/", ".eu/", ".us/", ".uk/", ".ch/", ".at/", ".se/", ".pl/", ".ru/",
-            ".jp/", ".in/",
-        ),
+        trigger=NAME_WITH_DOT,
+        needles=("/",),
         regex=rf"\.{_SHORT}/[\w@%~#?-]{_BODY}{{0,2047}}",
         behind=_HOST,
         lower=True,
         check=url_end,
         score=TOLD,
     ),
-)  # fmt: skip
+)

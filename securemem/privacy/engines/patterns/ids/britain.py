@@ -1,0 +1,52 @@
+"""Numbers of the United Kingdom."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from securemem.privacy.engines.patterns.digits import is_varied, weighted
+from securemem.privacy.engines.patterns.ids.row import number
+
+_NEVER_GIVEN: Final = frozenset({"BG", "GB", "KN", "NK", "NT", "TN", "ZZ"})
+
+
+def is_nhs(value: str) -> bool:
+    """Tell by the remainder by eleven (NHS Data Dictionary, NHS NUMBER)."""
+    check = 11 - weighted(value[:9], range(10, 1, -1)) % 11
+    return check % 11 == int(value[9]) and is_varied(value)
+
+
+def is_nino(value: str) -> bool:
+    """Tell by the prefixes that are given (HMRC, NIM39110)."""
+    return value[:2] not in _NEVER_GIVEN
+
+
+def is_driving(value: str) -> bool:
+    """Tell by the birthday in it, a woman's month having 50 added (DVLA)."""
+    month, day = int(value[6:8]) % 50, int(value[8:10])
+    return 1 <= month <= 12 and 1 <= day <= 31  # noqa: PLR2004
+
+
+ROWS: Final = (
+    number(
+        "UK_NHS",
+        "GB",
+        r"[0-9][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{4}",
+        is_nhs,
+        words=("nhs", "health service", "patient", "chi"),
+    ),
+    number(
+        "UK_NINO",
+        "GB",
+        r"[A-CEGHJ-PR-TW-Za-ceghj-pr-tw-z][A-CEGHJ-NPR-TW-Za-ceghj-npr-tw-z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]",
+        is_nino,
+        shapes=("aa000000a", "aa 000000 a", "aa 00 00 00 a", "aa000000 a", "aa00 00 00 a"),
+    ),
+    number(
+        "UK_DRIVING_LICENCE",
+        "GB",
+        r"[A-Z][A-Z9]{4}[0-9][0156][0-9][0-3][0-9]{2}[A-Z9]{2}[0-9A-Z][A-Z]{2}",
+        is_driving,
+        shapes=("0aa", "0aaa"),
+    ),
+)
