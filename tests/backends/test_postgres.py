@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from securemem import SecureMemory, postgres
+from securemem import postgres
 from securemem.backends.postgres import PostgresBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.model import Change, Stamp, Tail
@@ -63,49 +60,6 @@ async def test_looking_makes_nothing(backend: PostgresBackend, admin: Connection
     await backend.due(10**15, 9)
     await backend.delete([handle()], heads=True)
     assert await admin.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
-
-
-async def test_batches_of_two_do_not_deadlock(backend: PostgresBackend, postgres_url: str, admin: Connection) -> None:
-    """Two stores that write batches of the same sessions in opposite orders get through, and meet no deadlock."""
-    other = PostgresBackend(postgres_url, {})
-    await backend.stamp(Stamp(b"d" * 16, 0))
-    await other.open()
-    sessions = [handle() for _ in range(32)]
-    heads = dict.fromkeys(sessions, b"")
-
-    async def hammer(store: PostgresBackend, order: list[bytes], mark: bytes) -> None:
-        for turn in range(20):
-            changes = [Change(session, heads[session], mark + b"%d" % turn) for session in order]
-            answers = await store._swap_together(changes)
-            assert not any(isinstance(answer, Exception) for answer in answers)
-            for change, answer in zip(changes, answers, strict=True):
-                heads[change.session] = change.head if answer is None else bytes(answer)  # type: ignore[arg-type]
-
-    await asyncio.gather(hammer(backend, sessions, b"a"), hammer(other, sessions[::-1], b"b"))
-    await other.aclose()
-    assert await admin.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
-
-
-async def test_a_load_reads_no_more_than_its_page(backend: PostgresBackend, admin: Connection) -> None:
-    """Of 5,000 rows a load of twenty reads twenty, by whatever plan the server has cached meanwhile."""
-    session = handle()
-    await write(backend, session, 1, 5001)
-    await admin.execute("ANALYZE messages")
-    for _ in range(12):  # past the five custom plans, into the generic one
-        assert len((await backend.tail(session, 20)).rows) == 20
-    query = backend._sql["tail"].replace("$1", f"'\\x{session.hex()}'").replace("$2", "20").replace("$3", str(2**62))
-    explained = await admin.fetchval(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) {query}")
-    [scan] = [node for node in _nodes(json.loads(explained)[0]["Plan"]) if node.get("Relation Name") == "messages"]
-    assert scan["Node Type"] == "Index Scan"
-    assert scan["Actual Rows"] * scan["Actual Loops"] == 20
-    assert not scan.get("Rows Removed by Filter")
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give a plan's nodes, as EXPLAIN has them in JSON: an input's under its own."""
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
 
 
 async def test_a_lost_answer_is_settled(backend: PostgresBackend) -> None:
@@ -208,40 +162,3 @@ async def test_two_make_the_tables(postgres_url: str) -> None:
     await asyncio.gather(*(write(store, handle(), 1, 3) for store in stores))
     for store in stores:
         await store.aclose()
-
-
-ROW_SECURITY = Path(__file__).parents[2] / "deploy" / "postgresql-tenants.sql"
-
-
-@pytest.mark.parametrize("pooler", ["", "?pooler=transaction"])
-async def test_row_level_security(
-    postgres_server: PostgresServer, own_postgres_url: str, tmp_path: Path, pooler: str
-) -> None:
-    """With the policy of `deploy/` a tenant's role sees its own rows alone, and all of a store's work goes on."""
-    role = f"app_{os.urandom(4).hex()}"
-    database, place = own_postgres_url.rpartition("/")[2], own_postgres_url.rpartition("@")[2]
-    apart: dict[str, Any] = {"keystore": f"sqlite:///{tmp_path}/keys.db", "ledger": f"sqlite:///{tmp_path}/ledger.db"}
-    kms = f"file:///{tmp_path}/kek"
-    async with SecureMemory.open(own_postgres_url, kms=kms, **apart):
-        pass
-    root = await asyncpg.connect(postgres_server.admin_url(database))
-    await root.execute(ROW_SECURITY.read_text(encoding="utf-8").replace("securemem_app", role))
-    await root.execute(f"ALTER ROLE {role} PASSWORD 'app'")
-    url = f"postgresql://{role}:app@{place}{pooler}"
-    try:
-        for tenant in ("one", "two"):
-            async with SecureMemory.open(url, kms=kms, tenant=tenant, **apart) as memory:
-                await asyncio.gather(*(memory.session(f"s{number}").add("user", tenant) for number in range(20)))
-                assert [said.content for said in await memory.session("s3").history()] == [tenant]
-        assert await root.fetchval("SELECT count(DISTINCT tenant) FROM messages") == 2
-        assert await root.fetchval("SELECT count(*) FROM messages") == 40
-        stranger = await asyncpg.connect(url.partition("?")[0])
-        assert await stranger.fetchval("SELECT count(*) FROM messages") == 0
-        await stranger.close()
-        async with SecureMemory.open(url, kms=kms, tenant="one", **apart) as memory:
-            receipt = await memory.erase_user("s3")
-            assert receipt.stores["data"]["records"] == 1
-        assert await root.fetchval("SELECT count(*) FROM messages") == 39
-    finally:
-        await root.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
-        await root.close()
