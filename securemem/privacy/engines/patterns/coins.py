@@ -10,7 +10,7 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.keccak import keccak256
 from securemem.privacy.engines.patterns.pattern import Pattern, whole
-from securemem.privacy.engines.patterns.views import Trigger, word
+from securemem.privacy.engines.patterns.views import Trigger, low, word
 
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -89,7 +89,7 @@ ROWS: Final = (
         name="address by bech32",
         entity="CRYPTO",
         trigger=_LONG,
-        needles=("bc1", "tb1", "ltc1"),
+        also=(low("bc1", "tb1", "ltc1"),),
         regex=(r"[bBtTlL](?<!\w[bBtTlL])(?:[cCbB]|[tT][cC])1(?:[02-9ac-hj-np-z]{25,87}|[02-9AC-HJ-NP-Z]{25,87})(?!\w)"),
         check=whole(is_bech32),
     ),
@@ -97,7 +97,7 @@ ROWS: Final = (
         name="address of Ethereum",
         entity="CRYPTO",
         trigger=_LONG,
-        needles=("0x",),
+        also=(low("0x"),),
         regex=r"0x(?<!\w0x)[0-9a-fA-F]{40}(?!\w)",
         check=whole(is_ethereum),
     ),
@@ -112,7 +112,7 @@ ROWS: Final = (
         name="extended private key (BIP 32)",
         entity="SECRET",
         trigger=_LONG,
-        needles=("prv",),
+        also=(low("prv"),),
         regex=rf"[xyzt](?<!\w[xyzt])prv{_LETTERS}{{100,112}}(?!\w)",
         check=whole(is_key),
     ),

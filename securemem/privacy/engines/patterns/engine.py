@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from securemem.model import Detection, Span
 from securemem.privacy.engines.patterns.finder import Finder
@@ -11,10 +11,10 @@ from securemem.privacy.engines.patterns.folding import fold
 from securemem.privacy.engines.patterns.offers import OFFERS, rows_of
 from securemem.privacy.engines.patterns.pattern import Pattern
 from securemem.privacy.engines.patterns.settling import settle
-from securemem.privacy.engines.patterns.views import Trigger, Views, views_of
+from securemem.privacy.engines.patterns.views import SetView, Trigger, Views
 
 _MOST_PLANS: Final = 64
-_PLACES: Final = {view: place for place, view in enumerate(Views._fields)}
+_SETS: Final = frozenset(get_args(SetView))
 _ALSO_CALLED: Final = {"UK": "GB", "EL": "GR"}
 
 
@@ -22,23 +22,28 @@ class Step(NamedTuple):
     """What is tried once one of the needles stands in a view.
 
     Attributes:
-        view: its place in `Views`.
-        needles: of it.
+        view: a text.
+        needles: parts of it.
         finders: those that ask for nothing more.
-        further: what else has to stand in some view, and those that ask for it.
+        parts: what else has to stand in some text, and those that ask for it.
+        members: what else has to be in some set, and those that ask for it.
     """
 
-    view: int
+    view: str
     needles: tuple[bytes, ...]
     finders: tuple[Finder, ...]
-    further: tuple[tuple[int, bytes, tuple[Finder, ...]], ...]
+    parts: tuple[tuple[str, bytes, tuple[Finder, ...]], ...]
+    members: tuple[tuple[str, dict[bytes, tuple[Finder, ...]]], ...]
 
     def take(self, text: str, views: Views, found: list[Span]) -> None:
         """Try what is called for."""
-        finders = self.finders
-        for view, needle, more in self.further:
-            if needle in views[view]:
-                finders += tuple(finder for finder in more if finder not in finders)
+        finders = dict.fromkeys(self.finders)
+        for view, needle, more in self.parts:
+            if needle in getattr(views, view):
+                finders.update(dict.fromkeys(more))
+        for view, index in self.members:
+            for member in index.keys() & getattr(views, view):
+                finders.update(dict.fromkeys(index[member]))
         for finder in finders:
             finder.find(text, views, found)
 
@@ -72,10 +77,10 @@ class PatternsEngine:
             plan = self._planned(entities)
         folded = None if text.isascii() else fold(text)
         plain = text if folded is None else folded.text
-        views = views_of(plain)
+        views = Views(plain)
         found: list[Span] = []
         for step in plan:
-            seen = views[step.view]
+            seen = getattr(views, step.view)
             for needle in step.needles:
                 if needle in seen:
                     step.take(plain, views, found)
@@ -105,16 +110,21 @@ class PatternsEngine:
 
 
 def _step(trigger: Trigger, finders: list[Finder]) -> Step:
-    further: dict[tuple[int, bytes], list[Finder]] = {}
+    parts: dict[tuple[str, bytes], list[Finder]] = {}
+    members: dict[str, dict[bytes, list[Finder]]] = {}
     for finder in finders:
-        for view, needles in (("raw", finder.pattern.needles), ("shape", finder.pattern.shapes)):
+        for view, needles in finder.pattern.also:
             for needle in needles:
-                further.setdefault((_PLACES[view], needle.encode()), []).append(finder)
+                if view in _SETS:
+                    members.setdefault(view, {}).setdefault(needle, []).append(finder)
+                else:
+                    parts.setdefault((view, needle), []).append(finder)
     return Step(
-        _PLACES[trigger.view],
+        trigger.view,
         trigger.needles,
-        tuple(finder for finder in finders if not finder.pattern.needles and not finder.pattern.shapes),
-        tuple((view, needle, tuple(more)) for (view, needle), more in further.items()),
+        tuple(finder for finder in finders if not finder.pattern.also),
+        tuple((view, needle, tuple(more)) for (view, needle), more in parts.items()),
+        tuple((view, {key: tuple(more) for key, more in index.items()}) for view, index in members.items()),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from securemem.privacy.engines.patterns.digits import compact, is_varied
 from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, Pattern, whole
-from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, Trigger, digits
+from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, Trigger, digits, low
 
 _VERSION: Final = (
     r"(?:[=~<>!]=\s?|[a-z)]/|\b(?:versions?|ver|v|releases?|build|firmware|rev(?:ision)?|section|chapter|clause|oid|"
@@ -84,7 +84,7 @@ ROWS: Final = (
         name="mac in three groups",
         entity="MAC_ADDRESS",
         trigger=NAME_WITH_DOT,
-        needles=("mac",),
+        also=(low("mac"),),
         regex=r"[0-9a-f](?<![\w.][0-9a-f])[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?!\w|\.\w)",
         lower=True,
         check=whole(is_mac),

@@ -14,7 +14,7 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, TOLD, Pattern
-from securemem.privacy.engines.patterns.views import digits, low
+from securemem.privacy.engines.patterns.views import digits, low, spoken
 
 _NAMES: Final = r"(?:pass(?:words?|wd|wort|code|phrase|word[_ -]?hash|key|e|(?=\\?[\"']?\s?[:=]))|pwd|psw)"
 _NAMES_ELSEWHERE: Final = (
@@ -148,9 +148,10 @@ def _ends_there(text: str, end: int) -> bool:
 _WORDS_BEFORE: Final = low("pass", "pwd", "psw")
 _ASSIGNED: Final = low(":", "=")
 _ELSEWHERE: Final = (
-    "mdp", "contrase", "kennwort", "senha", "wachtwoord", "senord", "hasło", "haslo", "salasana", "парол", "パスワード",
-    "密码", "비밀번호",
-)  # fmt: skip
+    spoken("mdp", "contraseña", "contrasena", "kennwort", "senha", "wachtwoord", "lösenord", "losenord", "hasło"),
+    spoken("haslo", "salasana", "пароль", "пароля"),
+    low("パスワード", "密码", "비밀번호"),
+)
 
 ROWS: Final = (
     Pattern(
@@ -184,7 +185,7 @@ ROWS: Final = (
         name="password that is assigned, in other languages",
         entity="SECRET",
         trigger=_ASSIGNED,
-        needles=_ELSEWHERE,
+        also=_ELSEWHERE,
         regex=rf"{_NAMES_ELSEWHERE}{_SUFFIX}{_ASSIGNS}{_QUOTED}{_BARE}",
         lower=True,
         check=assigned_end,
@@ -194,7 +195,7 @@ ROWS: Final = (
         name="password that is told, in other languages",
         entity="SECRET",
         trigger=digits(1),
-        needles=_ELSEWHERE,
+        also=_ELSEWHERE,
         regex=rf"{_NAMES_ELSEWHERE}{_OF_WHAT}{_IS} {_QUOTED}{_BARE}",
         lower=True,
         check=told_end,
@@ -204,7 +205,7 @@ ROWS: Final = (
         name="password of a command",
         entity="SECRET",
         trigger=low("--", "curl "),
-        needles=("pass", "token", "secret", "key", "curl "),
+        also=(spoken("password", "passwd", "pass", "token", "secret", "key", "curl"),),
         regex=(
             r"(?:--(?:[a-z-]{0,16}(?:password|passwd|pass|token|secret|api-key|secret-key|access-key))[ =]|"
             r"\bcurl\b[^\n]{0,200}? (?:-u|--user|--proxy-user)[ =]?[\"']?[\w.@-]{1,64}:)"
@@ -218,7 +219,10 @@ ROWS: Final = (
         name="key that is assigned",
         entity="SECRET",
         trigger=digits(1),
-        needles=("key", "token", "secret", "credential", "sess", "sig="),
+        also=(
+            low("key", "token", "secret"),
+            spoken("credential", "credentials", "sessionid", "session", "phpsessid", "jsessionid", "sig"),
+        ),
         regex=rf"{_NAMES_OF_KEYS}{_SUFFIX}(?:{_ASSIGNS}| (?:is|was)(?: now)?:? ){_QUOTED}{_BARE}",
         lower=True,
         check=key_end,
@@ -228,7 +232,7 @@ ROWS: Final = (
         name="token of HTTP (RFC 6750)",
         entity="SECRET",
         trigger=digits(1),
-        needles=("bearer", "authorization", "x-api-key", "x-auth-token"),
+        also=(spoken("bearer", "authorization", "api", "auth"),),
         regex=(
             r"(?:\bbearer|authorization\\?[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\?[\"']?(?:token|apikey|bot|key|bearer)|"
             r"\bx-(?:api-key|auth-token)\\?[\"']?[ \t]{0,4}[:=])[ \t]{0,4}\\?[\"']?(?P<token>[\w.~+/=:-]{12,4096})"
@@ -258,7 +262,7 @@ ROWS: Final = (
         name="number that proves who one is",
         entity="SECRET",
         trigger=digits(3),
-        needles=("pin", "cvv", "cvc", "cvn", "otp", "one-time", "one time", "verification code", "security code"),
+        also=(spoken("pin", "cvv", "cvc", "cvn", "otp", "time", "verification", "security", "login", "mfa", "fa"),),
         regex=(
             r"\b(?:(?:(?:my|the|your|card|atm|bank|sim|security|door|alarm|debit|phone)[ _-])?pin(?: (?:code|number))?|"
             r"cv[vcn]2?(?: (?:code|number))?|otp(?: code)?|(?:one[- ]time|verification|security|login|2fa|mfa) "

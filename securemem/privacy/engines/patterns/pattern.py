@@ -22,9 +22,7 @@ class Pattern:
         name: of this form, unlike all others'.
         entity: what it is, by presidio's names.
         trigger: what must be seen of a text before this is tried.
-        needles: of these one must stand in the lower-case text besides; none for no such demand.
-        shapes: of these one must stand in the text's shape (`Views.shape`); none for no such demand. A pattern has
-            needles or shapes.
+        also: of these one must be seen besides; none for no such demand.
         regex: of bounded length wherever it repeats, and linear in time. The value is what the last group took, if that
             has a name, else all of it. It begins with a character and looks back from behind that one: an expression
             that begins by looking back is five times as slow to search with.
@@ -43,8 +41,7 @@ class Pattern:
     entity: str
     trigger: Trigger
     regex: str
-    needles: tuple[str, ...] = ()
-    shapes: tuple[str, ...] = ()
+    also: tuple[Trigger, ...] = ()
     lower: bool = False
     ahead: int = 0
     behind: str = ""

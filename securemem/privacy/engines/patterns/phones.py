@@ -13,7 +13,7 @@ from securemem.privacy.engines.patterns.digits import is_varied, only_digits
 from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, TOLD, Check, Pattern
 from securemem.privacy.engines.patterns.phonewords import CLOSE, NEAR, OTHER_WORDS
-from securemem.privacy.engines.patterns.views import digits
+from securemem.privacy.engines.patterns.views import digits, low
 
 _EXTENSION: Final = r"(?:[ ,;]{0,2}(?:extension|ext|x|#|durchwahl|poste|anexo|ramal)[ .:]{0,2}[0-9]{1,6}(?![0-9]))?"
 _SEPARATORS: Final = " ./-"
@@ -89,7 +89,7 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=rf"\+(?<![\w+]\+) ?\(?[1-9](?:[ .()/-]{{0,3}}[0-9]){{6,16}}(?![0-9]){_EXTENSION}",
-        needles=("+",),
+        also=(low("+"),),
         lower=True,
         check=international(1),
         score=CHECKED,
@@ -102,7 +102,7 @@ ROWS: Final = (
             rf"0{_NOT_WITHIN}0[ -]?[1-9][0-9]{{0,2}}{_GAP}(?:[ .()/-]{{0,3}}[0-9]){{6,14}}(?![0-9])"
             rf"{_EXTENSION}{_END}"
         ),
-        needles=("00",),
+        also=(low("00"),),
         lower=True,
         check=international(2),
         unless=OTHER_WORDS,
@@ -138,7 +138,7 @@ ROWS: Final = (
             rf"\((?<![\w)]\()\+?[0-9]{{1,5}}\)[ .-]{{0,2}}[0-9]{{2,5}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}(?![0-9])"
             rf"{_EXTENSION}{_END}"
         ),
-        needles=("(",),
+        also=(low("("),),
         lower=True,
         check=national(8, 13),
         unless=OTHER_WORDS,

@@ -7,7 +7,7 @@ from typing import Final
 from securemem.privacy.engines.patterns.digits import is_varied, only_digits
 from securemem.privacy.engines.patterns.pattern import SHAPED, TOLD, Pattern, whole
 from securemem.privacy.engines.patterns.phonewords import OTHER_WORDS
-from securemem.privacy.engines.patterns.views import digits
+from securemem.privacy.engines.patterns.views import digits, forms, spoken
 
 _NOT_WITHIN: Final = r"(?<![\w.+][0-9])(?<!\w[-/][0-9])"
 _END: Final = r"(?!\w|[-./]\w)"
@@ -38,6 +38,7 @@ ROWS: Final = (
         name="ssn",
         entity="US_SSN",
         trigger=digits(7),
+        also=(forms("000-00-0000"),),
         regex=rf"[0-8]{_NOT_WITHIN}[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{_END}",
         check=whole(is_ssn),
         unless=OTHER_WORDS.replace("|ssn|social security|", "|"),
@@ -47,6 +48,7 @@ ROWS: Final = (
         name="ssn that is called one",
         entity="US_SSN",
         trigger=digits(7),
+        also=(spoken("ssn", "ssns", "social", "soc", "ss", "tax", "taxpayer"),),
         regex=rf"[0-8]{_NOT_WITHIN}[0-9]{{2}}[ ./-]?[0-9]{{2}}[ ./-]?[0-9]{{4}}{_END}",
         check=whole(is_ssn),
         context=SSN_WORDS,
@@ -56,6 +58,7 @@ ROWS: Final = (
         name="itin",
         entity="US_ITIN",
         trigger=digits(7),
+        also=(forms("000-00-0000"),),
         regex=rf"9{_NOT_WITHIN}[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{_END}",
         check=whole(is_itin),
         score=SHAPED,
@@ -65,6 +68,7 @@ ROWS: Final = (
         name="itin that is called one",
         entity="US_ITIN",
         trigger=digits(7),
+        also=(spoken("itin", "taxpayer", "tax", "tin", "individual"),),
         regex=rf"9{_NOT_WITHIN}[0-9]{{2}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}{_END}",
         check=whole(is_itin),
         context=ITIN_WORDS,

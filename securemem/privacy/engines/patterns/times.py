@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from securemem.privacy.engines.patterns.pattern import SHAPED, Check, Pattern
-from securemem.privacy.engines.patterns.views import digits
+from securemem.privacy.engines.patterns.views import digits, spoken
 
 _MONTHS_WRITTEN: Final = """
     january february march april may june july august september october november december
@@ -63,12 +63,12 @@ def _date(name: str, regex: str, check: Check) -> Pattern:
     )
 
 
-def _age(name: str, needles: tuple[str, ...], regex: str) -> Pattern:
+def _age(name: str, words: tuple[str, ...], regex: str) -> Pattern:
     return Pattern(
         name=f"age, {name}",
         entity="AGE",
         trigger=digits(1),
-        needles=needles,
+        also=(spoken(*words),),
         regex=regex,
         lower=True,
         score=SHAPED,
@@ -99,24 +99,24 @@ ROWS: Final = (
     _date("month, year", rf"[a-zé](?<!\w[a-zé])[a-zéûäç]{{2,9}}\.?,? (?:de |of )?{_YEAR}", is_written),
     _age(
         "before the word",
-        ("year", "yr", "month", "y/o", "yo", "y.o"),
+        ("year", "years", "yr", "yrs", "month", "months", "y", "yo"),
         _NUMBER + r"(?:[ -]?(?:years?|yrs?|months?)(?:[ -]old|[ -]of[ -]age)\b|[ -]?y[./]?o\b|[ -]yrs?\b(?= [fm]\b))",
     ),
     _age(
         "before the word in other languages",
-        (" ans", " jahre", " años", " anos", " anni", " jaar", " lat", " år"),
+        ("ans", "jahre", "años", "anos", "anni", "jaar", "lat", "år", "års"),
         _NUMBER + r" (?:ans\b(?! après)|jahre alt|años|anos de idade|anni\b|jaar oud|lat\b|års? (?:gammal|gammel))",
     ),
     _age(
         "behind a word",
-        ("age", "alter", "âge", "edad", "età", "idade", "leeftijd", "wiek"),
+        ("age", "aged", "alter", "âge", "âgé", "âgée", "edad", "età", "idade", "leeftijd", "wiek"),
         r"\b(?:aged?|alter|âge|âgée? de|edad|età|idade|leeftijd|wiek)\\?[\"']?(?: is| was| of|:| ?=)? {0,2}"
         + _NUMBER
         + r"(?!\w|[%/.,:-]\w)",
     ),
     _age(
         "that one has turned",
-        ("turn", " was "),
+        ("turn", "turns", "turned", "turning", "was", "were"),
         r"\b(?:turn(?:ed|s|ing)?|when (?:he|she|i|they) (?:was|were)) "
         + _NUMBER
         + r"(?=[.,;!?\n]|\Z| (?:in|on|last|this|next|today|yesterday|tomorrow|when|and)\b)",

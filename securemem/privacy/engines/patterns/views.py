@@ -1,65 +1,102 @@
 """What is seen of a text at first glance: whether anything of some kind can stand in it at all.
 
-The views cost a microsecond together; most texts are done with them. A trigger names a view and what must stand in
-it before the patterns behind it are tried.
+A trigger names a view and what must stand in it before the patterns behind it are tried. Of a view that is a text any
+part is looked for; of one that is a set, whole members, all at once. The texts cost a microsecond together and are
+always made; a set is made when it is first asked for, and most texts have no digit and ask for none.
 """
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
-View = Literal["raw", "numbers", "words", "shape"]
+from securemem.privacy.engines.patterns.expression import Expression
 
-_DIGIT, _WORD, _OTHER = ord("0"), ord("w"), ord(" ")
+TextView = Literal["raw", "numbers", "words"]
+SetView = Literal["spoken", "forms", "beginnings"]
+
+_DIGIT, _WORD, _BLANK = ord("0"), ord("w"), ord(" ")
+_LETTER: Final = ord("a")
+_ASCII: Final = 128
 _SEPARATORS: Final = b" -().+/"
-_NUMBERS: Final = bytes(_DIGIT if chr(byte) in "0123456789" else _OTHER for byte in range(256))
+
+
+def _is_letter(byte: int) -> bool:
+    return byte < _ASCII and chr(byte).isalpha()
+
+
+def _is_digit(byte: int) -> bool:
+    return byte < _ASCII and chr(byte).isdigit()
+
+
+_NUMBERS: Final = bytes(_DIGIT if _is_digit(byte) else _BLANK for byte in range(256))
 _WORDS: Final = bytes(
-    _WORD if (chr(byte).isalnum() and byte < 128) or byte in b"_-" else byte if byte in b":." else _OTHER  # noqa: PLR2004
+    _WORD if _is_letter(byte) or _is_digit(byte) or byte in b"_-" else byte if byte in b":." else _BLANK
     for byte in range(256)
 )
-
 _SHAPES: Final = bytes(
-    _DIGIT if chr(byte) in "0123456789" else ord("a") if 97 <= byte <= 122 else byte  # noqa: PLR2004
+    _DIGIT if _is_digit(byte) else _LETTER if _is_letter(byte) else byte if byte in b".-/+" else _BLANK
     for byte in range(256)
 )
+_SPOKEN: Final = bytes(byte if byte >= _ASCII or _is_letter(byte) else _BLANK for byte in range(256))
+
+_FORM: Final = re.compile(rb"0[0a./+-]*")
+_LONG_WORD: Final = Expression("w{16,}")
+_WITHIN: Final = Expression(r"[_-](?=[a-z0-9])")
+_BEGINNING: Final = 2
 
 
-class Views(NamedTuple):
-    """One text, seen in five ways.
+class Views:
+    """One text, seen in several ways.
 
     Attributes:
         low: in lower case, each character in its place.
         raw: the same in UTF-8.
         numbers: digits as "0", all else as blanks, and what separates the groups of a number left out.
         words: ASCII letters, digits, "_" and "-" as "w", ":" and "." as themselves, all else as blanks.
-        shape: digits as "0", ASCII letters as "a", all else as itself.
     """
 
-    low: str
-    raw: bytes
-    numbers: bytes
-    words: bytes
-    shape: bytes
+    def __init__(self, text: str) -> None:
+        """Look at a text that was folded (`folding`)."""
+        low = text.lower()
+        if len(low) != len(text):  # "İ" becomes two
+            low = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
+        self.low = low
+        self.raw = raw = low.encode("utf-8", "surrogatepass")
+        self.numbers = raw.translate(_NUMBERS, _SEPARATORS)
+        self.words = raw.translate(_WORDS)
 
+    @cached_property
+    def spoken(self) -> frozenset[bytes]:
+        """Its words, of letters alone."""
+        return frozenset(self.raw.translate(_SPOKEN).split())
 
-def views_of(text: str) -> Views:
-    """Look at a text that was folded (`folding`)."""
-    low = text.lower()
-    if len(low) != len(text):  # "İ" becomes two
-        low = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
-    raw = low.encode("utf-8", "surrogatepass")
-    return Views(low, raw, raw.translate(_NUMBERS, _SEPARATORS), raw.translate(_WORDS), raw.translate(_SHAPES))
+    @cached_property
+    def forms(self) -> frozenset[bytes]:
+        """The forms of what has digits, each from its first: digits as "0", letters as "a"."""
+        return frozenset([form.rstrip(b"./+-") for form in _FORM.findall(self.raw.translate(_SHAPES))])
+
+    @cached_property
+    def beginnings(self) -> frozenset[bytes]:
+        """The first two characters of words that are long, and of what follows a "_" or "-" in them."""
+        found: set[str] = set()
+        for match in _LONG_WORD.compiled.finditer(self.words.decode("ascii", "replace")):
+            word = self.raw[match.start() : match.end()].decode("ascii", "replace")
+            found.add(word[:_BEGINNING])
+            found.update(word[inner.end() : inner.end() + _BEGINNING] for inner in _WITHIN.compiled.finditer(word))
+        return frozenset(beginning.encode() for beginning in found)
 
 
 class Trigger(NamedTuple):
     """What must stand in a view: any of the needles."""
 
-    view: View
+    view: TextView | SetView
     needles: tuple[bytes, ...]
 
 
 def low(*needles: str) -> Trigger:
-    """Give the trigger of some words."""
+    """Give the trigger of parts of a text, in lower case."""
     return Trigger("raw", tuple([needle.encode() for needle in needles]))
 
 
@@ -71,6 +108,21 @@ def digits(count: int) -> Trigger:
 def word(length: int) -> Trigger:
     """Give the trigger of so many letters, digits, "_" and "-" in a row."""
     return Trigger("words", (b"w" * length,))
+
+
+def spoken(*words: str) -> Trigger:
+    """Give the trigger of whole words of letters, in lower case; of several in a row the first is taken."""
+    return Trigger("spoken", tuple([re.split(r"[ \d_.-]", word)[0].encode() for word in words]))
+
+
+def forms(*shapes: str) -> Trigger:
+    """Give the trigger of forms as `Views.forms` has them."""
+    return Trigger("forms", tuple([shape.encode() for shape in shapes]))
+
+
+def beginning(*prefixes: str) -> Trigger:
+    """Give the trigger of what long words begin with, in lower case."""
+    return Trigger("beginnings", tuple([prefix[:_BEGINNING].encode() for prefix in prefixes]))
 
 
 NAME_WITH_DOT: Final = Trigger("words", (b"w.w",))

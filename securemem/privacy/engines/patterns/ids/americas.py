@@ -50,16 +50,14 @@ def is_cnpj(value: str) -> bool:
 
 ROWS: Final = (
     number("ABA_ROUTING_NUMBER", "US", r"[0-9][0-9]{8}", is_routing, words=("routing", "aba", "rtn", "transit")),
-    number("ABA_ROUTING_NUMBER", "US", r"[0-9][0-9]{3}-[0-9]{4}-[0-9]", is_routing, shapes=("0000-0000-0",)),
-    number("US_PASSPORT", "US", r"[A-Za-z0-9][0-9]{8}", is_varied, words=("passport*",)),
+    number("ABA_ROUTING_NUMBER", "US", r"[0-9][0-9]{3}-[0-9]{4}-[0-9]", is_routing, form=("0000-0000-0",)),
+    number("US_PASSPORT", "US", r"[A-Za-z0-9][0-9]{8}", is_varied, words=("passport", "passports")),
     number("US_NPI", "US", r"[12][0-9]{9}", is_npi, words=("npi", "national provider")),
     number(
         "CA_SIN", "CA", r"[1-79][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{3}", is_sin, words=("sin", "social insurance", "nas")
     ),
-    number("BR_CPF", "BR", r"[0-9][0-9]{2}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", is_cpf, shapes=("000.000.000-00",)),
+    number("BR_CPF", "BR", r"[0-9][0-9]{2}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", is_cpf, form=("000.000.000-00",)),
     number("BR_CPF", "BR", r"[0-9][0-9]{10}", is_cpf, words=("cpf",)),
-    number(
-        "BR_CNPJ", "BR", r"[0-9][0-9]\.[0-9]{3}\.[0-9]{3}/[0-9]{4}-[0-9]{2}", is_cnpj, shapes=("00.000.000/0000-00",)
-    ),
+    number("BR_CNPJ", "BR", r"[0-9][0-9]\.[0-9]{3}\.[0-9]{3}/[0-9]{4}-[0-9]{2}", is_cnpj, form=("00.000.000/0000-00",)),
     number("BR_CNPJ", "BR", r"[0-9][0-9]{13}", is_cnpj, words=("cnpj",)),
 )

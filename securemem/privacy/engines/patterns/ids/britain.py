@@ -40,13 +40,13 @@ ROWS: Final = (
         "GB",
         r"[A-CEGHJ-PR-TW-Za-ceghj-pr-tw-z][A-CEGHJ-NPR-TW-Za-ceghj-npr-tw-z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]",
         is_nino,
-        shapes=("aa000000a", "aa 000000 a", "aa 00 00 00 a", "aa000000 a", "aa00 00 00 a"),
+        form=("000000a", "000000", "00"),
     ),
     number(
         "UK_DRIVING_LICENCE",
         "GB",
         r"[A-Z][A-Z9]{4}[0-9][0156][0-9][0-3][0-9]{2}[A-Z9]{2}[0-9A-Z][A-Z]{2}",
         is_driving,
-        shapes=("0aa", "0aaa"),
+        form=("000000aa0aa", "000000aaaaa", "0000000aaaa", "00000000aaa", "000000a0aaa", "0000000a0aa", "00000000"),
     ),
 )

@@ -45,11 +45,11 @@ def is_nric(value: str) -> bool:
 
 
 ROWS: Final = (
-    number("AU_ABN", "AU", r"[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}", is_abn, shapes=("00 000 000 000",)),
+    number("AU_ABN", "AU", r"[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}", is_abn, form=("000",)),
     number("AU_ABN", "AU", r"[1-9][0-9]{10}", is_abn, words=("abn", "australian business")),
     number("AU_ACN", "AU", r"[0-9][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{3}", is_acn, words=("acn", "australian company")),
     number("AU_TFN", "AU", r"[0-9][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{3}", is_tfn, words=("tfn", "tax file")),
-    number("AU_MEDICARE", "AU", r"[2-6][0-9]{3} [0-9]{5} [0-9](?:[ /-]?[0-9])?", is_medicare, shapes=("0000 00000 0",)),
+    number("AU_MEDICARE", "AU", r"[2-6][0-9]{3} [0-9]{5} [0-9](?:[ /-]?[0-9])?", is_medicare, form=("00000",)),
     number("AU_MEDICARE", "AU", r"[2-6][0-9]{9}(?:[ /-]?[0-9])?", is_medicare, words=("medicare",)),
-    number("SG_NRIC_FIN", "SG", r"[STFGMstfgm][0-9]{7}[A-Za-z]", is_nric, shapes=("a0000000a",)),
+    number("SG_NRIC_FIN", "SG", r"[STFGMstfgm][0-9]{7}[A-Za-z]", is_nric, form=("0000000a",)),
 )

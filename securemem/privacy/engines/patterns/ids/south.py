@@ -42,13 +42,13 @@ def is_turkish(value: str) -> bool:
 
 
 ROWS: Final = (
-    number("ES_NIF", "ES", r"[0-9][0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z]", is_nif, shapes=("00000000a", "00000000-a")),
+    number("ES_NIF", "ES", r"[0-9][0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z]", is_nif, form=("00000000a", "00000000-a")),
     number(
         "ES_NIE",
         "ES",
         r"[X-Zx-z]-?[0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z]",
         is_nie,
-        shapes=("a0000000a", "a-0000000-a", "a0000000-a"),
+        form=("0000000a", "0000000-a"),
     ),
     number(
         "IT_FISCAL_CODE",
@@ -56,13 +56,11 @@ ROWS: Final = (
         r"[A-Za-z][A-Za-z]{5}[0-9L-NP-Vl-np-v]{2}[A-EHLMPR-Ta-ehlmpr-t][0-9L-NP-Vl-np-v]{2}[A-Za-z]"
         r"[0-9L-NP-Vl-np-v]{3}[A-Za-z]",
         is_fiscal,
-        shapes=("aaaaaa",),
+        form=("00a00a000a", "00a00a00aa", "00aaaa000a", "00a0aa000a", "0aa00a000a", "00aa0a000a"),
     ),
     number("IT_VAT_CODE", "IT", r"[0-9][0-9]{10}", luhn, words=("iva", "vat")),
     number(
         "PT_NIF", "PT", r"[1-35-9][0-9]{2} ?[0-9]{3} ?[0-9]{3}", is_portuguese, words=("nif", "contribuinte", "nipc")
     ),
-    number(
-        "TR_NATIONAL_ID", "TR", r"[1-9][0-9]{10}", is_turkish, words=("tc", "t.c.", "tckn", "kimlik*", "turkish id")
-    ),
+    number("TR_NATIONAL_ID", "TR", r"[1-9][0-9]{10}", is_turkish, words=("tc", "t.c.", "tckn", "kimlik", "turkish id")),
 )
