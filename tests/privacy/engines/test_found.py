@@ -64,7 +64,7 @@ FOUND = {
         "+ is «+44 20 7946 0958», or «+1 (555) 123-4567 ext. 89»",
         "«+49 (0)30 901820», «+33 1 42 68 53 00» «+91 98765 43210»",
         "call «(617) 555-0182» or «617.555.0182x45»",
-        "«001-253-366-9781» «0044 20 7946 0958»",
+        "«001-253-366-9781» or «0044 20 7946 0958»",
         "«01 42 68 53 00» | «030 / 9018 2000» | «0161 496 0123» | «07700900123»",
         "tel: «555-0199», Fax:\n«9498777106»\n",
         "phone «467 3395», call me at «78 651 450»",
@@ -77,6 +77,14 @@ FOUND = {
     ],
 }
 
+UNDIVIDED = {
+    "EMAIL_ADDRESS": "我的邮箱是«jane@example.com»。",
+    "CREDIT_CARD": "卡号«4111111111111111»到期",
+    "PHONE_NUMBER": "电话«+86 138 1234 5678»または",
+    "IBAN_CODE": "口座«DE89370400440532013000»です",
+    "IP_ADDRESS": "来自«203.0.113.7»的请求",
+    "SECRET": "密码是hunter2。密码:«hunter2»。",
+}
 OTHER_DIGITS = {"wide": 0xFF10, "Arabic": 0x0660, "Devanagari": 0x0966, "Thai": 0x0E50}
 
 
@@ -87,6 +95,13 @@ def test_what_is_marked_is_found(entity: str, marked: str) -> None:
     """Of each entity alone what is marked is found, and nothing else."""
     text = marked.replace("«", "").replace("»", "")
     assert found(text, entity) == re.findall(r"«(.*?)»", marked)
+
+
+@pytest.mark.parametrize("entity", UNDIVIDED)
+def test_words_need_no_blanks_between_them(entity: str) -> None:
+    """In a script that sets no blanks a value ends where its own letters and digits do."""
+    pieces = UNDIVIDED[entity].replace("»", "«").split("«")
+    assert found("".join(pieces), entity) == [pieces[1]]
 
 
 @pytest.mark.parametrize("zero", OTHER_DIGITS.values(), ids=OTHER_DIGITS)

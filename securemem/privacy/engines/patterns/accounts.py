@@ -28,7 +28,8 @@ def iban_end(text: str, start: int, end: int) -> int:
     while missing and place < end:
         missing -= text[place].isalnum()
         place += 1
-    if missing or text[place : place + 1].isalnum():
+    following = text[place : place + 1]
+    if missing or (following.isascii() and following.isalnum()):
         return start
     account = [char for char in text[start:place] if char.isalnum()]
     return place if mod97("".join(account[4:] + account[:4])) == 1 else start

@@ -70,7 +70,7 @@ ROWS: Final = (
         name="card",
         entity="CREDIT_CARD",
         trigger=digits(12),
-        regex=rf"[0-9]{_NOT_WITHIN}[0-9]{{13,15}}{_END}",
+        regex=rf"(?a)[0-9]{_NOT_WITHIN}[0-9]{{13,15}}{_END}",
         check=whole(is_usual_card),
         score=CHECKED,
     ),
@@ -79,7 +79,7 @@ ROWS: Final = (
         entity="CREDIT_CARD",
         trigger=digits(12),
         regex=(
-            rf"[0-9]{_NOT_WITHIN}[0-9]{{3}}[ .-]{{1,3}}(?:[0-9]{{4}}[ .-]{{1,3}}[0-9]{{4}}[ .-]{{1,3}}[0-9]{{1,7}}"
+            rf"(?a)[0-9]{_NOT_WITHIN}[0-9]{{3}}[ .-]{{1,3}}(?:[0-9]{{4}}[ .-]{{1,3}}[0-9]{{4}}[ .-]{{1,3}}[0-9]{{1,7}}"
             rf"|[0-9]{{6}}[ .-]{{1,3}}[0-9]{{4,5}})(?:[ .-]{{1,3}}[0-9]{{1,3}})?(?!\w)"
         ),
         check=shrinking(is_card),
@@ -89,7 +89,7 @@ ROWS: Final = (
         name="card that is called one",
         entity="CREDIT_CARD",
         trigger=digits(12),
-        regex=rf"[0-9]{_NOT_WITHIN}(?:[ .-]{{0,2}}[0-9]){{11,18}}(?!\w)",
+        regex=rf"(?a)[0-9]{_NOT_WITHIN}(?:[ .-]{{0,2}}[0-9]){{11,18}}(?!\w)",
         check=shrinking(is_said_to_be_card),
         context=CARD_WORDS,
         score=CHECKED - (CHECKED - TOLD) / 3,

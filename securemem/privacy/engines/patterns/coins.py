@@ -10,7 +10,7 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.keccak import keccak256
 from securemem.privacy.engines.patterns.pattern import Pattern, whole
-from securemem.privacy.engines.patterns.views import Trigger, low, word
+from securemem.privacy.engines.patterns.views import beginning, word
 
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -74,7 +74,8 @@ def is_ethereum(value: str) -> bool:
     return digits == "".join(wanted)
 
 
-_LONG: Final[Trigger] = word(26)
+_LONG: Final = word(16)
+_LONGER: Final = word(26)
 _LETTERS: Final = "[1-9A-HJ-NP-Za-km-z]"
 
 ROWS: Final = (
@@ -82,38 +83,42 @@ ROWS: Final = (
         name="address of Bitcoin and its kin",
         entity="CRYPTO",
         trigger=_LONG,
-        regex=rf"[123LMDTXmnA9](?<!\w[123LMDTXmnA9]){_LETTERS}{{25,34}}(?!\w)",
+        also=(_LONGER,),
+        regex=rf"(?a)[123LMDTXmnA9](?<!\w[123LMDTXmnA9]){_LETTERS}{{25,34}}(?!\w)",
         check=whole(is_address),
     ),
     Pattern(
         name="address by bech32",
         entity="CRYPTO",
         trigger=_LONG,
-        also=(low("bc1", "tb1", "ltc1"),),
-        regex=(r"[bBtTlL](?<!\w[bBtTlL])(?:[cCbB]|[tT][cC])1(?:[02-9ac-hj-np-z]{25,87}|[02-9AC-HJ-NP-Z]{25,87})(?!\w)"),
+        also=(beginning("bc1", "tb1", "ltc1"),),
+        regex=(
+            r"(?a)[bBtTlL](?<!\w[bBtTlL])(?:[cCbB]|[tT][cC])1(?:[02-9ac-hj-np-z]{25,87}|[02-9AC-HJ-NP-Z]{25,87})(?!\w)"
+        ),
         check=whole(is_bech32),
     ),
     Pattern(
         name="address of Ethereum",
         entity="CRYPTO",
         trigger=_LONG,
-        also=(low("0x"),),
-        regex=r"0x(?<!\w0x)[0-9a-fA-F]{40}(?!\w)",
+        also=(beginning("0x"),),
+        regex=r"(?a)0x(?<!\w0x)[0-9a-fA-F]{40}(?!\w)",
         check=whole(is_ethereum),
     ),
     Pattern(
         name="private key of Bitcoin and its kin (WIF)",
         entity="SECRET",
         trigger=_LONG,
-        regex=rf"[5KLTQ69c](?<!\w[5KLTQ69c]){_LETTERS}{{50,51}}(?!\w)",
+        also=(_LONGER,),
+        regex=rf"(?a)[5KLTQ69c](?<!\w[5KLTQ69c]){_LETTERS}{{50,51}}(?!\w)",
         check=whole(is_key),
     ),
     Pattern(
         name="extended private key (BIP 32)",
         entity="SECRET",
         trigger=_LONG,
-        also=(low("prv"),),
-        regex=rf"[xyzt](?<!\w[xyzt])prv{_LETTERS}{{100,112}}(?!\w)",
+        also=(beginning("xprv", "yprv", "zprv", "tprv"),),
+        regex=rf"(?a)[xyzt](?<!\w[xyzt])prv{_LETTERS}{{100,112}}(?!\w)",
         check=whole(is_key),
     ),
 )

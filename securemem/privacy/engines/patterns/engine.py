@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple
 
 from securemem.model import Detection, Span
 from securemem.privacy.engines.patterns.finder import Finder
@@ -11,10 +11,10 @@ from securemem.privacy.engines.patterns.folding import fold
 from securemem.privacy.engines.patterns.offers import OFFERS, rows_of
 from securemem.privacy.engines.patterns.pattern import Pattern
 from securemem.privacy.engines.patterns.settling import settle
-from securemem.privacy.engines.patterns.views import SetView, Trigger, Views
+from securemem.privacy.engines.patterns.views import TEXTS, Trigger, Views
 
 _MOST_PLANS: Final = 64
-_SETS: Final = frozenset(get_args(SetView))
+_ANY_DIGIT: Final = b"0"
 _ALSO_CALLED: Final = {"UK": "GB", "EL": "GR"}
 
 
@@ -22,30 +22,42 @@ class Step(NamedTuple):
     """What is tried once one of the needles stands in a view.
 
     Attributes:
-        view: a text.
+        view: the place of a text among `Views.texts`.
         needles: parts of it.
         finders: those that ask for nothing more.
         parts: what else has to stand in some text, and those that ask for it.
         members: what else has to be in some set, and those that ask for it.
     """
 
-    view: str
+    view: int
     needles: tuple[bytes, ...]
     finders: tuple[Finder, ...]
-    parts: tuple[tuple[str, bytes, tuple[Finder, ...]], ...]
+    parts: tuple[tuple[int, bytes, tuple[Finder, ...]], ...]
     members: tuple[tuple[str, dict[bytes, tuple[Finder, ...]]], ...]
 
     def take(self, text: str, views: Views, found: list[Span]) -> None:
         """Try what is called for."""
         finders = dict.fromkeys(self.finders)
         for view, needle, more in self.parts:
-            if needle in getattr(views, view):
+            if needle in views.texts[view]:
                 finders.update(dict.fromkeys(more))
         for view, index in self.members:
             for member in index.keys() & getattr(views, view):
                 finders.update(dict.fromkeys(index[member]))
         for finder in finders:
             finder.find(text, views, found)
+
+
+class Plan(NamedTuple):
+    """What is done for some entities.
+
+    Attributes:
+        steps: all of them.
+        without_digits: those that a text without digits may need.
+    """
+
+    steps: tuple[Step, ...]
+    without_digits: tuple[Step, ...]
 
 
 class PatternsEngine:
@@ -64,7 +76,7 @@ class PatternsEngine:
             offer.entity for offer in OFFERS if not offer.regions or not regions or regions & {*offer.regions}
         )
         self._regions, self._threshold = regions, threshold
-        self._plans: dict[frozenset[str], tuple[Step, ...]] = {}
+        self._plans: dict[frozenset[str], Plan] = {}
 
     def open(self) -> None:
         """Nothing is to be loaded; each pattern is compiled when a text first asks for it."""
@@ -79,8 +91,9 @@ class PatternsEngine:
         plain = text if folded is None else folded.text
         views = Views(plain)
         found: list[Span] = []
-        for step in plan:
-            seen = getattr(views, step.view)
+        texts = views.texts
+        for step in plan.steps if _ANY_DIGIT in views.numbers else plan.without_digits:
+            seen = texts[step.view]
             for needle in step.needles:
                 if needle in seen:
                     step.take(plain, views, found)
@@ -90,15 +103,17 @@ class PatternsEngine:
         found = settle(found)
         return found if folded is None else folded.spans(found)
 
-    def _planned(self, entities: frozenset[str]) -> tuple[Step, ...]:
-        """Give the steps for some entities: one for each trigger."""
+    def _planned(self, entities: frozenset[str]) -> Plan:
+        """Give the plan for some entities: one step for each trigger."""
         by_trigger: dict[Trigger, list[Finder]] = {}
         for row in chain.from_iterable(rows_of(entity) for entity in sorted(entities & self.entities)):
             if self._wants(row):
                 by_trigger.setdefault(row.trigger, []).append(Finder(row))
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        plan = self._plans[entities] = tuple(_step(trigger, finders) for trigger, finders in by_trigger.items())
+        steps = {trigger: _step(trigger, finders) for trigger, finders in by_trigger.items()}
+        without_digits = tuple(step for trigger, step in steps.items() if trigger.view != "numbers")
+        plan = self._plans[entities] = Plan(tuple(steps.values()), without_digits)
         return plan
 
     def _wants(self, row: Pattern) -> bool:
@@ -110,17 +125,17 @@ class PatternsEngine:
 
 
 def _step(trigger: Trigger, finders: list[Finder]) -> Step:
-    parts: dict[tuple[str, bytes], list[Finder]] = {}
+    parts: dict[tuple[int, bytes], list[Finder]] = {}
     members: dict[str, dict[bytes, list[Finder]]] = {}
     for finder in finders:
         for view, needles in finder.pattern.also:
             for needle in needles:
-                if view in _SETS:
+                if view not in TEXTS:
                     members.setdefault(view, {}).setdefault(needle, []).append(finder)
                 else:
-                    parts.setdefault((view, needle), []).append(finder)
+                    parts.setdefault((TEXTS.index(view), needle), []).append(finder)
     return Step(
-        trigger.view,
+        TEXTS.index(trigger.view),
         trigger.needles,
         tuple(finder for finder in finders if not finder.pattern.also),
         tuple((view, needle, tuple(more)) for (view, needle), more in parts.items()),

@@ -8,6 +8,12 @@ from securemem.privacy.engines.patterns.pattern import Pattern
 from securemem.privacy.engines.patterns.views import low
 
 LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_ENDING: Final = r"(?:xn--[a-zA-Z0-9-]{2,59}|[a-zA-Z]{2,24}|[^\W\d_a-zA-Z]{2,24})(?![a-zA-Z0-9_@])"
+_LATIN: Final = r"0-9A-Za-z_\u00c0-\u024f"
+_LOCAL: Final = "|".join(
+    rf"[{letters}+~#$%-](?:[{letters}.+~#$%&'*!?^-]{{0,62}}[{letters}+#$])?" for letters in (_LATIN, r"\w")
+)
+"""Read backwards. Where words are not divided by blanks, Latin letters before the "@" are not taken with others."""
 _ENDINGS_OF_FILES: Final = (
     "bmp css csv doc docx gif gz htm html ico ini jar jpeg jpg js json jsx lock log mjs mp3 mp4 pdf png ppt svg tar "
     "tgz toml ts tsx txt wasm wav webp woff xls xlsx xml yaml yml"
@@ -29,8 +35,8 @@ ROWS: Final = (
         name="mail",
         entity="EMAIL_ADDRESS",
         trigger=low("@"),
-        regex=rf"@(?:{LABEL}\.){{1,8}}(?:xn--[a-zA-Z0-9-]{{2,59}}|[^\W\d_]{{2,24}})(?![\w@])",
-        behind=r"[\w+~#$%-](?:[\w.+~#$%&'*!?^-]{0,62}[\w+#$])?",
+        regex=rf"@(?:{LABEL}\.){{1,8}}{_ENDING}",
+        behind=_LOCAL,
         check=mail_end,
     ),
     Pattern(
@@ -38,7 +44,7 @@ ROWS: Final = (
         entity="EMAIL_ADDRESS",
         trigger=low("@"),
         also=(low('"@'),),
-        regex=rf"\"@(?:{LABEL}\.){{1,8}}[^\W\d_]{{2,24}}(?![\w@])",
+        regex=rf"\"@(?:{LABEL}\.){{1,8}}{_ENDING}",
         behind=r"[^\"\n]{1,62}\"",
     ),
     Pattern(
@@ -47,6 +53,6 @@ ROWS: Final = (
         trigger=low("@"),
         also=(low("@["),),
         regex=r"@\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[iI][pP][vV]6:[0-9a-fA-F:.]{2,45})\]",
-        behind=r"[\w+~#$%-](?:[\w.+~#$%&'*!?^-]{0,62}[\w+#$])?",
+        behind=_LOCAL,
     ),
 )

@@ -19,6 +19,7 @@ _VERSION: Final = (
 )
 _GLOBAL: Final = Expression(r"(?i)(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|64:ff9b|::ffff):")
 _COLONS: Final = Trigger("words", (b"w:w", b"::w", b"w::"))
+_COLONS_OR_LONG: Final = Trigger("words", (*_COLONS.needles, b"w" * 17))
 _FEWEST_GROUPS: Final = 3
 
 
@@ -57,7 +58,7 @@ ROWS: Final = (
         name="ipv4",
         entity="IP_ADDRESS",
         trigger=digits(4),
-        regex=r"[0-9](?<![\w.][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9])",
+        regex=r"(?a)[0-9](?<![\w.][0-9])[0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9])",
         check=whole(is_ipv4),
         unless=_VERSION,
         score=SHAPED,
@@ -65,17 +66,19 @@ ROWS: Final = (
     Pattern(
         name="ipv6",
         entity="IP_ADDRESS",
-        trigger=_COLONS,
-        regex=r"[0-9A-Fa-f:](?<![\w:.][0-9A-Fa-f:])[0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]{1,39}(?:\.[0-9]{1,3}){0,3}(?![\w:])",
+        trigger=_COLONS_OR_LONG,
+        also=(_COLONS,),
+        regex=r"(?a)[0-9A-Fa-f:](?<![\w:.][0-9A-Fa-f:])[0-9A-Fa-f]{0,3}:[0-9A-Fa-f:]{1,39}(?:\.[0-9]{1,3}){0,3}(?![\w:])",
         check=ipv6_end,
         score=CHECKED,
     ),
     Pattern(
         name="mac",
         entity="MAC_ADDRESS",
-        trigger=Trigger("words", (b"ww:ww:ww:ww:ww:ww", b"w" * 17)),
+        trigger=_COLONS_OR_LONG,
+        also=(Trigger("words", (b"ww:ww:ww:ww:ww:ww", b"w" * 17)),),
         regex=(
-            r"[0-9A-Fa-f](?<![\w:-][0-9A-Fa-f])[0-9A-Fa-f]"
+            r"(?a)[0-9A-Fa-f](?<![\w:-][0-9A-Fa-f])[0-9A-Fa-f]"
             r"(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![\w]|[:-][0-9A-Fa-f])"
         ),
         check=whole(is_mac),
@@ -85,7 +88,7 @@ ROWS: Final = (
         entity="MAC_ADDRESS",
         trigger=NAME_WITH_DOT,
         also=(low("mac"),),
-        regex=r"[0-9a-f](?<![\w.][0-9a-f])[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?!\w|\.\w)",
+        regex=r"(?a)[0-9a-f](?<![\w.][0-9a-f])[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?!\w|\.\w)",
         lower=True,
         check=whole(is_mac),
         context=r"\bmac\b",

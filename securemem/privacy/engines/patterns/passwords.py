@@ -14,7 +14,7 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, TOLD, Pattern
-from securemem.privacy.engines.patterns.views import digits, low, spoken
+from securemem.privacy.engines.patterns.views import ASSIGNED, digits, low, spoken
 
 _NAMES: Final = r"(?:pass(?:words?|wd|wort|code|phrase|word[_ -]?hash|key|e|(?=\\?[\"']?\s?[:=]))|pwd|psw)"
 _NAMES_ELSEWHERE: Final = (
@@ -38,7 +38,7 @@ _QUOTED: Final = (
     r"(?:\\?\"(?P<double>(?:[^\"\\\n]|\\[^\"\n]){1,256})\\?\"|'(?P<single>(?:[^'\\\n]|\\[^'\n]){1,256})'|"
     r"`(?P<back>[^`\n]{1,256})`|"
 )
-_BARE: Final = r"(?P<bare>[^\s\"'`,;<>(){}\[\]|]{3,256}))"
+_BARE: Final = r"(?P<bare>[^\s\"'`,;<>(){}\[\]|。、]{3,256}))"
 
 _TRAILING: Final = ".,;:?)]}>*_"
 _CODE: Final = Expression(
@@ -146,7 +146,6 @@ def _ends_there(text: str, end: int) -> bool:
 
 
 _WORDS_BEFORE: Final = low("pass", "pwd", "psw")
-_ASSIGNED: Final = low(":", "=")
 _ELSEWHERE: Final = (
     spoken("mdp", "contraseña", "contrasena", "kennwort", "senha", "wachtwoord", "lösenord", "losenord", "hasło"),
     spoken("haslo", "salasana", "пароль", "пароля"),
@@ -184,7 +183,7 @@ ROWS: Final = (
     Pattern(
         name="password that is assigned, in other languages",
         entity="SECRET",
-        trigger=_ASSIGNED,
+        trigger=ASSIGNED,
         also=_ELSEWHERE,
         regex=rf"{_NAMES_ELSEWHERE}{_SUFFIX}{_ASSIGNS}{_QUOTED}{_BARE}",
         lower=True,
@@ -204,11 +203,23 @@ ROWS: Final = (
     Pattern(
         name="password of a command",
         entity="SECRET",
-        trigger=low("--", "curl "),
-        also=(spoken("password", "passwd", "pass", "token", "secret", "key", "curl"),),
+        trigger=low("--"),
+        also=(spoken("password", "passwd", "pass", "token", "secret", "key"),),
         regex=(
-            r"(?:--(?:[a-z-]{0,16}(?:password|passwd|pass|token|secret|api-key|secret-key|access-key))[ =]|"
-            r"\bcurl\b[^\n]{0,200}? (?:-u|--user|--proxy-user)[ =]?[\"']?[\w.@-]{1,64}:)"
+            r"--[a-z-]{0,16}(?:password|passwd|pass|token|secret|api-key|secret-key|access-key)[ =]"
+            rf"{_QUOTED}{_BARE}"
+        ),
+        lower=True,
+        check=assigned_end,
+        score=SHAPED,
+    ),
+    Pattern(
+        name="password of curl",
+        entity="SECRET",
+        trigger=ASSIGNED,
+        also=(spoken("curl"),),
+        regex=(
+            r"\bcurl\b[^\n]{0,200}? (?:-u|--user|--proxy-user)[ =]?[\"']?[\w.@-]{1,64}:"
             rf"{_QUOTED}{_BARE}"
         ),
         lower=True,
@@ -244,7 +255,8 @@ ROWS: Final = (
     Pattern(
         name="login of HTTP (RFC 7617)",
         entity="SECRET",
-        trigger=low("basic "),
+        trigger=ASSIGNED,
+        also=(spoken("basic"),),
         regex=r"\bbasic[ \t]{1,4}(?P<login>[A-Za-z0-9+/]{8,1024}={0,2})(?![\w+/=])",
         lower=True,
         check=basic_end,
@@ -253,7 +265,8 @@ ROWS: Final = (
     Pattern(
         name="password in a URL (RFC 3986, 3.2.1)",
         entity="SECRET",
-        trigger=low("://"),
+        trigger=ASSIGNED,
+        also=(low("://"),),
         regex=r"://[^\s/:@\"'<>?#]{0,128}:(?P<login>[^\s/@\"'<>]{1,256})@[\w\[%.{$-]",
         check=login_end,
         score=CHECKED,

@@ -75,6 +75,8 @@ def international(dialled: int) -> Check:
     """Make a check of a number behind so many characters ("+", "00", "011"), which leaves out groups at the end."""
 
     def check(text: str, start: int, end: int) -> int:
+        if dialled > 1 and _is_in_a_row(text, start, start):
+            return start
         first = start + dialled
         ends = [end, *(place for place in range(end - 1, first, -1) if text[place] in _SEPARATORS)]
         numbers = (last for last in ends if is_international(_end_of(text[first:last].lower())[0]))
@@ -88,7 +90,7 @@ ROWS: Final = (
         name="phone with a plus",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"\+(?<![\w+]\+) ?\(?[1-9](?:[ .()/-]{{0,3}}[0-9]){{6,16}}(?![0-9]){_EXTENSION}",
+        regex=rf"(?a)\+(?<![\w+]\+) ?\(?[1-9](?:[ .()/-]{{0,3}}[0-9]){{6,16}}(?![0-9]){_EXTENSION}",
         also=(low("+"),),
         lower=True,
         check=international(1),
@@ -99,7 +101,7 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"0{_NOT_WITHIN}0[ -]?[1-9][0-9]{{0,2}}{_GAP}(?:[ .()/-]{{0,3}}[0-9]){{6,14}}(?![0-9])"
+            rf"(?a)0{_NOT_WITHIN}0[ -]?[1-9][0-9]{{0,2}}{_GAP}(?:[ .()/-]{{0,3}}[0-9]){{6,14}}(?![0-9])"
             rf"{_EXTENSION}{_END}"
         ),
         also=(low("00"),),
@@ -112,7 +114,7 @@ ROWS: Final = (
         name="phone of North America",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"[2-9]{_NOT_WITHIN}[0-9]{{2}}[ .-][0-9]{{3}}[ .-][0-9]{{4}}(?![0-9]){_EXTENSION}{_END}",
+        regex=rf"(?a)[2-9]{_NOT_WITHIN}[0-9]{{2}}[ .-][0-9]{{3}}[ .-][0-9]{{4}}(?![0-9]){_EXTENSION}{_END}",
         lower=True,
         check=national(10, 10),
         unless=OTHER_WORDS,
@@ -123,7 +125,10 @@ ROWS: Final = (
         name="phone of North America with a one",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"1{_NOT_WITHIN}[ .-]\(?[2-9][0-9]{{2}}\)?[ .-][0-9]{{3}}[ .-]?[0-9]{{4}}(?![0-9]){_EXTENSION}{_END}",
+        regex=(
+            rf"(?a)1{_NOT_WITHIN}[ .-]\(?[2-9][0-9]{{2}}\)?[ .-][0-9]{{3}}[ .-]?[0-9]{{4}}(?![0-9])"
+            rf"{_EXTENSION}{_END}"
+        ),
         lower=True,
         check=national(11, 11),
         unless=OTHER_WORDS,
@@ -135,7 +140,7 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"\((?<![\w)]\()\+?[0-9]{{1,5}}\)[ .-]{{0,2}}[0-9]{{2,5}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}(?![0-9])"
+            rf"(?a)\((?<![\w)]\()\+?[0-9]{{1,5}}\)[ .-]{{0,2}}[0-9]{{2,5}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}(?![0-9])"
             rf"{_EXTENSION}{_END}"
         ),
         also=(low("("),),
@@ -149,7 +154,7 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"0{_NOT_WITHIN}[1-9][0-9]{{0,4}}(?:[ .-]{{1,2}}| ?/ ?)[0-9]{{2,8}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}"
+            rf"(?a)0{_NOT_WITHIN}[1-9][0-9]{{0,4}}(?:[ .-]{{1,2}}| ?/ ?)[0-9]{{2,8}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}"
             rf"(?![0-9]){_EXTENSION}{_END}"
         ),
         lower=True,
@@ -161,7 +166,7 @@ ROWS: Final = (
         name="phone of a mobile in the United Kingdom",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"0{_NOT_WITHIN}7[1-9][0-9]{{8}}(?![0-9]){_END}",
+        regex=rf"(?a)0{_NOT_WITHIN}7[1-9][0-9]{{8}}(?![0-9]){_END}",
         check=national(11, 11),
         unless=OTHER_WORDS,
         score=SHAPED,
@@ -172,7 +177,7 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"[(0-9]{_NOT_WITHIN}[0-9]{{0,5}}\)?{_GAP}\(?[0-9]{{2,6}}\)?(?:{_GAP}[0-9]{{2,6}}){{0,4}}(?![0-9])"
+            rf"(?a)[(0-9]{_NOT_WITHIN}[0-9]{{0,5}}\)?{_GAP}\(?[0-9]{{2,6}}\)?(?:{_GAP}[0-9]{{2,6}}){{0,4}}(?![0-9])"
             rf"{_EXTENSION}{_END}"
         ),
         lower=True,
@@ -185,7 +190,7 @@ ROWS: Final = (
         name="phone that is called one",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"[0-9]{_NOT_WITHIN}[0-9]{{6,12}}(?![0-9]){_EXTENSION}{_END}",
+        regex=rf"(?a)[0-9]{_NOT_WITHIN}[0-9]{{6,12}}(?![0-9]){_EXTENSION}{_END}",
         lower=True,
         check=national(7, 13, alone=False),
         context=CLOSE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from securemem.privacy.engines.patterns.pattern import SHAPED, TOLD, Pattern
-from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, low
+from securemem.privacy.engines.patterns.views import ASSIGNED, NAME_WITH_DOT, low
 
 _BODY: Final = r"[^\s<>\"'`{}|\\^\x00-\x1f]"
 _TRAILING: Final = frozenset(".,;:!?*_~…。、")
@@ -37,7 +37,8 @@ ROWS: Final = (
     Pattern(
         name="url",
         entity="URL",
-        trigger=low("://"),
+        trigger=ASSIGNED,
+        also=(low("://"),),
         regex=rf"://[\w\[%]{_BODY}{{1,2047}}",
         behind=r"[a-zA-Z0-9+]{1,14}[a-zA-Z](?![a-zA-Z0-9])",
         check=url_end,

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from securemem.privacy.engines.patterns.expression import Expression
 
-TextView = Literal["raw", "numbers", "words"]
-SetView = Literal["spoken", "forms", "beginnings"]
+TEXTS: Final = ("raw", "numbers", "words")
 
 _DIGIT, _WORD, _BLANK = ord("0"), ord("w"), ord(" ")
 _LETTER: Final = ord("a")
@@ -54,7 +53,8 @@ class Views:
         low: in lower case, each character in its place.
         raw: the same in UTF-8.
         numbers: digits as "0", all else as blanks, and what separates the groups of a number left out.
-        words: ASCII letters, digits, "_" and "-" as "w", ":" and "." as themselves, all else as blanks.
+        texts: `raw`, `numbers`, and its words: ASCII letters, digits, "_" and "-" as "w", ":" and "." as themselves,
+            all else as blanks.
     """
 
     def __init__(self, text: str) -> None:
@@ -64,8 +64,8 @@ class Views:
             low = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
         self.low = low
         self.raw = raw = low.encode("utf-8", "surrogatepass")
-        self.numbers = raw.translate(_NUMBERS, _SEPARATORS)
-        self.words = raw.translate(_WORDS)
+        self.numbers = numbers = raw.translate(_NUMBERS, _SEPARATORS)
+        self.texts = (raw, numbers, raw.translate(_WORDS))
 
     @cached_property
     def spoken(self) -> frozenset[bytes]:
@@ -81,7 +81,7 @@ class Views:
     def beginnings(self) -> frozenset[bytes]:
         """The first two characters of words that are long, and of what follows a "_" or "-" in them."""
         found: set[str] = set()
-        for match in _LONG_WORD.compiled.finditer(self.words.decode("ascii", "replace")):
+        for match in _LONG_WORD.compiled.finditer(self.texts[-1].decode("ascii", "replace")):
             word = self.raw[match.start() : match.end()].decode("ascii", "replace")
             found.add(word[:_BEGINNING])
             found.update(word[inner.end() : inner.end() + _BEGINNING] for inner in _WITHIN.compiled.finditer(word))
@@ -89,9 +89,14 @@ class Views:
 
 
 class Trigger(NamedTuple):
-    """What must stand in a view: any of the needles."""
+    """What must stand in a view: any of the needles.
 
-    view: TextView | SetView
+    Attributes:
+        view: one of `TEXTS`, or a set's name: "spoken", "forms" or "beginnings".
+        needles: parts of the text, or members of the set.
+    """
+
+    view: str
     needles: tuple[bytes, ...]
 
 
@@ -126,3 +131,4 @@ def beginning(*prefixes: str) -> Trigger:
 
 
 NAME_WITH_DOT: Final = Trigger("words", (b"w.w",))
+ASSIGNED: Final = low(":", "=")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from securemem.privacy.engines.patterns.digits import compact
 from securemem.privacy.engines.patterns.pattern import CHECKED, TOLD, Pattern, whole
-from securemem.privacy.engines.patterns.views import digits, forms, spoken
+from securemem.privacy.engines.patterns.views import Trigger, digits, forms, spoken
 
 
 def number(
@@ -17,6 +17,7 @@ def number(
     *,
     words: tuple[str, ...] = (),
     form: tuple[str, ...] = (),
+    trigger: Trigger | None = None,
 ) -> Pattern:
     """Give a row.
 
@@ -27,14 +28,15 @@ def number(
         holds: tells whether the number is right, of its letters and digits alone, in upper case.
         words: one of these must stand before it, if any are given, in lower case.
         form: as `Views.forms` has it, where no words are given; of one with blanks in it, of any of its groups.
+        trigger: four digits in a row, where none is given.
     """
     first, rest = _split(regex)
     return Pattern(
         name=f"{entity} that is called one" if words else entity,
         entity=entity,
-        trigger=digits(4),
+        trigger=trigger or digits(4),
         also=(spoken(*words),) if words else (forms(*form),),
-        regex=rf"{first}(?<![\w.+][A-Za-z0-9])(?<![0-9A-Za-z][-/][A-Za-z0-9]){rest}(?![\w]|[-/.][0-9A-Za-z])",
+        regex=rf"(?a){first}(?<![\w.+][A-Za-z0-9])(?<![0-9A-Za-z][-/][A-Za-z0-9]){rest}(?![\w]|[-/.][0-9A-Za-z])",
         check=whole(lambda value: holds(compact(value))),
         context=rf"\b(?:{'|'.join(words)})(?:\b|_)" if words else "",
         score=TOLD if words else CHECKED,

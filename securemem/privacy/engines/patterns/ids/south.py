@@ -6,6 +6,7 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.digits import is_varied, luhn, weighted
 from securemem.privacy.engines.patterns.ids.row import number
+from securemem.privacy.engines.patterns.views import word
 
 _SPAIN: Final = "TRWAGMYFPDXBNJZSQVHLCKE"
 _ITALY_ODD: Final = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
@@ -56,6 +57,7 @@ ROWS: Final = (
         r"[A-Za-z][A-Za-z]{5}[0-9L-NP-Vl-np-v]{2}[A-EHLMPR-Ta-ehlmpr-t][0-9L-NP-Vl-np-v]{2}[A-Za-z]"
         r"[0-9L-NP-Vl-np-v]{3}[A-Za-z]",
         is_fiscal,
+        trigger=word(16),
         form=("00a00a000a", "00a00a00aa", "00aaaa000a", "00a0aa000a", "0aa00a000a", "00aa0a000a"),
     ),
     number("IT_VAT_CODE", "IT", r"[0-9][0-9]{10}", luhn, words=("iva", "vat")),

@@ -12,9 +12,9 @@ _CORSICA: Final = {"2A": "19", "2B": "18"}
 
 
 def is_german_tax(value: str) -> bool:
-    """Tell by MOD 11,10; of the first ten digits one comes twice or thrice (BZSt, Steuer-IdNr)."""
-    most = max(Counter(value[:10]).values())
-    return most in {2, 3} and mod11_10(value)
+    """Tell by MOD 11,10; of the first ten digits one alone comes twice or thrice (BZSt)."""
+    repeated = [count for count in Counter(value[:10]).values() if count > 1]
+    return repeated in ([2], [3]) and mod11_10(value)
 
 
 def is_german_pension(value: str) -> bool:
