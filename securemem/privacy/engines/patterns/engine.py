@@ -32,18 +32,22 @@ class Step(NamedTuple):
     view: int
     needles: tuple[bytes, ...]
     finders: tuple[Finder, ...]
-    parts: tuple[tuple[int, bytes, tuple[Finder, ...]], ...]
-    members: tuple[tuple[str, dict[bytes, tuple[Finder, ...]]], ...]
+    parts: tuple[tuple[int, tuple[tuple[bytes, tuple[Finder, ...]], ...]], ...]
+    members: tuple[tuple[str, frozenset[bytes], dict[bytes, tuple[Finder, ...]]], ...]
 
     def take(self, text: str, views: Views, found: list[Span]) -> None:
         """Try what is called for."""
         finders = dict.fromkeys(self.finders)
-        for view, needle, more in self.parts:
-            if needle in views.texts[view]:
-                finders.update(dict.fromkeys(more))
-        for view, index in self.members:
-            for member in index.keys() & getattr(views, view):
-                finders.update(dict.fromkeys(index[member]))
+        for view, parts in self.parts:
+            seen = views.texts[view]
+            for needle, more in parts:
+                if needle in seen:
+                    finders.update(dict.fromkeys(more))
+        for name, keys, index in self.members:
+            members: set[bytes] = getattr(views, name)
+            if not keys.isdisjoint(members):
+                for member in keys & members:
+                    finders.update(dict.fromkeys(index[member]))
         for finder in finders:
             finder.find(text, views, found)
 
@@ -125,7 +129,7 @@ class PatternsEngine:
 
 
 def _step(trigger: Trigger, finders: list[Finder]) -> Step:
-    parts: dict[tuple[int, bytes], list[Finder]] = {}
+    parts: dict[int, dict[bytes, list[Finder]]] = {}
     members: dict[str, dict[bytes, list[Finder]]] = {}
     for finder in finders:
         for view, needles in finder.pattern.also:
@@ -133,13 +137,16 @@ def _step(trigger: Trigger, finders: list[Finder]) -> Step:
                 if view not in TEXTS:
                     members.setdefault(view, {}).setdefault(needle, []).append(finder)
                 else:
-                    parts.setdefault((TEXTS.index(view), needle), []).append(finder)
+                    parts.setdefault(TEXTS.index(view), {}).setdefault(needle, []).append(finder)
     return Step(
         TEXTS.index(trigger.view),
         trigger.needles,
         tuple(finder for finder in finders if not finder.pattern.also),
-        tuple((view, needle, tuple(more)) for (view, needle), more in parts.items()),
-        tuple((view, {key: tuple(more) for key, more in index.items()}) for view, index in members.items()),
+        tuple((view, tuple((needle, tuple(more)) for needle, more in few.items())) for view, few in parts.items()),
+        tuple(
+            (view, frozenset(index), {key: tuple(more) for key, more in index.items()})
+            for view, index in members.items()
+        ),
     )
 
 

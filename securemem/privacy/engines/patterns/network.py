@@ -8,17 +8,21 @@ from __future__ import annotations
 import socket
 from typing import Final
 
+from securemem.privacy.engines.patterns.context import backwards
 from securemem.privacy.engines.patterns.digits import compact, is_varied
 from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, Pattern, whole
 from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, Trigger, digits, low
 
+_VERSIONED: Final = (
+    "version", "versions", "ver", "v", "release", "releases", "build", "firmware", "rev", "revision", "section",
+    "chapter", "clause", "oid", "upgrade to", "upgraded to", "chrome", "safari", "edge", "edg", "python", "driver",
+)  # fmt: skip
 _VERSION: Final = (
-    r"(?:[=~<>!]=\s?|[a-z)]/|\b(?:versions?|ver|v|releases?|build|firmware|rev(?:ision)?|section|chapter|clause|oid|"
-    r"upgrade[sd]? to|chrome|safari|edge?|python|driver)[\"']?(?: is| was|[:=])?\s{0,2}[\"'(]?|_version\W{0,5})"
+    rf"\s?=[=~<>!]|/[a-z)]|[\"'(]?\s{{0,2}}(?:[:=]|\"?[:=]? ?\"|si |saw )?[\"']?(?:{backwards(_VERSIONED)})(?![a-z])"
 )
 _GLOBAL: Final = Expression(r"(?i)(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|64:ff9b|::ffff):")
-_COLONS: Final = Trigger("words", (b"w:w", b"::w", b"w::"))
+_COLONS: Final = Trigger("words", (b"::w", b"w::", b":w:", b":ww:", b":www:", b":wwww:"))
 _COLONS_OR_LONG: Final = Trigger("words", (*_COLONS.needles, b"w" * 17))
 _FEWEST_GROUPS: Final = 3
 
@@ -91,6 +95,6 @@ ROWS: Final = (
         regex=r"(?a)[0-9a-f](?<![\w.][0-9a-f])[0-9a-f]{3}(?:\.[0-9a-f]{4}){2}(?!\w|\.\w)",
         lower=True,
         check=whole(is_mac),
-        context=r"\bmac\b",
+        context=frozenset({"mac"}),
     ),
 )

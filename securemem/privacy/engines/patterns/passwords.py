@@ -149,8 +149,8 @@ _WORDS_BEFORE: Final = low("pass", "pwd", "psw")
 _ELSEWHERE: Final = (
     spoken("mdp", "contraseña", "contrasena", "kennwort", "senha", "wachtwoord", "lösenord", "losenord", "hasło"),
     spoken("haslo", "salasana", "пароль", "пароля"),
-    low("パスワード", "密码", "비밀번호"),
 )
+_UNDIVIDED: Final = low("パスワード", "密码", "비밀번호")
 
 ROWS: Final = (
     Pattern(
@@ -184,7 +184,7 @@ ROWS: Final = (
         name="password that is assigned, in other languages",
         entity="SECRET",
         trigger=ASSIGNED,
-        also=_ELSEWHERE,
+        also=(*_ELSEWHERE, _UNDIVIDED),
         regex=rf"{_NAMES_ELSEWHERE}{_SUFFIX}{_ASSIGNS}{_QUOTED}{_BARE}",
         lower=True,
         check=assigned_end,
@@ -204,7 +204,7 @@ ROWS: Final = (
         name="password of a command",
         entity="SECRET",
         trigger=low("--"),
-        also=(spoken("password", "passwd", "pass", "token", "secret", "key"),),
+        also=(low("pass", "token", "secret", "key"),),
         regex=(
             r"--[a-z-]{0,16}(?:password|passwd|pass|token|secret|api-key|secret-key|access-key)[ =]"
             rf"{_QUOTED}{_BARE}"
@@ -275,7 +275,7 @@ ROWS: Final = (
         name="number that proves who one is",
         entity="SECRET",
         trigger=digits(3),
-        also=(spoken("pin", "cvv", "cvc", "cvn", "otp", "time", "verification", "security", "login", "mfa", "fa"),),
+        also=(spoken("pin", "cvv", "cvc", "cvn", "otp", "code", "passcode"),),
         regex=(
             r"\b(?:(?:(?:my|the|your|card|atm|bank|sim|security|door|alarm|debit|phone)[ _-])?pin(?: (?:code|number))?|"
             r"cv[vcn]2?(?: (?:code|number))?|otp(?: code)?|(?:one[- ]time|verification|security|login|2fa|mfa) "

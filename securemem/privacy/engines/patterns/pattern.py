@@ -30,8 +30,11 @@ class Pattern:
         ahead: how many characters before the match belong to the value.
         behind: what else stands before it, as an expression for the text read backwards from the match; it must match.
         check: what settles where the value ends, or that it is none.
-        context: what must stand in the 48 characters before it, or right behind it, in lower case.
-        unless: what must not stand right before it, in lower case.
+        context: words of which one must stand in the 48 characters before it or the 24 behind it, in lower case; none
+            for no such demand.
+        close: whether no other number may be between such a word and it.
+        but_not: words that undo those.
+        unless: what must not stand right before it, in lower case, as an expression for the text read backwards.
         score: of its spans.
         regions: of these one must be asked for, by ISO 3166-1; none for no such demand.
         by_default: whether a policy that names no regions has it.
@@ -46,7 +49,9 @@ class Pattern:
     ahead: int = 0
     behind: str = ""
     check: Check | None = None
-    context: str = ""
+    context: frozenset[str] = frozenset()
+    close: bool = False
+    but_not: frozenset[str] = frozenset()
     unless: str = ""
     score: float = CHECKED
     regions: frozenset[str] = frozenset()

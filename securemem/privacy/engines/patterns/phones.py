@@ -12,7 +12,7 @@ from securemem.privacy.engines.patterns.callingcodes import is_international
 from securemem.privacy.engines.patterns.digits import is_varied, only_digits
 from securemem.privacy.engines.patterns.expression import Expression
 from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, TOLD, Check, Pattern
-from securemem.privacy.engines.patterns.phonewords import CLOSE, NEAR, OTHER_WORDS
+from securemem.privacy.engines.patterns.phonewords import NOT_CALLS, OTHER_WORDS_AND_SSN, PHONE_WORDS
 from securemem.privacy.engines.patterns.views import digits, low
 
 _EXTENSION: Final = r"(?:[ ,;]{0,2}(?:extension|ext|x|#|durchwahl|poste|anexo|ramal)[ .:]{0,2}[0-9]{1,6}(?![0-9]))?"
@@ -107,7 +107,7 @@ ROWS: Final = (
         also=(low("00"),),
         lower=True,
         check=international(2),
-        unless=OTHER_WORDS,
+        unless=OTHER_WORDS_AND_SSN,
         score=SHAPED,
     ),
     Pattern(
@@ -117,7 +117,7 @@ ROWS: Final = (
         regex=rf"(?a)[2-9]{_NOT_WITHIN}[0-9]{{2}}[ .-][0-9]{{3}}[ .-][0-9]{{4}}(?![0-9]){_EXTENSION}{_END}",
         lower=True,
         check=national(10, 10),
-        unless=OTHER_WORDS,
+        unless=OTHER_WORDS_AND_SSN,
         score=SHAPED,
         regions=frozenset({"US", "CA", "PR", "JM", "TT", "BS", "BB", "DO"}),
     ),
@@ -131,7 +131,7 @@ ROWS: Final = (
         ),
         lower=True,
         check=national(11, 11),
-        unless=OTHER_WORDS,
+        unless=OTHER_WORDS_AND_SSN,
         score=SHAPED,
         regions=frozenset({"US", "CA", "PR", "JM", "TT", "BS", "BB", "DO"}),
     ),
@@ -146,7 +146,7 @@ ROWS: Final = (
         also=(low("("),),
         lower=True,
         check=national(8, 13),
-        unless=OTHER_WORDS,
+        unless=OTHER_WORDS_AND_SSN,
         score=SHAPED,
     ),
     Pattern(
@@ -159,7 +159,7 @@ ROWS: Final = (
         ),
         lower=True,
         check=national(9, 12),
-        unless=OTHER_WORDS,
+        unless=OTHER_WORDS_AND_SSN,
         score=SHAPED,
     ),
     Pattern(
@@ -168,7 +168,7 @@ ROWS: Final = (
         trigger=digits(7),
         regex=rf"(?a)0{_NOT_WITHIN}7[1-9][0-9]{{8}}(?![0-9]){_END}",
         check=national(11, 11),
-        unless=OTHER_WORDS,
+        unless=OTHER_WORDS_AND_SSN,
         score=SHAPED,
         regions=frozenset({"GB"}),
     ),
@@ -182,8 +182,9 @@ ROWS: Final = (
         ),
         lower=True,
         check=national(7, 13, alone=False),
-        context=NEAR,
-        unless=OTHER_WORDS,
+        context=PHONE_WORDS,
+        but_not=NOT_CALLS,
+        unless=OTHER_WORDS_AND_SSN,
         score=TOLD,
     ),
     Pattern(
@@ -193,8 +194,10 @@ ROWS: Final = (
         regex=rf"(?a)[0-9]{_NOT_WITHIN}[0-9]{{6,12}}(?![0-9]){_EXTENSION}{_END}",
         lower=True,
         check=national(7, 13, alone=False),
-        context=CLOSE,
-        unless=OTHER_WORDS,
+        context=PHONE_WORDS,
+        close=True,
+        but_not=NOT_CALLS,
+        unless=OTHER_WORDS_AND_SSN,
         score=TOLD,
     ),
 )

@@ -1,41 +1,46 @@
-"""The words that say of a number that it is a telephone's, or something else: expressions, in lower case."""
+"""The words that say of a number that it is a telephone's, or that it is something else; in lower case."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_PHONES: Final = (
-    # English
-    r"tele(?:phone|fon|fono|fone)|phones?|tel|mobiles?|mob|cell(?:phone|ular)?|fax(?:es)?|sms|whats ?app|telegram",
-    r"(?<!function )(?<!tool )(?<!api )call(?:ed|ing|s)?(?: me| us| him| her| them| back)?|callback|imessage|hotline",
-    r"text(?:ed|ing)? (?:me|us|him|her|them)|dial(?:ed|ing)?|ring (?:me|us|him|her)|reach(?:ed)?|contact(?:ed)?|pager",
-    r"viber|imessage",
-    r"helpline|landline|desk|answering|(?:receiving|sending|send) messages|registered|voice ?mail",
-    # French, German, Spanish, Italian, Portuguese
-    r"t[ée]l[ée]phone|portable|appel\w*|joindre|handy(?:nummer)?|telefonnummer|rufnummer|mobilnummer|anrufen|erreich\w+",
-    r"m[óo]vil|ll[aá]m\w+|tel[eé]fono|cellulare|chiam\w+|telefone|telem[oó]vel|ligue|liga\w*",
-    # Dutch, the North, the East, and beyond
-    r"bel(?:len)?|mobiel|telefoonnummer|mobil|ring|puhelin\w*|komórk\w*|zadzwoń|telefonszám|тел\w*|звон\w+",
-    r"电话|手机|電話|携帯|전화",
-)
-_PHONE: Final = rf"(?:\b|_)(?:{'|'.join(_PHONES)})"
+from securemem.privacy.engines.patterns.context import backwards
 
-NEAR: Final = _PHONE + r"(?![a-z])"
-"""Somewhere before the number, or right behind it."""
+_PHONES: Final = """
+    phone phones telephone telephones tel mobile mobiles mob cell cellphone cellular fax faxes sms whatsapp
+    telegram viber
+    imessage call called calling calls callback hotline helpline landline pager desk dial dialed dialled dialing ring
+    reach reached contact contacted text texted answering messages registered voicemail
+    téléphone telephone portable appelez appeler appelle appel joindre rappeler rappelez
+    telefon handy handynummer telefonnummer rufnummer mobilnummer anrufen erreichen erreichbar mobil mobiltelefon
+    móvil movil celular llame llama llamar llámame teléfono telefono cellulare chiamare chiama chiamami
+    telefone telemóvel telemovel ligue ligar liga
+    bel bellen mobiel telefoonnummer telefoon puhelin puhelinnumero komórka komórkowy zadzwoń telefonu telefonszám
+    тел телефон телефона телефону звони звоните позвони позвоните
+    电话 手机 電話 携帯 전화
+"""
+PHONE_WORDS: Final = frozenset(_PHONES.split())
 
-CLOSE: Final = _PHONE + r"(?:[\s_-]?(?:no|nr|num|number|nummer|numero|número|n°)\b)?[^0-9\n]{0,24}\n?[^0-9]{0,4}\Z"
-"""Before the number, with no other number and at most a line's end between."""
+NOT_CALLS: Final = frozenset({"function", "tool", "api", "method", "procedure"})
+"""What is called, but not by telephone."""
 
-_OTHERS: Final = (
-    r"orders?|invoice|ticket|case|ref(?:erence)?|ids?|isbn|issn|sku|upc|ean|part|model|serial|versions?|build|tracking",
-    r"shipment|parcel|account|acct|policy|claim|zip|postcode|uuid|hash|commit|sha|bug|issue|request|transaction|txn",
-    r"batch|lot|item|product|asset|pages?|pp|line|port|pid|size|bytes|amount|total|price|cost|balance|timestamp|time",
-    r"date|epoch|iban|ssn|social security|routing|card|licen[cs]e|passport|lat|lon|lng|latitude|longitude|count|rfc",
-    r"pmid|doi|patent|room|suite|seed|salt|nonce|offset|index|rev|revision|population|rows?|matrix",
-    r"bestellnummer|rechnungsnummer|kundennummer|steuernummer|commande|facture|pedido|factura",
-)
-OTHER_WORDS: Final = (
-    rf"(?:(?:\b|_)(?:{'|'.join(_OTHERS)})"
-    r"(?:[\s_-]{0,2}(?:no|nr|num|number|code|id|is|was|of|#)){0,2}|\#)[^\w]{0,4}"
-)
-"""Right before the number."""
+_OTHERS: Final = """
+    order orders invoice ticket case ref reference id ids isbn issn sku upc ean part model serial version versions build
+    tracking shipment parcel account acct policy claim zip postcode uuid hash commit sha bug issue request
+    transaction txn
+    batch lot item product asset page pages pp line port pid size bytes amount total price cost balance timestamp time
+    date epoch iban routing card licence license passport lat lon lng latitude longitude count rfc pmid doi patent room
+    suite seed salt nonce offset index rev revision population row rows matrix
+    bestellnummer rechnungsnummer kundennummer steuernummer commande facture pedido factura
+"""
+_BETWEEN: Final = ("no", "nr", "num", "number", "code", "id", "is", "was", "of", "#")
+
+
+def _behind(words: str) -> str:
+    return rf"\W{{0,4}}(?:(?:{backwards(_BETWEEN)})[\s_-]{{0,2}}){{0,2}}(?:(?:{backwards(words.split())})(?![^\W_])|#)"
+
+
+OTHER_WORDS: Final = _behind(_OTHERS)
+"""Right before the number, read backwards."""
+
+OTHER_WORDS_AND_SSN: Final = _behind(f"{_OTHERS} ssn security")

@@ -13,10 +13,8 @@ _NOT_WITHIN: Final = r"(?<![\w.+][0-9])(?<!\w[-/][0-9])"
 _END: Final = r"(?!\w|[-./]\w)"
 _SPECIMENS: Final = frozenset({"123456789", "987654321", "078051120", "219099999"})
 _ITIN_GROUPS: Final = frozenset([*range(50, 66), *range(70, 89), *range(90, 93), *range(94, 100)])
-SSN_WORDS: Final = (
-    r"\b(?:ssns?|social(?: security)?|soc\.? ?sec|ss ?(?:#|no|num)|us_ssn|tax(?:payer)? id)(?:\b|_)|_ssn\b"
-)
-ITIN_WORDS: Final = r"\b(?:itin|individual taxpayer|tax(?:payer)? id|tin)(?:\b|_)"
+_SSN_WORDS: Final = ("ssn", "ssns", "social", "soc", "ss", "tax id", "taxpayer")
+_ITIN_WORDS: Final = ("itin", "individual taxpayer", "tax id", "taxpayer", "tin")
 
 
 def is_ssn(value: str) -> bool:
@@ -41,17 +39,17 @@ ROWS: Final = (
         also=(forms("000-00-0000"),),
         regex=rf"(?a)[0-8]{_NOT_WITHIN}[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{_END}",
         check=whole(is_ssn),
-        unless=OTHER_WORDS.replace("|ssn|social security|", "|"),
+        unless=OTHER_WORDS,
         score=SHAPED,
     ),
     Pattern(
         name="ssn that is called one",
         entity="US_SSN",
         trigger=digits(7),
-        also=(spoken("ssn", "ssns", "social", "soc", "ss", "tax", "taxpayer"),),
+        also=(spoken(*_SSN_WORDS),),
         regex=rf"(?a)[0-8]{_NOT_WITHIN}[0-9]{{2}}[ ./-]?[0-9]{{2}}[ ./-]?[0-9]{{4}}{_END}",
         check=whole(is_ssn),
-        context=SSN_WORDS,
+        context=frozenset(_SSN_WORDS),
         score=SHAPED,
     ),
     Pattern(
@@ -68,10 +66,10 @@ ROWS: Final = (
         name="itin that is called one",
         entity="US_ITIN",
         trigger=digits(7),
-        also=(spoken("itin", "taxpayer", "tax", "tin", "individual"),),
+        also=(spoken(*_ITIN_WORDS),),
         regex=rf"(?a)9{_NOT_WITHIN}[0-9]{{2}}[ -]?[0-9]{{2}}[ -]?[0-9]{{4}}{_END}",
         check=whole(is_itin),
-        context=ITIN_WORDS,
+        context=frozenset(_ITIN_WORDS),
         score=TOLD,
         regions=frozenset({"US"}),
     ),

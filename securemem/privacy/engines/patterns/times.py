@@ -6,10 +6,11 @@ neither is a timestamp as machines write it (RFC 3339, with its "T").
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Final
 
 from securemem.privacy.engines.patterns.pattern import SHAPED, Check, Pattern
-from securemem.privacy.engines.patterns.views import digits, spoken
+from securemem.privacy.engines.patterns.views import digits, forms, spoken
 
 _MONTHS_WRITTEN: Final = """
     january february march april may june july august september october november december
@@ -22,6 +23,7 @@ _MONTHS_WRITTEN: Final = """
     januari februari maart mei augustus mrt
 """
 _MONTHS: Final = frozenset(_MONTHS_WRITTEN.split())
+_SIGNS, _SHORT = "/.-", ("0", "00")
 _MOST_MONTHS, _MOST_DAYS = 12, 31
 
 _YEAR: Final = r"(?:1[89]|20|21)[0-9]{2}"
@@ -51,11 +53,12 @@ def is_written(text: str, start: int, end: int) -> int:
     return start if _MONTHS.isdisjoint(words) else end
 
 
-def _date(name: str, regex: str, check: Check) -> Pattern:
+def _date(name: str, regex: str, check: Check, *, form: tuple[str, ...] = ()) -> Pattern:
     return Pattern(
         name=f"date, {name}",
         entity="DATE_TIME",
         trigger=digits(4),
+        also=(forms(*form) if form else spoken(*_MONTHS),),
         regex=rf"{regex}(?![0-9]|t[0-9]){_TIME}(?!\w)",
         lower=True,
         check=check,
@@ -80,11 +83,13 @@ ROWS: Final = (
         "year first (ISO 8601)",
         rf"[12]{_NOT_WITHIN}[0-9]{{3}}([/.-])[0-9]{{1,2}}\1[0-9]{{1,2}}(?![/-][0-9])",
         is_numeric,
+        form=tuple(sign.join(("0000", *rest)) for sign in _SIGNS for rest in product(_SHORT, repeat=2)),
     ),
     _date(
         "year last",
         rf"[0-9]{_NOT_WITHIN}[0-9]?([/.-])[0-9]{{1,2}}\1(?:{_YEAR}|[0-9]{{2}})(?![/.-][0-9])",
         is_numeric,
+        form=tuple(sign.join(parts) for sign in _SIGNS for parts in product(_SHORT, _SHORT, ("00", "0000"))),
     ),
     _date(
         "day, month, year",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from securemem.privacy.engines.patterns.pattern import CHECKED, Check, Pattern
-from securemem.privacy.engines.patterns.views import NAME_WITH_DOT, Trigger, beginning, low, word
+from securemem.privacy.engines.patterns.views import Trigger, beginning, low, word
 
 _START: Final = r"(?<![A-Za-z0-9])"
 _END: Final = r"(?![A-Za-z0-9])"
@@ -184,7 +184,6 @@ ROWS: Final = (
         "Slack, webhook",
         low("hooks.slack.com"),
         r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w+/]{20,80}",
-        trigger=NAME_WITH_DOT,
     ),
     _token(
         "Discord, webhook",
@@ -195,7 +194,6 @@ ROWS: Final = (
         "Teams, webhook",
         low(".webhook.office.com"),
         r"webhook\.office\.com/webhookb2/[\w@/-]{60,260}",
-        trigger=NAME_WITH_DOT,
     ),
     Pattern(
         name="token of JSON (JWT, RFC 7519)",

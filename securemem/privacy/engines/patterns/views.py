@@ -68,24 +68,24 @@ class Views:
         self.texts = (raw, numbers, raw.translate(_WORDS))
 
     @cached_property
-    def spoken(self) -> frozenset[bytes]:
+    def spoken(self) -> set[bytes]:
         """Its words, of letters alone."""
-        return frozenset(self.raw.translate(_SPOKEN).split())
+        return set(self.raw.translate(_SPOKEN).split())
 
     @cached_property
-    def forms(self) -> frozenset[bytes]:
+    def forms(self) -> set[bytes]:
         """The forms of what has digits, each from its first: digits as "0", letters as "a"."""
-        return frozenset([form.rstrip(b"./+-") for form in _FORM.findall(self.raw.translate(_SHAPES))])
+        return {form.rstrip(b"./+-") for form in _FORM.findall(self.raw.translate(_SHAPES))}
 
     @cached_property
-    def beginnings(self) -> frozenset[bytes]:
+    def beginnings(self) -> set[bytes]:
         """The first two characters of words that are long, and of what follows a "_" or "-" in them."""
         found: set[str] = set()
         for match in _LONG_WORD.compiled.finditer(self.texts[-1].decode("ascii", "replace")):
             word = self.raw[match.start() : match.end()].decode("ascii", "replace")
             found.add(word[:_BEGINNING])
             found.update(word[inner.end() : inner.end() + _BEGINNING] for inner in _WITHIN.compiled.finditer(word))
-        return frozenset(beginning.encode() for beginning in found)
+        return {beginning.encode() for beginning in found}
 
 
 class Trigger(NamedTuple):

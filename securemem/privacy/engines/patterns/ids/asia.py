@@ -6,6 +6,7 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.digits import is_day, is_varied, luhn, verhoeff, weighted
 from securemem.privacy.engines.patterns.ids.row import number
+from securemem.privacy.engines.patterns.views import digits
 
 
 def is_aadhaar(value: str) -> bool:
@@ -40,7 +41,7 @@ ROWS: Final = (
         "IN",
         r"[2-9][0-9]{3}[ -][0-9]{4}[ -][0-9]{4}(?! [0-9])",
         is_aadhaar,
-        form=("0000", "0000-0000-0000"),
+        trigger=digits(12),
     ),
     number(
         "IN_AADHAAR",

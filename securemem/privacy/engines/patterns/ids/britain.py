@@ -6,7 +6,9 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.digits import is_varied, weighted
 from securemem.privacy.engines.patterns.ids.row import number
+from securemem.privacy.engines.patterns.views import Trigger
 
+_SIX_DIGITS: Final = Trigger("numbers", (b" 000000 ",))
 _NEVER_GIVEN: Final = frozenset({"BG", "GB", "KN", "NK", "NT", "TN", "ZZ"})
 
 
@@ -40,7 +42,7 @@ ROWS: Final = (
         "GB",
         r"[A-CEGHJ-PR-TW-Za-ceghj-pr-tw-z][A-CEGHJ-NPR-TW-Za-ceghj-npr-tw-z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-Da-d]",
         is_nino,
-        form=("000000a", "000000", "00"),
+        trigger=_SIX_DIGITS,
     ),
     number(
         "UK_DRIVING_LICENCE",

@@ -6,6 +6,7 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.digits import is_varied, weighted
 from securemem.privacy.engines.patterns.ids.row import number
+from securemem.privacy.engines.patterns.views import digits
 
 _SINGAPORE: Final = {
     "S": (0, "JZIHGFEDCBA"),
@@ -45,11 +46,17 @@ def is_nric(value: str) -> bool:
 
 
 ROWS: Final = (
-    number("AU_ABN", "AU", r"[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}", is_abn, form=("000",)),
+    number("AU_ABN", "AU", r"[1-9][0-9] [0-9]{3} [0-9]{3} [0-9]{3}", is_abn, trigger=digits(11)),
     number("AU_ABN", "AU", r"[1-9][0-9]{10}", is_abn, words=("abn", "australian business")),
     number("AU_ACN", "AU", r"[0-9][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{3}", is_acn, words=("acn", "australian company")),
     number("AU_TFN", "AU", r"[0-9][0-9]{2}[ -]?[0-9]{3}[ -]?[0-9]{3}", is_tfn, words=("tfn", "tax file")),
-    number("AU_MEDICARE", "AU", r"[2-6][0-9]{3} [0-9]{5} [0-9](?:[ /-]?[0-9])?", is_medicare, form=("00000",)),
+    number(
+        "AU_MEDICARE",
+        "AU",
+        r"[2-6][0-9]{3} [0-9]{5} [0-9](?:[ /-]?[0-9])?",
+        is_medicare,
+        trigger=digits(10),
+    ),
     number("AU_MEDICARE", "AU", r"[2-6][0-9]{9}(?:[ /-]?[0-9])?", is_medicare, words=("medicare",)),
     number("SG_NRIC_FIN", "SG", r"[STFGMstfgm][0-9]{7}[A-Za-z]", is_nric, form=("0000000a",)),
 )

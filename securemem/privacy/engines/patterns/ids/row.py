@@ -35,10 +35,10 @@ def number(
         name=f"{entity} that is called one" if words else entity,
         entity=entity,
         trigger=trigger or digits(4),
-        also=(spoken(*words),) if words else (forms(*form),),
+        also=(spoken(*words),) if words else (forms(*form),) if form else (),
         regex=rf"(?a){first}(?<![\w.+][A-Za-z0-9])(?<![0-9A-Za-z][-/][A-Za-z0-9]){rest}(?![\w]|[-/.][0-9A-Za-z])",
         check=whole(lambda value: holds(compact(value))),
-        context=rf"\b(?:{'|'.join(words)})(?:\b|_)" if words else "",
+        context=frozenset(words),
         score=TOLD if words else CHECKED,
         regions=frozenset({region}),
     )

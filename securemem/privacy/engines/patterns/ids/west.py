@@ -7,7 +7,9 @@ from typing import Final
 
 from securemem.privacy.engines.patterns.digits import is_varied, mod11_10, weighted
 from securemem.privacy.engines.patterns.ids.row import number
+from securemem.privacy.engines.patterns.views import Trigger
 
+_THIRTEEN_OR_CORSICAN: Final = Trigger("numbers", (b"0" * 13, b"00000 00000000"))
 _CORSICA: Final = {"2A": "19", "2B": "18"}
 
 
@@ -99,6 +101,7 @@ ROWS: Final = (
         r"[12] ?[0-9]{2} ?[0-9]{2} ?(?:[0-9]{2}|2[ABab]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}",
         is_nir,
         form=("0" * 15, "0" * 13, "000000a00000000", "000"),
+        trigger=_THIRTEEN_OR_CORSICAN,
     ),
     number(
         "NL_BSN",
