@@ -14,7 +14,7 @@ from securemem.privacy.engines.patterns.pattern import Pattern
 from securemem.privacy.engines.patterns.views import Views
 
 LONG = 100_000
-ROWS = {row.name: row for row in chain.from_iterable(rows_of(offer.entity) for offer in OFFERS)}
+ROWS = {row.name: row for row in chain.from_iterable(rows_of(entity) for entity in OFFERS)}
 UNITS = (
     *("a", "A", "0", "1", "9", "f", "-", "_", " ", ".", ":", "/", "@", "+", "(", '"', "=", "\n", "\\", "é", "\u200b"),
     *("0 ", "0-", "0.", "1 1", "0/", "0:", "4111 ", "4111-", "a.", "a-", "a@", "a:", "a ", "a,", "A1", "1a", "x@x."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -100,3 +102,20 @@ def test_the_development_set_is_found() -> None:
             false[hit.entity] += not any(start < hit.end and hit.start < end for _, start, end in gold)
     for entity in JUDGED:
         assert 5 * right[entity] / (5 * right[entity] + 4 * missed[entity] + false[entity]) >= 0.95, entity
+
+
+def test_a_room_is_imported_when_it_is_asked_for() -> None:
+    """Making and opening an engine imports no patterns, and neither presidio nor phonenumbers are ever imported."""
+    code = (
+        "import sys\n"
+        "from privacy.engines.asking import ENGINE\n"
+        "rooms = [name for name in sys.modules if name.startswith('securemem.privacy.engines.patterns.')]\n"
+        "ENGINE.open()\n"
+        "assert not any(name.endswith(('.tokens', '.phones', '.coins', '.cards')) for name in rooms), rooms\n"
+        "ENGINE.find('card 4111 1111 1111 1111', 'en', frozenset({'CREDIT_CARD'}))\n"
+        "assert 'securemem.privacy.engines.patterns.cards' in sys.modules\n"
+        "assert 'securemem.privacy.engines.patterns.phones' not in sys.modules\n"
+        "ENGINE.find('call 555-0199', 'en', ENGINE.entities)\n"
+        "assert not {'presidio_analyzer', 'phonenumbers'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 from securemem.model import Detection, Span
 from securemem.privacy.engines.patterns.finder import Finder
@@ -18,50 +18,51 @@ _ANY_DIGIT: Final = b"0"
 _ALSO_CALLED: Final = {"UK": "GB", "EL": "GR"}
 
 
-class Step(NamedTuple):
+class Step:
     """What is tried once one of the needles stands in a view.
 
     Attributes:
         view: the place of a text among `Views.texts`.
         needles: parts of it.
-        finders: those that ask for nothing more.
-        parts: what else has to stand in some text, and those that ask for it.
-        members: what else has to be in some set, and those that ask for it.
     """
 
-    view: int
-    needles: tuple[bytes, ...]
-    finders: tuple[Finder, ...]
-    parts: tuple[tuple[int, tuple[tuple[bytes, tuple[Finder, ...]], ...]], ...]
-    members: tuple[tuple[str, frozenset[bytes], dict[bytes, tuple[Finder, ...]]], ...]
+    __slots__ = ("_finders", "_members", "_parts", "needles", "view")
+
+    def __init__(self, trigger: Trigger, finders: list[Finder]) -> None:
+        """Take the finders behind one trigger."""
+        parts: dict[int, dict[bytes, list[Finder]]] = {}
+        members: dict[str, dict[bytes, list[Finder]]] = {}
+        for finder in finders:
+            for view, needles in finder.pattern.also:
+                few = parts.setdefault(TEXTS.index(view), {}) if view in TEXTS else members.setdefault(view, {})
+                for needle in needles:
+                    few.setdefault(needle, []).append(finder)
+        self.view, self.needles = TEXTS.index(trigger.view), trigger.needles
+        self._finders = tuple(finder for finder in finders if not finder.pattern.also)
+        self._parts = tuple((view, tuple(few.items())) for view, few in parts.items())
+        self._members = tuple((view, frozenset(few), few) for view, few in members.items())
 
     def take(self, text: str, views: Views, found: list[Span]) -> None:
         """Try what is called for."""
-        finders = dict.fromkeys(self.finders)
-        for view, parts in self.parts:
+        called: list[Finder] = []
+        for view, parts in self._parts:
             seen = views.texts[view]
             for needle, more in parts:
                 if needle in seen:
-                    finders.update(dict.fromkeys(more))
-        for name, keys, index in self.members:
+                    called += more
+        for name, keys, index in self._members:
             members: set[bytes] = getattr(views, name)
             if not keys.isdisjoint(members):
                 for member in keys & members:
-                    finders.update(dict.fromkeys(index[member]))
-        for finder in finders:
+                    called += index[member]
+        for finder in self._finders:
+            finder.find(text, views, found)
+        for finder in dict.fromkeys(called):
             finder.find(text, views, found)
 
 
-class Plan(NamedTuple):
-    """What is done for some entities.
-
-    Attributes:
-        steps: all of them.
-        without_digits: those that a text without digits may need.
-    """
-
-    steps: tuple[Step, ...]
-    without_digits: tuple[Step, ...]
+Plan = tuple[tuple["Step", ...], tuple["Step", ...]]
+"""What is done for some entities: in a text without digits, and in one with them."""
 
 
 class PatternsEngine:
@@ -77,7 +78,7 @@ class PatternsEngine:
             threshold: the least score of a span.
         """
         self.entities = frozenset(
-            offer.entity for offer in OFFERS if not offer.regions or not regions or regions & {*offer.regions}
+            entity for entity, (_, own) in OFFERS.items() if not own or not regions or not regions.isdisjoint(own)
         )
         self._regions, self._threshold = regions, threshold
         self._plans: dict[frozenset[str], Plan] = {}
@@ -96,7 +97,7 @@ class PatternsEngine:
         views = Views(plain)
         found: list[Span] = []
         texts = views.texts
-        for step in plan.steps if _ANY_DIGIT in views.numbers else plan.without_digits:
+        for step in plan[_ANY_DIGIT in views.numbers]:
             seen = texts[step.view]
             for needle in step.needles:
                 if needle in seen:
@@ -115,9 +116,9 @@ class PatternsEngine:
                 by_trigger.setdefault(row.trigger, []).append(Finder(row))
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        steps = {trigger: _step(trigger, finders) for trigger, finders in by_trigger.items()}
+        steps = {trigger: Step(trigger, finders) for trigger, finders in by_trigger.items()}
         without_digits = tuple(step for trigger, step in steps.items() if trigger.view != "numbers")
-        plan = self._plans[entities] = Plan(tuple(steps.values()), without_digits)
+        plan = self._plans[entities] = (without_digits, tuple(steps.values()))
         return plan
 
     def _wants(self, row: Pattern) -> bool:
@@ -126,28 +127,6 @@ class PatternsEngine:
         if not row.regions:
             return True
         return bool(row.regions & self._regions) if self._regions else row.by_default
-
-
-def _step(trigger: Trigger, finders: list[Finder]) -> Step:
-    parts: dict[int, dict[bytes, list[Finder]]] = {}
-    members: dict[str, dict[bytes, list[Finder]]] = {}
-    for finder in finders:
-        for view, needles in finder.pattern.also:
-            for needle in needles:
-                if view not in TEXTS:
-                    members.setdefault(view, {}).setdefault(needle, []).append(finder)
-                else:
-                    parts.setdefault(TEXTS.index(view), {}).setdefault(needle, []).append(finder)
-    return Step(
-        TEXTS.index(trigger.view),
-        trigger.needles,
-        tuple(finder for finder in finders if not finder.pattern.also),
-        tuple((view, tuple((needle, tuple(more)) for needle, more in few.items())) for view, few in parts.items()),
-        tuple(
-            (view, frozenset(index), {key: tuple(more) for key, more in index.items()})
-            for view, index in members.items()
-        ),
-    )
 
 
 def make(detection: Detection) -> PatternsEngine:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from typing import AnyStr, Generic
 
 
-class Expression:
+class Expression(Generic[AnyStr]):
     """One regular expression."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: AnyStr) -> None:
         """Compile nothing yet."""
-        self.source = source
+        self.source: AnyStr = source
 
     @cached_property
-    def compiled(self) -> re.Pattern[str]:
+    def compiled(self) -> re.Pattern[AnyStr]:
         """Give it compiled."""
         return re.compile(self.source)

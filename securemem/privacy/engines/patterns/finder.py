@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from securemem.model import Span
@@ -20,34 +21,47 @@ class Finder:
     def __init__(self, pattern: Pattern) -> None:
         """Compile nothing yet."""
         self.pattern = pattern
-        self._regex = Expression(pattern.regex)
+        self._regex: re.Pattern[str] | None = None
+        self._lower, self._ahead, self._check, self._entity = (
+            pattern.lower,
+            pattern.ahead,
+            pattern.check,
+            pattern.entity,
+        )
         self._behind = Expression(pattern.behind) if pattern.behind else None
         self._around = Surroundings(pattern) if pattern.context or pattern.unless else None
 
     def find(self, text: str, views: Views, found: list[Span]) -> None:
         """Add what the pattern finds to a list."""
-        subject = views.low if self.pattern.lower else text
-        search, around, place = self._regex.compiled.search, self._around, 0
-        while (match := search(subject, place)) is not None:
-            start, end = match.span(match.lastgroup or 0)
-            start = self._begin(text, start - self.pattern.ahead)
-            place = match.end() + (match.end() == match.start())
-            if start < 0 or self._is_known(found, start):
-                continue
-            if around is not None and not around.are_right(views.low, start, end):
-                continue
-            if self.pattern.check is not None:
-                end = self.pattern.check(text, start, end)
-            if end > start:
-                found.append(Span(start, end, self.pattern.entity, self.pattern.score))
-                place = max(end, match.start() + 1)
-            else:
-                place = match.start() + 1
+        subject = views.low if self._lower else text
+        regex = self._regex or self._compiled()
+        match = regex.search(subject)
+        while match is not None:
+            place = self._take(match, text, views.low, found)
+            match = regex.search(subject, place)
+
+    def _compiled(self) -> re.Pattern[str]:
+        self._regex = re.compile(self.pattern.regex)
+        return self._regex
+
+    def _take(self, match: re.Match[str], text: str, low: str, found: list[Span]) -> int:
+        """Add what a match is to a list, if it is something; give where to search on."""
+        start, end = match.span(match.lastgroup or 0)
+        start = self._begin(text, start - self._ahead)
+        if start < 0 or (found and self._is_known(found, start)):
+            return match.end()
+        if self._around is not None and not self._around.are_right(low, start, end):
+            return match.end()
+        if self._check is not None:
+            end = self._check(text, start, end)
+        if end <= start:
+            return match.start() + 1
+        found.append(Span(start, end, self._entity, self.pattern.score))
+        return max(end, match.start() + 1)
 
     def _is_known(self, found: list[Span], start: int) -> bool:
         """Tell whether another pattern of the entity has just found what begins there, so that it need not be asked."""
-        entity = self.pattern.entity
-        return any(span.start <= start < span.end and span.entity == entity for span in found[-_LATEST:])
+        return any(span.start <= start < span.end and span.entity == self._entity for span in found[-_LATEST:])
 
     def _begin(self, text: str, start: int) -> int:
         """Give where a value begins, by what stands before the match; -1 if that must not stand there."""

@@ -7,7 +7,6 @@ hyphens) is left out, and `Folded.spans` moves what was found back to the text a
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cache
@@ -24,6 +23,7 @@ _DIGITS: Final = (
     "\u0be6-\u0bef\u0c66-\u0c6f\u0ce6-\u0cef\u0d66-\u0d6f\u0e50-\u0e59\u0ed0-\u0ed9\u0f20-\u0f29\u1040-\u1049"
     "\u17e0-\u17e9\u1810-\u1819\U0001d7ce-\U0001d7ff"
 )
+_WIDER: Final = 0xFEE0
 _WIDE: Final = "\uff01-\uff5e"
 _ODD: Final = Expression(f"[{_BLANKS}{_HYPHENS}{_INVISIBLE}{_DIGITS}{_WIDE}]")
 _UNSEEN: Final = Expression(f"[{_INVISIBLE}]")
@@ -76,5 +76,4 @@ def _plain_form(char: str) -> str:
         return " "
     if _HYPHEN.compiled.match(char):
         return "-"
-    digit = unicodedata.decimal(char, None)
-    return str(digit) if digit is not None else chr(ord(char) - 0xFEE0)
+    return str(int(char)) if char.isdecimal() else chr(ord(char) - _WIDER)

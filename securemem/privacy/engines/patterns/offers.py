@@ -7,81 +7,68 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Final, NamedTuple
+from typing import Final
 
 from securemem.privacy.engines.patterns.pattern import Pattern
 
-
-class Offer(NamedTuple):
-    """One entity.
-
-    Attributes:
-        entity: by presidio's name where it has one.
-        rooms: where its patterns stand.
-        regions: of these one must be asked for, by ISO 3166-1; none for an entity that every country knows.
-    """
-
-    entity: str
-    rooms: tuple[str, ...]
-    regions: tuple[str, ...] = ()
-
-
-OFFERS: Final = (
-    Offer("AGE", ("times",)),
-    Offer("CREDIT_CARD", ("cards",)),
-    Offer("CRYPTO", ("coins",)),
-    Offer("DATE_TIME", ("times",)),
-    Offer("EMAIL_ADDRESS", ("mails",)),
-    Offer("IBAN_CODE", ("accounts",)),
-    Offer("IP_ADDRESS", ("network",)),
-    Offer("MAC_ADDRESS", ("network",)),
-    Offer("PHONE_NUMBER", ("phones",)),
-    Offer("SECRET", ("tokens", "passwords", "coins")),
-    Offer("URL", ("urls",)),
-    Offer("US_SSN", ("socials",)),
-    Offer("US_ITIN", ("socials",), ("US",)),
-    Offer("ABA_ROUTING_NUMBER", ("ids.americas",), ("US",)),
-    Offer("US_PASSPORT", ("ids.americas",), ("US",)),
-    Offer("US_NPI", ("ids.americas",), ("US",)),
-    Offer("CA_SIN", ("ids.americas",), ("CA",)),
-    Offer("BR_CPF", ("ids.americas",), ("BR",)),
-    Offer("BR_CNPJ", ("ids.americas",), ("BR",)),
-    Offer("UK_NHS", ("ids.britain",), ("GB",)),
-    Offer("UK_NINO", ("ids.britain",), ("GB",)),
-    Offer("UK_DRIVING_LICENCE", ("ids.britain",), ("GB",)),
-    Offer("DE_ID_CARD", ("ids.west",), ("DE",)),
-    Offer("DE_SOCIAL_SECURITY", ("ids.west",), ("DE",)),
-    Offer("DE_TAX_ID", ("ids.west",), ("DE",)),
-    Offer("FR_NIR", ("ids.west",), ("FR",)),
-    Offer("NL_BSN", ("ids.west",), ("NL",)),
-    Offer("BE_NATIONAL_NUMBER", ("ids.west",), ("BE",)),
-    Offer("CH_AHV", ("ids.west",), ("CH",)),
-    Offer("ES_NIE", ("ids.south",), ("ES",)),
-    Offer("ES_NIF", ("ids.south",), ("ES",)),
-    Offer("IT_FISCAL_CODE", ("ids.south",), ("IT",)),
-    Offer("IT_VAT_CODE", ("ids.south",), ("IT",)),
-    Offer("PT_NIF", ("ids.south",), ("PT",)),
-    Offer("TR_NATIONAL_ID", ("ids.south",), ("TR",)),
-    Offer("FI_PERSONAL_IDENTITY_CODE", ("ids.north",), ("FI",)),
-    Offer("NO_FNR", ("ids.north",), ("NO",)),
-    Offer("PL_PESEL", ("ids.north",), ("PL",)),
-    Offer("SE_PERSONNUMMER", ("ids.north",), ("SE",)),
-    Offer("AU_ABN", ("ids.pacific",), ("AU",)),
-    Offer("AU_ACN", ("ids.pacific",), ("AU",)),
-    Offer("AU_MEDICARE", ("ids.pacific",), ("AU",)),
-    Offer("AU_TFN", ("ids.pacific",), ("AU",)),
-    Offer("SG_NRIC_FIN", ("ids.pacific",), ("SG",)),
-    Offer("IN_AADHAAR", ("ids.asia",), ("IN",)),
-    Offer("IN_PAN", ("ids.asia",), ("IN",)),
-    Offer("KR_RRN", ("ids.asia",), ("KR",)),
-    Offer("TH_TNIN", ("ids.asia",), ("TH",)),
-    Offer("ZA_ID_NUMBER", ("ids.asia",), ("ZA",)),
-)
+OFFERS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "AGE": (("times",), ()),
+    "CREDIT_CARD": (("cards",), ()),
+    "CRYPTO": (("coins",), ()),
+    "DATE_TIME": (("times",), ()),
+    "EMAIL_ADDRESS": (("mails",), ()),
+    "IBAN_CODE": (("accounts",), ()),
+    "IP_ADDRESS": (("network",), ()),
+    "MAC_ADDRESS": (("network",), ()),
+    "PHONE_NUMBER": (("phones", "regionalphones"), ()),
+    "SECRET": (("tokens", "passwords", "coins"), ()),
+    "URL": (("urls",), ()),
+    "US_SSN": (("socials",), ()),
+    "US_ITIN": (("socials",), ("US",)),
+    "ABA_ROUTING_NUMBER": (("ids.americas",), ("US",)),
+    "US_PASSPORT": (("ids.americas",), ("US",)),
+    "US_NPI": (("ids.americas",), ("US",)),
+    "CA_SIN": (("ids.americas",), ("CA",)),
+    "BR_CPF": (("ids.americas",), ("BR",)),
+    "BR_CNPJ": (("ids.americas",), ("BR",)),
+    "UK_NHS": (("ids.britain",), ("GB",)),
+    "UK_NINO": (("ids.britain",), ("GB",)),
+    "UK_DRIVING_LICENCE": (("ids.britain",), ("GB",)),
+    "DE_ID_CARD": (("ids.west",), ("DE",)),
+    "DE_SOCIAL_SECURITY": (("ids.west",), ("DE",)),
+    "DE_TAX_ID": (("ids.west",), ("DE",)),
+    "FR_NIR": (("ids.west",), ("FR",)),
+    "NL_BSN": (("ids.west",), ("NL",)),
+    "BE_NATIONAL_NUMBER": (("ids.west",), ("BE",)),
+    "CH_AHV": (("ids.west",), ("CH",)),
+    "ES_NIE": (("ids.south",), ("ES",)),
+    "ES_NIF": (("ids.south",), ("ES",)),
+    "IT_FISCAL_CODE": (("ids.south",), ("IT",)),
+    "IT_VAT_CODE": (("ids.south",), ("IT",)),
+    "PT_NIF": (("ids.south",), ("PT",)),
+    "TR_NATIONAL_ID": (("ids.south",), ("TR",)),
+    "FI_PERSONAL_IDENTITY_CODE": (("ids.north",), ("FI",)),
+    "NO_FNR": (("ids.north",), ("NO",)),
+    "PL_PESEL": (("ids.north",), ("PL",)),
+    "SE_PERSONNUMMER": (("ids.north",), ("SE",)),
+    "AU_ABN": (("ids.pacific",), ("AU",)),
+    "AU_ACN": (("ids.pacific",), ("AU",)),
+    "AU_MEDICARE": (("ids.pacific",), ("AU",)),
+    "AU_TFN": (("ids.pacific",), ("AU",)),
+    "SG_NRIC_FIN": (("ids.pacific",), ("SG",)),
+    "IN_AADHAAR": (("ids.asia",), ("IN",)),
+    "IN_PAN": (("ids.asia",), ("IN",)),
+    "KR_RRN": (("ids.asia",), ("KR",)),
+    "TH_TNIN": (("ids.asia",), ("TH",)),
+    "ZA_ID_NUMBER": (("ids.asia",), ("ZA",)),
+}
+"""Of each entity, by presidio's name where it has one: the rooms in which its patterns stand; and the regions of which
+one must be asked for, by ISO 3166-1, none for an entity that every country knows.
+"""
 
 
 @cache
 def rows_of(entity: str) -> tuple[Pattern, ...]:
     """Give the patterns of an entity."""
-    offer = next(offer for offer in OFFERS if offer.entity == entity)
-    rooms = [import_module(f"{__package__}.{room}") for room in offer.rooms]
+    rooms = [import_module(f"{__package__}.{room}") for room in OFFERS[entity][0]]
     return tuple(row for room in rooms for row in room.ROWS if row.entity == entity)

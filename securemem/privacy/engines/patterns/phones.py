@@ -15,25 +15,25 @@ from securemem.privacy.engines.patterns.pattern import CHECKED, SHAPED, TOLD, Ch
 from securemem.privacy.engines.patterns.phonewords import NOT_CALLS, OTHER_WORDS_AND_SSN, PHONE_WORDS
 from securemem.privacy.engines.patterns.views import digits, low
 
-_EXTENSION: Final = r"(?:[ ,;]{0,2}(?:extension|ext|x|#|durchwahl|poste|anexo|ramal)[ .:]{0,2}[0-9]{1,6}(?![0-9]))?"
+EXTENSION: Final = r"(?:[ ,;]{0,2}(?:extension|ext|x|#|durchwahl|poste|anexo|ramal)[ .:]{0,2}[0-9]{1,6}(?![0-9]))?"
 _SEPARATORS: Final = " ./-"
 _GAP: Final = r"[ ./-]{1,2}"
-_NOT_WITHIN: Final = r"(?<![\w+][0-9])(?<![^\s(\[:][.,/-][0-9])(?<![#$€£%-][0-9])"
-_END: Final = r"(?!\w|[.,:/-]\w|%)"
+NOT_WITHIN: Final = r"(?<![\w+][0-9])(?<![^\s(\[:][.,/-][0-9])(?<![#$€£%-][0-9])"
+END: Final = r"(?!\w|[.,:/-]\w|%)"
 
-_DATE: Final = Expression(
+_NONE: Final = Expression(
     r"(?:(?:19|20)[0-9]{2}([ ./-])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,2}([ ./-])[0-9]{1,2}\2(?:19|20)[0-9]{2})(?![0-9])"
+    r"|[0-9]{5}-[0-9]{4}\Z|[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z|[0-9]{1,4}\.[0-9]+(?:[ /-]|\Z)"
 )
-_ZIP: Final = Expression(r"[0-9]{5}-[0-9]{4}\Z")
-_ADDRESS: Final = Expression(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}\Z")
-_DECIMAL: Final = Expression(r"[0-9]{1,4}\.[0-9]+(?:[ /-]|\Z)")
-_EXTENDED: Final = Expression(r"(?s)(.{4,}?)[ ,;]*[a-z#].*")
+"""A date, a postal code, an address of the internet, a decimal number."""
+
+_EXTENDED: Final = Expression(r"[ ,;]*[a-z#]")
 
 
 def _end_of(number: str) -> tuple[str, int]:
     """Give the digits of a number without its extension, and the length of that."""
-    extended = _EXTENDED.compiled.fullmatch(number)
-    plain = number if extended is None else extended[1]
+    extended = _EXTENDED.compiled.search(number)
+    plain = number if extended is None else number[: extended.start()]
     return only_digits(plain.replace("(0)", "")), len(plain)
 
 
@@ -56,15 +56,9 @@ def national(fewest: int, most: int, *, alone: bool = True) -> Check:
     def check(text: str, start: int, end: int) -> int:
         number = text[start:end].lower()
         plain, length = _end_of(number)
-        value = number[:length]
         if not fewest <= len(plain) <= most or not is_varied(plain) or (alone and _is_in_a_row(text, start, end)):
             return start
-        if (
-            _DATE.compiled.match(value)
-            or _ZIP.compiled.match(value)
-            or _ADDRESS.compiled.match(value)
-            or _DECIMAL.compiled.match(value)
-        ):
+        if _NONE.compiled.match(number[:length]):
             return start
         return end
 
@@ -90,7 +84,7 @@ ROWS: Final = (
         name="phone with a plus",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"(?a)\+(?<![\w+]\+) ?\(?[1-9](?:[ .()/-]{{0,3}}[0-9]){{6,16}}(?![0-9]){_EXTENSION}",
+        regex=rf"(?a)\+(?<![\w+]\+) ?\(?[1-9](?:[ .()/-]{{0,3}}[0-9]){{6,16}}(?![0-9]){EXTENSION}",
         also=(low("+"),),
         lower=True,
         check=international(1),
@@ -101,8 +95,8 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"(?a)0{_NOT_WITHIN}0[ -]?[1-9][0-9]{{0,2}}{_GAP}(?:[ .()/-]{{0,3}}[0-9]){{6,14}}(?![0-9])"
-            rf"{_EXTENSION}{_END}"
+            rf"(?a)0{NOT_WITHIN}0[ -]?[1-9][0-9]{{0,2}}{_GAP}(?:[ .()/-]{{0,3}}[0-9]){{6,14}}(?![0-9])"
+            rf"{EXTENSION}{END}"
         ),
         also=(low("00"),),
         lower=True,
@@ -114,7 +108,7 @@ ROWS: Final = (
         name="phone of North America",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"(?a)[2-9]{_NOT_WITHIN}[0-9]{{2}}[ .-][0-9]{{3}}[ .-][0-9]{{4}}(?![0-9]){_EXTENSION}{_END}",
+        regex=rf"(?a)[2-9]{NOT_WITHIN}[0-9]{{2}}[ .-][0-9]{{3}}[ .-][0-9]{{4}}(?![0-9]){EXTENSION}{END}",
         lower=True,
         check=national(10, 10),
         unless=OTHER_WORDS_AND_SSN,
@@ -126,8 +120,8 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"(?a)1{_NOT_WITHIN}[ .-]\(?[2-9][0-9]{{2}}\)?[ .-][0-9]{{3}}[ .-]?[0-9]{{4}}(?![0-9])"
-            rf"{_EXTENSION}{_END}"
+            rf"(?a)1{NOT_WITHIN}[ .-]\(?[2-9][0-9]{{2}}\)?[ .-][0-9]{{3}}[ .-]?[0-9]{{4}}(?![0-9])"
+            rf"{EXTENSION}{END}"
         ),
         lower=True,
         check=national(11, 11),
@@ -140,8 +134,8 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"(?a)\((?<![\w)]\()\+?[0-9]{{1,5}}\)[ .-]{{0,2}}[0-9]{{2,5}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}(?![0-9])"
-            rf"{_EXTENSION}{_END}"
+            rf"(?a)\((?<![\w)]\()\+?[0-9]{{1,5}}\)[ .-]{{0,2}}[0-9]{{2,8}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}(?![0-9])"
+            rf"{EXTENSION}{END}"
         ),
         also=(low("("),),
         lower=True,
@@ -154,8 +148,8 @@ ROWS: Final = (
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"(?a)0{_NOT_WITHIN}[1-9][0-9]{{0,4}}(?:[ .-]{{1,2}}| ?/ ?)[0-9]{{2,8}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}"
-            rf"(?![0-9]){_EXTENSION}{_END}"
+            rf"(?a)0{NOT_WITHIN}[1-9][0-9]{{0,4}}(?:[ .-]{{1,2}}| ?/ ?)[0-9]{{2,9}}(?:[ .-]{{1,2}}[0-9]{{2,5}}){{0,4}}"
+            rf"(?![0-9]){EXTENSION}{END}"
         ),
         lower=True,
         check=national(9, 12),
@@ -163,22 +157,12 @@ ROWS: Final = (
         score=SHAPED,
     ),
     Pattern(
-        name="phone of a mobile in the United Kingdom",
-        entity="PHONE_NUMBER",
-        trigger=digits(7),
-        regex=rf"(?a)0{_NOT_WITHIN}7[1-9][0-9]{{8}}(?![0-9]){_END}",
-        check=national(11, 11),
-        unless=OTHER_WORDS_AND_SSN,
-        score=SHAPED,
-        regions=frozenset({"GB"}),
-    ),
-    Pattern(
         name="phone in groups that is called one",
         entity="PHONE_NUMBER",
         trigger=digits(7),
         regex=(
-            rf"(?a)[(0-9]{_NOT_WITHIN}[0-9]{{0,5}}\)?{_GAP}\(?[0-9]{{2,6}}\)?(?:{_GAP}[0-9]{{2,6}}){{0,4}}(?![0-9])"
-            rf"{_EXTENSION}{_END}"
+            rf"(?a)[(0-9]{NOT_WITHIN}[0-9]{{0,5}}\)?{_GAP}\(?[0-9]{{2,6}}\)?(?:{_GAP}[0-9]{{2,6}}){{0,4}}(?![0-9])"
+            rf"{EXTENSION}{END}"
         ),
         lower=True,
         check=national(7, 13, alone=False),
@@ -191,7 +175,7 @@ ROWS: Final = (
         name="phone that is called one",
         entity="PHONE_NUMBER",
         trigger=digits(7),
-        regex=rf"(?a)[0-9]{_NOT_WITHIN}[0-9]{{6,12}}(?![0-9]){_EXTENSION}{_END}",
+        regex=rf"(?a)[0-9]{NOT_WITHIN}[0-9]{{6,12}}(?![0-9]){EXTENSION}{END}",
         lower=True,
         check=national(7, 13, alone=False),
         context=PHONE_WORDS,

@@ -19,7 +19,8 @@ _PHONES: Final = """
     тел телефон телефона телефону звони звоните позвони позвоните
     电话 手机 電話 携帯 전화
 """
-PHONE_WORDS: Final = frozenset(_PHONES.split())
+_PHRASES: Final = ("my number", "his number", "her number", "our number", "your number", "their number", "new number")
+PHONE_WORDS: Final = frozenset((*_PHONES.split(), *_PHRASES))
 
 NOT_CALLS: Final = frozenset({"function", "tool", "api", "method", "procedure"})
 """What is called, but not by telephone."""

@@ -9,7 +9,7 @@ standing.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Final
 
 from securemem.model import Span
@@ -23,7 +23,8 @@ _SHORTEST_REST: Final = 4
 
 def settle(found: list[Span]) -> list[Span]:
     """Give spans that do not overlap, ascending by start."""
-    if len(found) < 2:  # noqa: PLR2004
+    found.sort()
+    if all(one.end <= other.start for one, other in pairwise(found)):
         return found
     kept: list[Span] = []
     for span in sorted(found, key=_order):

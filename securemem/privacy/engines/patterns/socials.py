@@ -7,7 +7,7 @@ from typing import Final
 from securemem.privacy.engines.patterns.digits import is_varied, only_digits
 from securemem.privacy.engines.patterns.pattern import SHAPED, TOLD, Pattern, whole
 from securemem.privacy.engines.patterns.phonewords import OTHER_WORDS
-from securemem.privacy.engines.patterns.views import digits, forms, spoken
+from securemem.privacy.engines.patterns.views import digits, low, spoken
 
 _NOT_WITHIN: Final = r"(?<![\w.+][0-9])(?<!\w[-/][0-9])"
 _END: Final = r"(?!\w|[-./]\w)"
@@ -36,7 +36,7 @@ ROWS: Final = (
         name="ssn",
         entity="US_SSN",
         trigger=digits(7),
-        also=(forms("000-00-0000"),),
+        also=(low("-"),),
         regex=rf"(?a)[0-8]{_NOT_WITHIN}[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{_END}",
         check=whole(is_ssn),
         unless=OTHER_WORDS,
@@ -56,7 +56,7 @@ ROWS: Final = (
         name="itin",
         entity="US_ITIN",
         trigger=digits(7),
-        also=(forms("000-00-0000"),),
+        also=(low("-"),),
         regex=rf"(?a)9{_NOT_WITHIN}[0-9]{{2}}-[0-9]{{2}}-[0-9]{{4}}{_END}",
         check=whole(is_itin),
         score=SHAPED,

@@ -8,41 +8,38 @@ always made; a set is made when it is first asked for, and most texts have no di
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from securemem.privacy.engines.patterns.expression import Expression
 
 TEXTS: Final = ("raw", "numbers", "words")
 
-_DIGIT, _WORD, _BLANK = ord("0"), ord("w"), ord(" ")
-_LETTER: Final = ord("a")
-_ASCII: Final = 128
 _SEPARATORS: Final = b" -().+/"
+_DIGITS: Final = b"0123456789"
+_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
+_NOT_ASCII: Final = bytes(range(128, 256))
 
 
-def _is_letter(byte: int) -> bool:
-    return byte < _ASCII and chr(byte).isalpha()
+def _table(kept: bytes, *groups: tuple[bytes, bytes]) -> bytes:
+    """Give a table for `bytes.translate`: some as themselves, each of some groups as one, all else as blanks."""
+    table = bytearray(b" " * 256)
+    for byte in kept:
+        table[byte] = byte
+    for group, one in groups:
+        for byte in group:
+            table[byte] = one[0]
+    return bytes(table)
 
 
-def _is_digit(byte: int) -> bool:
-    return byte < _ASCII and chr(byte).isdigit()
+_NUMBERS: Final = _table(b"", (_DIGITS, b"0"))
+_WORDS: Final = _table(b":.", (_LETTERS + _DIGITS + b"_-", b"w"))
+_SHAPES: Final = _table(b".-/+", (_DIGITS, b"0"), (_LETTERS, b"a"))
+_SPOKEN: Final = _table(_LETTERS + _NOT_ASCII)
 
-
-_NUMBERS: Final = bytes(_DIGIT if _is_digit(byte) else _BLANK for byte in range(256))
-_WORDS: Final = bytes(
-    _WORD if _is_letter(byte) or _is_digit(byte) or byte in b"_-" else byte if byte in b":." else _BLANK
-    for byte in range(256)
-)
-_SHAPES: Final = bytes(
-    _DIGIT if _is_digit(byte) else _LETTER if _is_letter(byte) else byte if byte in b".-/+" else _BLANK
-    for byte in range(256)
-)
-_SPOKEN: Final = bytes(byte if byte >= _ASCII or _is_letter(byte) else _BLANK for byte in range(256))
-
-_FORM: Final = re.compile(rb"0[0a./+-]*")
-_LONG_WORD: Final = Expression("w{16,}")
-_WITHIN: Final = Expression(r"[_-](?=[a-z0-9])")
+_FORM: Final = Expression(rb"0[0a./+-]*")
+_LONG_WORD: Final = Expression(rb"w{16,}")
+_WITHIN: Final = Expression(rb"[_-](?=[a-z0-9])")
 _BEGINNING: Final = 2
 
 
@@ -66,26 +63,38 @@ class Views:
         self.raw = raw = low.encode("utf-8", "surrogatepass")
         self.numbers = numbers = raw.translate(_NUMBERS, _SEPARATORS)
         self.texts = (raw, numbers, raw.translate(_WORDS))
+        self._spoken: set[bytes] | None = None
+        self._forms: set[bytes] | None = None
+        self._beginnings: set[bytes] | None = None
 
-    @cached_property
+    @property
     def spoken(self) -> set[bytes]:
         """Its words, of letters alone."""
-        return set(self.raw.translate(_SPOKEN).split())
+        if self._spoken is None:
+            self._spoken = set(self.raw.translate(_SPOKEN).split())
+        return self._spoken
 
-    @cached_property
+    @property
     def forms(self) -> set[bytes]:
         """The forms of what has digits, each from its first: digits as "0", letters as "a"."""
-        return {form.rstrip(b"./+-") for form in _FORM.findall(self.raw.translate(_SHAPES))}
+        if self._forms is None:
+            self._forms = {form.rstrip(b"./+-") for form in _FORM.compiled.findall(self.raw.translate(_SHAPES))}
+        return self._forms
 
-    @cached_property
+    @property
     def beginnings(self) -> set[bytes]:
         """The first two characters of words that are long, and of what follows a "_" or "-" in them."""
-        found: set[str] = set()
-        for match in _LONG_WORD.compiled.finditer(self.texts[-1].decode("ascii", "replace")):
-            word = self.raw[match.start() : match.end()].decode("ascii", "replace")
-            found.add(word[:_BEGINNING])
-            found.update(word[inner.end() : inner.end() + _BEGINNING] for inner in _WITHIN.compiled.finditer(word))
-        return {beginning.encode() for beginning in found}
+        if self._beginnings is None:
+            self._beginnings = set(_beginnings(self.raw, self.texts[-1]))
+        return self._beginnings
+
+
+def _beginnings(raw: bytes, words: bytes) -> Iterator[bytes]:
+    for match in _LONG_WORD.compiled.finditer(words):
+        word = raw[match.start() : match.end()]
+        yield word[:_BEGINNING]
+        for inner in _WITHIN.compiled.finditer(word):
+            yield word[inner.end() : inner.end() + _BEGINNING]
 
 
 class Trigger(NamedTuple):
