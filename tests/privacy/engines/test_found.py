@@ -17,7 +17,7 @@ FOUND = {
         "<«jürgen@müller.de»> «用户@例子.广告»",
         "«x@xn--bcher-kva.example» and «user@sub.domain.travel»!",
         '«"john doe"@example.com» wrote',
-        "at «root@[192.168.2.1]»",
+        "at «root@[192.168.2.1]» or /users?mail=«jane%40example.com»&x=1",
         "«ja\u200bne@exam\u00adple.com»",
     ],
     "CREDIT_CARD": [

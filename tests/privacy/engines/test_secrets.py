@@ -75,7 +75,7 @@ ASSIGNED = (
     "password for the prod db is «Winter2024!»",
     "mysql --password=«foo123» -u root",
     "curl -u admin:«s3cret» http://x",
-    "PIN is «4821», cvv: «123»",
+    "PIN is «4821», cvv: «123»; CVC «456»",
     "login with password «hunter2» please",
     "seed phrase: «" + "apple " * 11 + "zebra»",
 )

@@ -40,6 +40,13 @@ ROWS: Final = (
         check=mail_end,
     ),
     Pattern(
+        name="mail in a URL's query (RFC 3986, 2.1)",
+        entity="EMAIL_ADDRESS",
+        trigger=low("%40"),
+        regex=rf"%40(?:{LABEL}\.){{1,8}}{_ENDING}",
+        behind=_LOCAL,
+    ),
+    Pattern(
         name="mail with a quoted name",
         entity="EMAIL_ADDRESS",
         trigger=low("@"),

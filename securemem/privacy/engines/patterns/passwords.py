@@ -279,7 +279,7 @@ ROWS: Final = (
         regex=(
             r"\b(?:(?:(?:my|the|your|card|atm|bank|sim|security|door|alarm|debit|phone)[ _-])?pin(?: (?:code|number))?|"
             r"cv[vcn]2?(?: (?:code|number))?|otp(?: code)?|(?:one[- ]time|verification|security|login|2fa|mfa) "
-            r"(?:pass)?(?:code|pin))\\?[\"']?(?: is| was|:| ?=)[ \t]{0,4}\\?[\"']?"
+            r"(?:pass)?(?:code|pin))\\?[\"']?(?:(?: is| was|:| ?=)[ \t]{0,4}|(?<=cv[vc]) )\\?[\"']?"
             r"(?P<number>[0-9]{3,8})(?![\w%]|[.,:/-]\w)"
         ),
         lower=True,
