@@ -56,7 +56,7 @@ def _seconds(finder: Finder, text: str) -> float:
 
 def _near(row: Pattern) -> list[str]:
     """Give texts that the pattern nearly takes: what triggers it, over and over and with long tails."""
-    seen = [needle.decode() for trigger in (row.trigger, *row.also) for needle in trigger.needles][:6]
+    seen = [needle for trigger in (row.trigger, *row.also) for needle in trigger.needles][:6]
     return [*seen, *(f"{needle} " for needle in seen), *(f"{needle}: 1" for needle in seen)]
 
 

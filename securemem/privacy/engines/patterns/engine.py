@@ -14,7 +14,7 @@ from securemem.privacy.engines.patterns.settling import settle
 from securemem.privacy.engines.patterns.views import TEXTS, Trigger, Views
 
 _MOST_PLANS: Final = 64
-_ANY_DIGIT: Final = b"0"
+_ANY_DIGIT: Final = "0"
 _ALSO_CALLED: Final = {"UK": "GB", "EL": "GR"}
 
 
@@ -30,8 +30,8 @@ class Step:
 
     def __init__(self, trigger: Trigger, finders: list[Finder]) -> None:
         """Take the finders behind one trigger."""
-        parts: dict[int, dict[bytes, list[Finder]]] = {}
-        members: dict[str, dict[bytes, list[Finder]]] = {}
+        parts: dict[int, dict[str, list[Finder]]] = {}
+        members: dict[str, dict[str, list[Finder]]] = {}
         for finder in finders:
             for view, needles in finder.pattern.also:
                 few = parts.setdefault(TEXTS.index(view), {}) if view in TEXTS else members.setdefault(view, {})
@@ -51,13 +51,13 @@ class Step:
                 if needle in seen:
                     called += more
         for name, keys, index in self._members:
-            members: set[bytes] = getattr(views, name)
+            members: set[str] = getattr(views, name)
             if not keys.isdisjoint(members):
                 for member in keys & members:
                     called += index[member]
-        for finder in self._finders:
+        for finder in dict.fromkeys(called):  # first, for they are the surer ones, and what is known is not asked again
             finder.find(text, views, found)
-        for finder in dict.fromkeys(called):
+        for finder in self._finders:
             finder.find(text, views, found)
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import AnyStr, Generic
 
 
-class Expression(Generic[AnyStr]):
+class Expression:
     """One regular expression."""
 
-    def __init__(self, source: AnyStr) -> None:
+    def __init__(self, source: str) -> None:
         """Compile nothing yet."""
-        self.source: AnyStr = source
+        self.source = source
 
     @cached_property
-    def compiled(self) -> re.Pattern[AnyStr]:
+    def compiled(self) -> re.Pattern[str]:
         """Give it compiled."""
         return re.compile(self.source)

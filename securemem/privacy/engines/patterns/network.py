@@ -22,8 +22,8 @@ _VERSION: Final = (
     rf"\s?=[=~<>!]|/[a-z)]|[\"'(]?\s{{0,2}}(?:[:=]|\"?[:=]? ?\"|si |saw )?[\"']?(?:{backwards(_VERSIONED)})(?![a-z])"
 )
 _GLOBAL: Final = Expression(r"(?i)(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f]|64:ff9b|::ffff):")
-_COLONS: Final = Trigger("words", (b"::w", b"w::", b":w:", b":ww:", b":www:", b":wwww:"))
-_COLONS_OR_LONG: Final = Trigger("words", (*_COLONS.needles, b"w" * 17))
+_COLONS: Final = Trigger("words", ("::w", "w::", ":w:", ":ww:", ":www:", ":wwww:"))
+_COLONS_OR_LONG: Final = Trigger("words", (*_COLONS.needles, "w" * 17))
 _FEWEST_GROUPS: Final = 3
 
 
@@ -80,7 +80,7 @@ ROWS: Final = (
         name="mac",
         entity="MAC_ADDRESS",
         trigger=_COLONS_OR_LONG,
-        also=(Trigger("words", (b"ww:ww:ww:ww:ww:ww", b"w" * 17)),),
+        also=(Trigger("words", ("ww:ww:ww:ww:ww:ww", "w" * 17)),),
         regex=(
             r"(?a)[0-9A-Fa-f](?<![\w:-][0-9A-Fa-f])[0-9A-Fa-f]"
             r"(?:(?::[0-9A-Fa-f]{2}){5}|(?:-[0-9A-Fa-f]{2}){5})(?![\w]|[:-][0-9A-Fa-f])"

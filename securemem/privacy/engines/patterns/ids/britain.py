@@ -8,7 +8,7 @@ from securemem.privacy.engines.patterns.digits import is_varied, weighted
 from securemem.privacy.engines.patterns.ids.row import number
 from securemem.privacy.engines.patterns.views import Trigger
 
-_SIX_DIGITS: Final = Trigger("numbers", (b" 000000 ",))
+_SIX_DIGITS: Final = Trigger("numbers", (" 000000 ",))
 _NEVER_GIVEN: Final = frozenset({"BG", "GB", "KN", "NK", "NT", "TN", "ZZ"})
 
 

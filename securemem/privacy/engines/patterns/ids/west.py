@@ -9,7 +9,7 @@ from securemem.privacy.engines.patterns.digits import is_varied, mod11_10, weigh
 from securemem.privacy.engines.patterns.ids.row import number
 from securemem.privacy.engines.patterns.views import Trigger
 
-_THIRTEEN_OR_CORSICAN: Final = Trigger("numbers", (b"0" * 13, b"00000 00000000"))
+_THIRTEEN_OR_CORSICAN: Final = Trigger("numbers", ("0" * 13, "00000 00000000"))
 _CORSICA: Final = {"2A": "19", "2B": "18"}
 
 
