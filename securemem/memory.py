@@ -16,6 +16,7 @@ from securemem.belonging import Belonging
 from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
 from securemem.conversations import Conversations
+from securemem.destruction import Outcome
 from securemem.errors import BackendUnavailableError, ConfigurationError, UserErasedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
@@ -26,7 +27,7 @@ from securemem.moving import Tenants
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
 from securemem.reader import Reader
-from securemem.readiness import PURGE_SECONDS
+from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.retention.sweep import SweepReport
 from securemem.rights.receipt import Receipt
 from securemem.session import Session
@@ -226,24 +227,34 @@ class SecureMemory:
 
         Args:
             user_id: the person.
-            purge_seconds: how long to wait for other processes that keep a write-ahead log in use.
+            purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use; what is
+                left after that is in the receipt.
 
         Returns:
             A signed receipt; of somebody who is not known it says that nothing is held.
+
+        Raises:
+            InvalidInputError: an id or a number that is none; nobody was forgotten.
         """
         codec.check_id(user_id, "user_id")
+        seconds = check_purge_seconds(purge_seconds)
         deployment = await self._ready()
         (await self._at_hand()).end(user_id)
         deployment.keyring.forget_person(user_id)
-        return await self._under_way.through(deployment.erasure.erase(user_id, purge_seconds=purge_seconds))
+        return await self._under_way.through(deployment.erasure.erase(user_id, purge_seconds=seconds))
 
     async def caveats(self) -> list[str]:
         """Say what works and could hurt one day: settings of the data's server, keys on this machine alone."""
         return (await self._ready()).caveats
 
-    async def sweep(self) -> SweepReport:
-        """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time."""
-        return await (await self._ready()).sweep.run(purge_seconds=PURGE_SECONDS)
+    async def sweep(self, *, purge_seconds: float = PURGE_SECONDS) -> SweepReport:
+        """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time.
+
+        Args:
+            purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
+        """
+        seconds = check_purge_seconds(purge_seconds)
+        return await (await self._ready()).sweep.run(purge_seconds=seconds)
 
     # What sessions need of the store (`session.Host`)
 
@@ -260,11 +271,11 @@ class SecureMemory:
         """Give the state that all handles of a session share."""
         return await (self._conversations or await self._at_hand()).get(user_id, session_id, tags)
 
-    async def destroy(self, conversation: Conversation) -> None:
+    async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
         """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
-        await self._under_way.through(self._clear(conversation))
+        await self._under_way.through(self._clear(conversation, purge_seconds))
 
-    async def _clear(self, conversation: Conversation) -> None:
+    async def _clear(self, conversation: Conversation, purge_seconds: float) -> None:
         deployment = self._deployment or await self._ready()
         async with conversation.lock:
             act = conversation.interrupted
@@ -276,10 +287,12 @@ class SecureMemory:
                     return
                 act = await deployment.destruction.decide_session(keys.handle, keys.generation, ActKind.CLEAR)
             conversation.interrupted = act
-            await deployment.destruction.carry_out(act, purge_seconds=PURGE_SECONDS)
+            await deployment.destruction.carry_out(act, purge_seconds=None)
             conversation.interrupted = None
             conversation.reset()
-            await deployment.ledger.finish(act.counter, at=to_milliseconds(self._clock()))
+        # Whoever begins the session anew does not wait for this.
+        await deployment.destruction.purge(Outcome(), purge_seconds)
+        await deployment.ledger.finish(act.counter, at=to_milliseconds(self._clock()))
 
     # Inside
 

@@ -26,7 +26,8 @@ from securemem.keys import routes
 from securemem.ledger.moves import Move, Moves
 from securemem.model import HOME, Residue, Route, Stamp, to_milliseconds
 from securemem.ports import Backend, Spread
-from securemem.readiness import PURGE_SECONDS, Stamps, catch_up, named
+from securemem.readiness import Stamps, catch_up, named
+from securemem.residue import PURGE_SECONDS, check_purge_seconds
 
 _TOGETHER = 64
 _KNOWN, _OVER = 2, 6
@@ -93,31 +94,38 @@ class Tenants:
                 found.append(TenantPlace(tenant, route.place, route.moving_to, leaving))
         return found
 
-    async def move(self, to: str, *, backups_until: datetime | None = None) -> MoveReport:
+    async def move(
+        self, to: str, *, backups_until: datetime | None = None, purge_seconds: float = PURGE_SECONDS
+    ) -> MoveReport:
         """Move this store's tenant to another server, or go on with a move that was interrupted.
 
         Args:
             to: the server's name in the settings, or `default`.
             backups_until: when the last backup of the server that is left will be gone, where that is known.
+            purge_seconds: how long to work on what is left on that server's disk, and to wait for whoever keeps it in
+                use; what is left after that is in the report.
 
         Raises:
             ConfigurationError: there is no such server, or it is another deployment's.
-            InvalidInputError: the moment is past, for there is a copy still.
+            InvalidInputError: the moment is past, for there is a copy still; or a number that is none.
             ConflictError: the tenant is being moved to another server.
             IntegrityError: sessions that are not as they were written; all others were moved.
         """
+        seconds = check_purge_seconds(purge_seconds)
         deployment = await self._ready()
         if backups_until is not None and codec.check_time(backups_until, "backups_until") <= deployment.clock():
             raise InvalidInputError("backups_until has to lie ahead: what is backed up was there until now")
         if not isinstance(deployment.backend, Spread) or to not in (HOME, *deployment.settings.servers):
             raise ConfigurationError(f"there is no server {to!r}: name it under [servers] in securemem.toml")
-        return await _Mover(deployment, deployment.backend, backups_until).move(to)
+        return await _Mover(deployment, deployment.backend, backups_until, seconds).move(to)
 
 
 class _Mover:
     """Moves one tenant."""
 
-    def __init__(self, deployment: Deployment, backend: Spread, backups_until: datetime | None) -> None:
+    def __init__(
+        self, deployment: Deployment, backend: Spread, backups_until: datetime | None, purge_seconds: float
+    ) -> None:
         self._deployment = deployment
         self._servers = backend
         self._keyring = deployment.keyring
@@ -126,6 +134,7 @@ class _Mover:
         self._moves = Moves(deployment.ledger)
         self._handover = Handover(deployment.keyring, deployment.clock)
         self._backups_until = backups_until
+        self._purge_seconds = purge_seconds
         self._damaged: list[IntegrityError] = []
 
     async def move(self, to: str) -> MoveReport:
@@ -250,7 +259,7 @@ class _Mover:
             self._check()
             await self._delete(source, list(there), started)
         await self._clean_destroyed(source)
-        residue = await source.purge(PURGE_SECONDS)
+        residue = await source.purge(self._purge_seconds)
         until = self._backups_until or move.backups_until
         now = self._deployment.clock()
         await self._moves.finish(move, at=now, residue=residue, backups_until=until)

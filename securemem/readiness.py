@@ -24,8 +24,8 @@ from securemem.ledger.moves import Move, Moves
 from securemem.ledger.store import Ledger
 from securemem.model import HANDLE_BYTES, Route, Stamp, to_milliseconds
 from securemem.ports import Backend, Clock, KeyManagementService, TenantBound
+from securemem.residue import PURGE_SECONDS
 
-PURGE_SECONDS = 5.0
 MakeData = Callable[[str, str, Keyring], Backend]
 """Gives a tenant's data store by its table, the tenant's name in the keystore, and its keyring."""
 

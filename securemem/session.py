@@ -12,6 +12,7 @@ from securemem.errors import ConfigurationError, InvalidInputError, UserErasedEr
 from securemem.model import Message
 from securemem.ports import Tokenizer
 from securemem.reader import Reader
+from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.writer import Writer
 
 T = TypeVar("T")
@@ -37,8 +38,8 @@ class Host(Protocol):
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share, and open the store if it is not open yet."""
 
-    async def destroy(self, conversation: Conversation) -> None:
-        """Destroy a session, its key first."""
+    async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
+        """Destroy a session, its key first, and remove what that leaves on disk, for as long as is said."""
 
 
 class Session:
@@ -194,9 +195,17 @@ class Session:
         await branch._with(lambda shared: self._host.writer.start(shared, copies))  # noqa: SLF001  (its own kind)
         return branch
 
-    async def clear(self) -> None:
-        """Destroy the session: its key, its messages, and what they left on disk. The handle can begin anew."""
-        await self._with(self._host.destroy)
+    async def clear(self, *, purge_seconds: float = PURGE_SECONDS) -> None:
+        """Destroy the session: its key, its messages, and what they left on disk. The handle can begin anew.
+
+        Args:
+            purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
+
+        Raises:
+            InvalidInputError: no such number; nothing was destroyed.
+        """
+        seconds = check_purge_seconds(purge_seconds)
+        await self._with(lambda shared: self._host.destroy(shared, purge_seconds=seconds))
 
     async def _with(self, call: Callable[[Conversation], Awaitable[T]]) -> T:
         """Do something with the state that all handles share.

@@ -494,7 +494,7 @@ def test_any_error_is_one_line(error: BaseException, code: int, told: str, monke
     """Whatever is raised leaves as one line and a code; of what nobody foresaw only kind and place are told."""
     written()
 
-    async def sweep(_: SecureMemory) -> None:
+    async def sweep(_: SecureMemory, **__: float) -> None:
         raise error
 
     assert run("sweep").exit_code == 0

@@ -15,6 +15,10 @@ from securemem.cli.place import KeystoreUrl, KmsUrl, LedgerUrl, Place, Tenant, U
 
 Command = Callable[..., Coroutine[Any, Any, None]]
 
+PurgeSeconds = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", help="How long to work on what is left on disk, and to wait for who keeps it."),
+]
 _JSON = Annotated[bool, typer.Option("--json", help="Say it as JSON, one object a line, for machines.")]
 _WHERE: dict[str, tuple[Any, Any]] = {
     "url": (Url, None),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from securemem.cli.command import command, group
+from securemem.cli.command import PurgeSeconds, command, group
 from securemem.cli.outcome import AnswerIsNo
 from securemem.cli.output import Output, confirm, printable
 from securemem.cli.place import Place
+from securemem.residue import PURGE_SECONDS
 
 if TYPE_CHECKING:
     from securemem.memory import SecureMemory
@@ -69,6 +70,7 @@ async def _clear(
     session: _Session,
     user: _User = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where there is a terminal to ask on.")] = False,
+    purge_seconds: PurgeSeconds = PURGE_SECONDS,
 ) -> None:
     """Destroy a session: its key and its messages.
 
@@ -79,7 +81,7 @@ async def _clear(
         if not yes:
             confirm("Destroy this session and its key? It cannot be undone.")
         with out.working("Destroying the session"):
-            await memory.session(session, user_id=user).clear()
+            await memory.session(session, user_id=user).clear(purge_seconds=purge_seconds)
     out.answer({"cleared": True}, "Cleared: its key is destroyed, and its messages are deleted.")
 
 

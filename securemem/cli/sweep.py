@@ -6,16 +6,17 @@ from dataclasses import asdict
 
 import typer
 
-from securemem.cli.command import command
+from securemem.cli.command import PurgeSeconds, command
 from securemem.cli.output import Output, grid
 from securemem.cli.place import Place
+from securemem.residue import PURGE_SECONDS
 
 
-async def _sweep(place: Place, out: Output) -> None:
+async def _sweep(*, place: Place, out: Output, purge_seconds: PurgeSeconds = PURGE_SECONDS) -> None:
     """Take out, once, what is past its time."""
     with out.working("Sweeping"):
         async with place.existing() as memory:
-            report = await memory.sweep()
+            report = await memory.sweep(purge_seconds=purge_seconds)
     rows = [
         (str(report.records), "expired messages taken out"),
         (str(report.sessions), "sessions destroyed, in which nothing was left to read"),

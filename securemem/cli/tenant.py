@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from securemem.cli.command import command, group
+from securemem.cli.command import PurgeSeconds, command, group
 from securemem.cli.output import Output, printable
 from securemem.cli.place import Place
+from securemem.residue import PURGE_SECONDS
 
 if TYPE_CHECKING:
     from securemem.moving import MoveReport, TenantPlace
@@ -45,6 +46,7 @@ async def _move(
             formats=["%Y-%m-%d"], metavar="DATE", help="The last day on which a backup of the server it leaves exists."
         ),
     ] = None,
+    purge_seconds: PurgeSeconds = PURGE_SECONDS,
 ) -> None:
     """Move a tenant to another server while it is read and written; go on with a move that was interrupted.
 
@@ -53,7 +55,7 @@ async def _move(
     until = backups_until.replace(tzinfo=UTC) + timedelta(days=1) if backups_until is not None else None
     with out.working("Moving the tenant"):
         async with place.existing() as memory:
-            report = await memory.tenants.move(to, backups_until=until)
+            report = await memory.tenants.move(to, backups_until=until, purge_seconds=purge_seconds)
     out.answer(_described(tenant, report), *_told(tenant, report))
 
 

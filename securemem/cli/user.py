@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from securemem.cli.command import command, group
+from securemem.cli.command import PurgeSeconds, command, group
 from securemem.cli.output import Output, confirm
 from securemem.cli.place import Place
 from securemem.cli.receipt import as_text
 from securemem.errors import ConfigurationError
+from securemem.residue import PURGE_SECONDS
 
 app = group("Answer for a person's data.")
 
@@ -25,6 +26,7 @@ async def _erase(
     user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where there is a terminal to ask on.")] = False,
     receipt: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for the receipt, as JSON.")] = None,
+    purge_seconds: PurgeSeconds = PURGE_SECONDS,
 ) -> None:
     """Forget a person, and print the signed receipt.
 
@@ -37,7 +39,7 @@ async def _erase(
             _reserve(receipt)
         try:
             with out.working("Erasing"):
-                done = await memory.erase_user(user)
+                done = await memory.erase_user(user, purge_seconds=purge_seconds)
         except BaseException:
             _release(receipt)
             raise

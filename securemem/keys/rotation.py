@@ -27,9 +27,9 @@ from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
 from securemem.keys.unwrapped import UserKey, open_name, open_title, user_context
 from securemem.model import from_milliseconds, to_milliseconds
 from securemem.ports import Clock
+from securemem.residue import PURGE_SECONDS
 
 _BATCH = 100
-_PURGE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class _Rotation:
         for epoch in sealed:
             await self._kms.destroy_epoch(epoch)
             await self._keystore.set_destroyed(epoch, self._now())
-        await self._keystore.purge(_PURGE_SECONDS)
+        await self._keystore.purge(PURGE_SECONDS)
         await self._keyring.reload()
         return sealed
 
@@ -179,7 +179,7 @@ class _Rotation:
         while batch := await self._keystore.users_under(epoch, _BATCH):
             for tenant, user in batch:
                 await self._rewrap(tenants[tenant], index[tenant], user, epoch)
-        await self._keystore.purge(_PURGE_SECONDS)
+        await self._keystore.purge(PURGE_SECONDS)
         await self._keyring.reload()
 
     async def _rewrap(self, tenant: bytes, index: RawKey, row: UserRow, epoch: int) -> None:

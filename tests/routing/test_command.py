@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from securemem import SecureMemory
+from securemem import Residue, SecureMemory
 from securemem.cli.app import app
 
 URL = "sqlite:///home.db"
@@ -84,6 +84,20 @@ def test_people_are_told_in_words() -> None:
     assert ["acme", "second"] in [line.split() for line in _run("list").stdout.splitlines()]
 
 
+def test_how_long_a_purge_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that is left is purged for as long as is said."""
+    heard = []
+
+    async def purge(_: object, seconds: float) -> list[Residue]:
+        heard.append(seconds)
+        return []
+
+    monkeypatch.setattr("securemem.backends.sqlite.SqliteBackend.purge", purge)
+    _write("acme", "ann")
+    assert _run("move", "acme", "--to", "second", "--purge-seconds", "0.5").exit_code == 0
+    assert heard == [0.5]
+
+
 def test_a_move_that_was_interrupted_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is under way, or was left, is in the list, and the next move ends it."""
     _write("acme", "ann")
@@ -108,6 +122,7 @@ async def _cut(*_: object) -> None:
         (("--to", "third"), 2, "there is no server 'third'"),
         (("--to", "second", "--backups-until", "2020-01-01"), 2, "has to lie ahead"),
         (("--to", "second", "--backups-until", "soon"), 2, "does not match the format"),
+        (("--to", "second", "--purge-seconds", "nan"), 2, "purge_seconds has to be a number"),
         ((), 2, "--to"),
         (("--to", "second", "--tenant", "other"), 2, "no such option"),
     ],
