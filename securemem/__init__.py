@@ -1,6 +1,7 @@
 """SecureMem: the encrypted memory of AI agents, for people who answer for personal data."""
 
 from securemem.errors import (
+    AccessDeniedError,
     BackendUnavailableError,
     ConfigurationError,
     ConflictError,
@@ -27,6 +28,7 @@ from securemem.rights.receipt import Receipt
 from securemem.session import Session
 
 __all__ = [
+    "AccessDeniedError",
     "BackendUnavailableError",
     "ConfigurationError",
     "ConflictError",

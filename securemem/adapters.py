@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from getpass import getpass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from securemem.backends.memory import MemoryBackend
@@ -17,12 +17,16 @@ from securemem.keys.keystore import Keystore
 from securemem.keys.routes import TenantRoute
 from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.ledger.store import Ledger
-from securemem.model import HOME
+from securemem.model import HOME, Detection
 from securemem.places import beside
-from securemem.ports import Backend, KeyManagementService, Replica
+from securemem.ports import Backend, KeyManagementService, PIIEngine, Replica
 from securemem.sqlitefile import MEMORY
 
+if TYPE_CHECKING:
+    from securemem.privacy.detector import Detector
+
 DEFAULT_SPACE = "messages"
+PATTERNS = "patterns"
 
 
 def make_backend(settings: Settings, space: str, client: Any = None) -> Backend:
@@ -200,6 +204,35 @@ def make_kms(settings: Settings) -> KeyManagementService:
 
         return PassphraseKms(file_of(url, "passphrase"), _ask_passphrase())
     raise ConfigurationError("this version takes its KEKs from file:///, passphrase:/// or memory://")
+
+
+def make_engine(detection: Detection) -> PIIEngine | None:
+    """Give the engine that looks for personal data besides `patterns`; None where there is no other.
+
+    Raises:
+        ConfigurationError: no package brings an engine of this name.
+    """
+    if detection.engine == PATTERNS:
+        return None
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    group = entry_points(group="securemem.pii_engines")
+    for entry in group.select(name=detection.engine):
+        make: Callable[[Detection], PIIEngine] = entry.load()
+        return make(detection)
+    raise ConfigurationError(f"there is no engine {detection.engine!r}: one of {', '.join(sorted(group.names))}")
+
+
+def make_detector(detection: Detection) -> Detector:
+    """Give the engines that a policy asks for, not yet open.
+
+    Raises:
+        ConfigurationError: as `make_engine`.
+    """
+    from securemem.privacy.detector import Detector  # noqa: PLC0415  (importing a store does without)
+    from securemem.privacy.engines.patterns import make as make_patterns  # noqa: PLC0415
+
+    return Detector(detection, make_patterns(detection), make_engine(detection))
 
 
 def url_of(client: Any, url: str | None) -> str:

@@ -1,5 +1,7 @@
 """Messages to bytes and back: MessagePack of [role, content, timestamp, metadata, user id], zstd where it is asked.
 
+Where pseudonyms stand in a message, a sixth part says so: true. A message without them has five.
+
 Everything is checked on the way in, so that what is stored can always be read: text without lone surrogates, content
 and metadata that JSON knows, sizes within bounds.
 """
@@ -30,8 +32,12 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
     user_id: str | None
 
 
+class _Marked(_Payload, frozen=True, array_like=True, gc=False):
+    pseudonymised: bool = False
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decode = msgspec.msgpack.Decoder(_Payload).decode
+_decode = msgspec.msgpack.Decoder(_Marked).decode
 
 
 def check_id(value: object, what: str) -> bytes:
@@ -127,7 +133,12 @@ def encode(message: Message, timestamp: datetime, *, guest: bool) -> bytes:
     Raises:
         InvalidInputError: it cannot be stored.
     """
-    stored = _Payload(message.role, message.content, timestamp, message.metadata, message.user_id if guest else None)
+    person = message.user_id if guest else None
+    stored = _Payload(message.role, message.content, timestamp, message.metadata, person)
+    if message.pseudonymised:
+        stored = _Marked(
+            message.role, message.content, timestamp, message.metadata, person, pseudonymised=message.pseudonymised
+        )
     try:
         payload = _encoder.encode(stored)
     except UnicodeEncodeError:
@@ -157,6 +168,7 @@ def decode(payload: bytes, seq: int, expires_at: datetime | None) -> Message:
         user_id=stored.user_id,
         expires_at=expires_at,
         seq=seq,
+        pseudonymised=stored.pseudonymised,
     )
 
 

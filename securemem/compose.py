@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from securemem.adapters import make_data, make_keystore, make_kms, make_ledger, make_replica, space_of
 from securemem.config import Settings, is_server
+from securemem.crypto.pae import pae
 from securemem.destruction import Destruction
 from securemem.handover import Handover
 from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.routes import TenantRoute
+from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
-from securemem.model import Stamp
+from securemem.model import Stamp, to_milliseconds
 from securemem.nearby import Pages
 from securemem.places import advice, make_home
 from securemem.policy import Policy
@@ -22,6 +24,9 @@ from securemem.ports import Backend, Cautious, Clock, Replica, Spread
 from securemem.readiness import MakeData, Stores, agree, bind, catch_up, space_name
 from securemem.retention.sweep import Sweep
 from securemem.rights.erase import Erasure
+
+if TYPE_CHECKING:
+    from securemem.privacy.privacy import Privacy
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Deployment:
     destruction: Destruction
     erasure: Erasure
     sweep: Sweep
+    privacy: Privacy | None
 
     @property
     def caveats(self) -> list[str]:
@@ -54,6 +60,19 @@ class Deployment:
         found = list(self.backend.caveats) if isinstance(self.backend, Cautious) else []
         here = advice(self.settings)
         return found if here is None else [*found, here]
+
+    async def log_reveal(self, user_id: str, actor: str | None) -> None:
+        """Write down in the audit that an actor is given what stands under a person's pseudonyms."""
+        row = await self.keyring.find_user(user_id)
+        event = Event(
+            EventKind.REVEAL,
+            self.keyring.tenant,
+            row.handle if row is not None else None,
+            self.keyring.keyed_hash(pae(b"securemem/actor/1", actor.encode())) if actor is not None else None,
+            bytes.fromhex(self.policy.sha256),
+            to_milliseconds(self.clock()),
+        )
+        await Audit(self.ledger).write(event)
 
     async def aclose(self) -> None:
         """Close every store; what one of them raises does not keep the others open."""
@@ -82,6 +101,14 @@ def _follow(backend: Backend, keyring: Keyring, clock: Clock) -> None:
     """Let a data store on several servers follow its tenant when that is moved."""
     if isinstance(backend, Spread):
         backend.hand_over(Handover(keyring, clock))
+
+
+async def _privacy(policy: Policy, keyring: Keyring) -> Privacy | None:
+    if policy.pii is None:
+        return None
+    from securemem.discretion import make_privacy  # noqa: PLC0415  (a store whose policy finds nothing does without)
+
+    return await make_privacy(policy.pii, keyring.keyed_hash)
 
 
 async def assemble(
@@ -114,6 +141,7 @@ async def assemble(
         bind(replica, keyring.tenant)
         _follow(backend, keyring, clock)
         await catch_up(stores, stamps, keyring, data)
+        privacy = await _privacy(policy, keyring)
         if stamps.data < stamps.newest:
             await backend.stamp(Stamp(stamps.deployment, stamps.newest))
     except BaseException:
@@ -133,6 +161,7 @@ async def assemble(
         keyring,
         ledger,
         destruction,
-        Erasure(destruction, keyring, ledger, clock, policy, moves=Moves(ledger)),
+        Erasure(destruction, keyring, ledger, clock, policy, moves=Moves(ledger), lasting=settings.lasting),
         Sweep(backend, keyring, destruction, clock),
+        privacy,
     )

@@ -11,19 +11,22 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from securemem.errors import ConfigurationError
+from securemem.errors import ConfigurationError, InvalidInputError
 from securemem.model import HOME
+from securemem.residue import Lasting
 
 SETTINGS_FILE = "securemem.toml"
 SERVERS = (
     *("postgresql", "postgres", "redis", "rediss"),
     *("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"),
 )
-_NAMES = frozenset({"keystore", "ledger", "kms", "table_name", "prefix", "replica"})
+_NAMES = frozenset({"keystore", "ledger", "kms", "table_name", "prefix", "replica", "backup_days", "memory_days"})
+_MOST_DAYS = 36_500
 _TABLES = ("postgresql", "postgres", "sqlite")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 
@@ -41,6 +44,7 @@ class Settings:
         prefix: of the data's names on Redis, or None for the default.
         replica: a standby of the data's server that reads are asked of, or None.
         servers: the URLs of further servers that tenants can lie on, by their names.
+        lasting: how long copies of what was deleted live, by the operator's statement.
     """
 
     url: str
@@ -51,6 +55,7 @@ class Settings:
     prefix: str | None = None
     replica: str | None = None
     servers: Mapping[str, str] = field(default_factory=dict)
+    lasting: Lasting = field(default_factory=Lasting)
 
 
 def _from_file() -> dict[str, Any]:
@@ -67,15 +72,20 @@ def _from_file() -> dict[str, Any]:
     return settings
 
 
-def resolve(url: str | None, **arguments: str | None) -> Settings:
+def resolve(
+    url: str | None, *, backup_days: float | None = None, memory_days: float | None = None, **arguments: str | None
+) -> Settings:
     """Put the settings together.
 
     Args:
         url: the data store's URL, or None to take it from `SECUREMEM_URL` or the file.
+        backup_days: as `residue.Lasting` has it, in days; and
+        memory_days: likewise.
         arguments: `keystore`, `ledger`, `kms`, `table_name`, `prefix` and `replica`, None where not given.
 
     Raises:
         ConfigurationError: no URL anywhere, or an unknown setting.
+        InvalidInputError: days that are no number, or out of range.
     """
     file = _from_file()
     url = url or os.environ.get("SECUREMEM_URL") or file.get("url")
@@ -90,6 +100,10 @@ def resolve(url: str | None, **arguments: str | None) -> Settings:
         candidates = (in_url.get(name), arguments.get(name), os.environ.get(f"SECUREMEM_{name.upper()}"))
         return next((value for value in candidates if value), file.get(name))
 
+    def days(name: str, argument: float | None) -> timedelta | None:
+        found = (in_url.get(name), argument, os.environ.get(f"SECUREMEM_{name.upper()}"), file.get(name))
+        return _days(name, next((value for value in found if value is not None), None))
+
     if one("prefix") and not url.startswith("redis"):
         raise ConfigurationError("prefix is for Redis: a store in tables has table_name")
     return Settings(
@@ -101,7 +115,25 @@ def resolve(url: str | None, **arguments: str | None) -> Settings:
         prefix=one("prefix"),
         replica=one("replica"),
         servers=_servers(file.get("servers", {}), url, one("replica")),
+        lasting=Lasting(backups=days("backup_days", backup_days), memory=days("memory_days", memory_days)),
     )
+
+
+def _days(name: str, value: object) -> timedelta | None:
+    """Give a setting in days.
+
+    Raises:
+        InvalidInputError: no number, or out of range.
+    """
+    if value is None:
+        return None
+    try:
+        days = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except (ValueError, OverflowError):
+        days = -1.0
+    if not 0 <= days <= _MOST_DAYS:
+        raise InvalidInputError(f"{name} has to be a number of days, from 0 to {_MOST_DAYS}")
+    return timedelta(days=days)
 
 
 def _servers(found: object, url: str, replica: str | None) -> dict[str, str]:

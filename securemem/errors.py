@@ -16,6 +16,7 @@ Messages carry handles, sequence numbers, file names and what to do next; never 
      ├─ PolicyError               the policy file is wrong (file, line, column, hint)
      ├─ PIIBlockedError           the policy refuses this kind of personal data (entity, start, end)
      ├─ DetectionError            a detector failed, so nothing was saved
+     ├─ AccessDeniedError         the policy gives the actor no right to do this
      ├─ KMSUnavailableError       the KMS does not answer
      ├─ BackendUnavailableError   a store does not answer, or its disk is full
      ├─ NotReadyError             a store was restored and has to catch up first
@@ -117,6 +118,10 @@ class PIIBlockedError(SecureMemError):
 
 class DetectionError(SecureMemError):
     """A detector of personal data failed, so the message was not saved."""
+
+
+class AccessDeniedError(SecureMemError):
+    """The policy gives the actor no right to do this."""
 
 
 class KMSUnavailableError(SecureMemError):

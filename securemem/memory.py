@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from securemem import adapters, codec, compose, config
 from securemem import policy as policies
@@ -22,7 +23,7 @@ from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.acts import ActKind
-from securemem.model import SessionInfo, from_milliseconds, to_milliseconds
+from securemem.model import VAULT, SessionInfo, from_milliseconds, to_milliseconds
 from securemem.moving import Tenants
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
@@ -34,6 +35,9 @@ from securemem.session import Session
 from securemem.underway import UnderWay
 from securemem.window import EstimatingTokenizer, TiktokenTokenizer
 from securemem.writer import Limits, Writer, until
+
+if TYPE_CHECKING:
+    from securemem.treating import Treating
 
 
 def _now() -> datetime:
@@ -73,6 +77,7 @@ class SecureMemory:
         self._under_way = UnderWay()
         self._belonging = Belonging()
         self._conversations: Conversations | None = None
+        self._treating: Treating | None = None
 
     @classmethod
     def open(
@@ -82,12 +87,14 @@ class SecureMemory:
         keystore: str | None = None,
         ledger: str | None = None,
         kms: str | None = None,
-        policy: str | Policy | None = None,
+        policy: str | Path | Policy | None = None,
         tenant: str = "default",
         client: Any = None,
         prefix: str | None = None,
         table_name: str | None = None,
         replica: str | None = None,
+        backup_days: float | None = None,
+        memory_days: float | None = None,
         max_messages: int = 100,
         ttl: float | None = None,
         context_window: int = 20,
@@ -105,12 +112,16 @@ class SecureMemory:
                 `SECUREMEM_HOME` for data on a server, if not given.
             ledger: what was decided, likewise.
             kms: `file:///path.kek`, `passphrase:///path.kek` or `memory://`; a file beside the keystore's if not given.
-            policy: "plain".
+            policy: the name of one that comes with the package ("default", "plain", "strict"), or the path of a file;
+                "default" if not given, which redacts payment cards and secrets.
             tenant: the organisation whose sessions these are; tenants see nothing of each other.
             client: your own redis-py client, asyncio or synchronous, whose settings are taken; no URL is needed then.
             prefix: of the data's names on Redis; sessions under another prefix are apart.
             table_name: the data's table; sessions in another table are apart.
             replica: a standby of the data's PostgreSQL, `postgresql://…`, that reads are asked of first.
+            backup_days: so many days after a deletion at the latest no backup, archive, standby or snapshot of the
+                stores and the KEK has what was deleted: the operator's statement, which gives receipts a date.
+            memory_days: so many days after it at the latest every Redis that holds the data was started anew: likewise.
             max_messages: how many a session keeps; the oldest are trimmed in the same step as an append.
             ttl: seconds after which a message is never returned again.
             context_window: how many messages `context` gives by default.
@@ -131,7 +142,15 @@ class SecureMemory:
         if ttl is not None:
             until(_now(), ttl)
         settings = config.resolve(
-            url, keystore=keystore, ledger=ledger, kms=kms, table_name=table_name, prefix=prefix, replica=replica
+            url,
+            keystore=keystore,
+            ledger=ledger,
+            kms=kms,
+            table_name=table_name,
+            prefix=prefix,
+            replica=replica,
+            backup_days=backup_days,
+            memory_days=memory_days,
         )
         return cls(
             settings,
@@ -174,7 +193,7 @@ class SecureMemory:
                 if self._conversations is not None:
                     await self._conversations.raise_floors()
         finally:
-            self._conversations = None
+            self._conversations = self._treating = None
             await deployment.aclose()
 
     def session(
@@ -218,7 +237,7 @@ class SecureMemory:
             codec.check_id(user_id, "user_id")
         deployment = await self._ready()
         async for keys in deployment.keyring.sessions(user_id):
-            info = await self._info(keys)
+            info = await self._info(keys) if keys.title.session_id != VAULT else None
             if info is not None:
                 yield info
 
@@ -270,6 +289,25 @@ class SecureMemory:
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share."""
         return await (self._conversations or await self._at_hand()).get(user_id, session_id, tags)
+
+    async def treating(self) -> Treating:
+        """Give what treats personal data as the policy says."""
+        if self._treating is None:
+            from securemem.treating import Treating  # noqa: PLC0415  (importing a store does without)
+            from securemem.vaults import Vaults  # noqa: PLC0415
+
+            deployment = await self._ready()
+            await self._at_hand()
+            self._treating = Treating(
+                deployment.policy,
+                deployment.privacy,
+                vaults=Vaults(self.conversation, self.reader, self._clock),
+                writer=self.writer,
+                clock=self._clock,
+                keyed_hash=deployment.keyring.keyed_hash,
+                log=deployment.log_reveal,
+            )
+        return self._treating
 
     async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
         """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""

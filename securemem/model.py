@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 HANDLE_BYTES = 16
+VAULT = ""
+"""The id of the session that a person's vault lies in; no caller can name it."""
 NEVER = 0
 """An expiry that never comes; other expiries are milliseconds since 1970 in UTC."""
 
@@ -44,6 +46,7 @@ class Message(_Positional, frozen=True, kw_only=True, gc=False):
         user_id: whose data it is, where that is not the session's owner.
         expires_at: from when it is never returned again; given back as it is in force (the `ttl` included).
         seq: its place in the session, given by the store.
+        pseudonymised: whether pseudonyms stand in it, as a model may read it; given by the store.
     """
 
     timestamp: datetime | None = None
@@ -51,6 +54,7 @@ class Message(_Positional, frozen=True, kw_only=True, gc=False):
     user_id: str | None = None
     expires_at: datetime | None = None
     seq: int | None = None
+    pseudonymised: bool = False
 
     def __repr__(self) -> str:
         size = f"{len(self.content)} characters" if isinstance(self.content, str) else type(self.content).__name__
@@ -198,6 +202,17 @@ class Stamp(NamedTuple):
     counter: int
 
 
+class ResidueKind(enum.Enum):
+    """Who can tell how long a residue lasts."""
+
+    PLACE = "place"
+    """It lies in the store itself, which tells, or nobody does."""
+    COPY = "copy"
+    """It lies in a backup, an archive, a standby or a snapshot, or is kept for one: whoever runs that can tell."""
+    MEMORY = "memory"
+    """It lies in a server's memory until that is used again, at the latest until the server is started anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Residue:
     """Something of a deleted record that is still somewhere.
@@ -206,11 +221,13 @@ class Residue:
         store: which store: "data", "keystore", "ledger", "kms" or "process".
         what: what lies there, in words, with no id.
         until: when it is gone, or None where only the operator can tell.
+        kind: who can tell how long it lasts.
     """
 
     store: str
     what: str
     until: datetime | None = None
+    kind: ResidueKind = ResidueKind.PLACE
 
 
 class Span(NamedTuple):

@@ -264,7 +264,7 @@ class _Mover:
         now = self._deployment.clock()
         await self._moves.finish(move, at=now, residue=residue, backups_until=until)
         done = replace(move, cleaned_at=now, residue=tuple(residue), backups_until=until)
-        report.residue = done.left(now)
+        report.residue = done.left(now, self._deployment.settings.lasting)
 
     async def _delete(self, source: Backend, sessions: list[bytes], started: float) -> None:
         """Delete sessions that have left, as long as the tenant cannot have come back meanwhile."""

@@ -3,8 +3,11 @@
 A deleted row stays in its page until VACUUM, and its bytes in the page's free space after that: a small table is
 written anew, with its indexes (VACUUM FULL); a large one, which that would block for too long, is only vacuumed. A row
 that an older transaction may still see is kept by the server, so that is waited for. The write-ahead log holds rows as
-they were inserted: where this user may, the log is moved on past a checkpoint, and the old segments that wait for reuse
-are written over; else it is left to the server's checkpoints.
+they were inserted: where this user may, the log is moved on, standbys and archiver are given half of the time to take
+it, and past a checkpoint the old segments that wait for reuse are written over; else it is left to the server. That
+removes it with the checkpoint after the one that is under way, twice `checkpoint_timeout` from now at the latest, where
+it uses no segment again (`wal_recycle`) and keeps none for others; else only the amount that is written decides, and
+there is no date.
 """
 
 from __future__ import annotations
@@ -14,17 +17,23 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem import sql
-from securemem.model import Residue
+from securemem.model import Residue, ResidueKind
 from securemem.postgres import Connection, PostgresServer
 
-_Left: TypeAlias = "tuple[str, datetime | None]"
-"""What is left, in words, and until when."""
+
+class _Left(NamedTuple):
+    """What is left of the log: in words, until when, and who else can tell."""
+
+    what: str
+    until: datetime | None = None
+    kind: ResidueKind = ResidueKind.PLACE
+
 
 REWRITTEN_BYTES = 64 * 1024 * 1024
 OVERWRITTEN_BYTES = 1024 * 1024 * 1024
@@ -48,6 +57,7 @@ _LOG_UNKNOWN = (
 )
 _ARCHIVE = "deleted rows in the archive of the server's write-ahead log"
 _REPLICA = "deleted rows in the write-ahead logs of the server's replicas"
+_COPIES = ((_ARCHIVE, "archived"), (_REPLICA, "replicas"))
 
 
 async def purge(server: PostgresServer, tables: Sequence[str], *, store: str, seconds: float) -> list[Residue]:
@@ -155,21 +165,17 @@ class _Kept:
 async def _purge_log(con: Connection, deadline: float) -> list[_Left]:
     """Remove what the write-ahead log holds; gives what is left of it, and until when."""
     [facts] = await con.fetch(_SQL["log"])
-    found = await (_overwrite(con, facts, deadline) if facts["ours"] else _leave(con, facts))
+    found = await (_overwrite(con, facts, deadline) if facts["ours"] else _leave(con, facts, _LOG_UNKNOWN))
     left = [found] if found is not None else []
-    if facts["archived"]:
-        left.append((_ARCHIVE, None))
-    if facts["replicas"]:
-        left.append((_REPLICA, None))
-    return left
+    return left + [_Left(what, kind=ResidueKind.COPY) for what, fact in _COPIES if facts[fact]]
 
 
-async def _leave(con: Connection, facts: asyncpg.Record) -> _Left:
-    """Leave the log to the server, which removes it after the checkpoint after its next one, or uses it again."""
-    if not facts["removed"] or facts["archived"]:
-        return _LOG_UNKNOWN, None
+async def _leave(con: Connection, facts: asyncpg.Record, otherwise: str) -> _Left:
+    """Leave the log to the server, which removes it by a date, or uses it again some day."""
+    if not facts["removed"]:
+        return _Left(otherwise)
     await con.execute(_SQL["note"], facts["segment_bytes"])  # what was deleted lies in a segment that is complete
-    return _LOG, facts["until"]
+    return _Left(_LOG, facts["until"])
 
 
 async def _overwrite(con: Connection, facts: asyncpg.Record, deadline: float) -> _Left | None:
@@ -177,16 +183,26 @@ async def _overwrite(con: Connection, facts: asyncpg.Record, deadline: float) ->
     try:
         async with asyncio.timeout(max(deadline - time.monotonic(), _LEAST_SECONDS)):
             await _move_on(con)
+            await _until_taken(con, facts["newest"], (deadline + time.monotonic()) / 2)
             await con.execute(_SQL["checkpoint"])
             waiting = [name for name in await _segments(con) if name > facts["newest"]]
             if len(waiting) * facts["segment_bytes"] > OVERWRITTEN_BYTES:
-                return _LOG_UNKNOWN, None
+                return _Left(_LOG_UNKNOWN)
             while await con.fetchval(_SQL["newest"]) <= waiting[-1]:
                 await _move_on(con)
             kept = any(name <= facts["newest"] for name in await _segments(con))
     except TimeoutError:
-        return _LOG_SLOW, None
-    return (_LOG_KEPT, None) if kept else None
+        return await _leave(con, facts, _LOG_SLOW)
+    return _Left(_LOG_KEPT, kind=ResidueKind.COPY) if kept else None
+
+
+async def _until_taken(con: Connection, newest: str, deadline: float) -> None:
+    """Wait until the archiver and the standbys that are there have taken the log, for which the server keeps it."""
+    end = await con.fetchval(_SQL["end"])
+    while await con.fetchval(_SQL["wanted"], newest, end):
+        if time.monotonic() >= deadline:
+            break
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _move_on(con: Connection) -> None:

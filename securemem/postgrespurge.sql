@@ -37,10 +37,19 @@ SELECT has_function_privilege('pg_switch_wal()', 'EXECUTE') AND has_function_pri
                 (SELECT count(*) FROM pg_replication_slots WHERE slot_type = 'physical')) AS replicas,
        current_setting('archive_mode') <> 'off' AS archived,
        current_setting('wal_recycle') = 'off' AND pg_size_bytes(current_setting('wal_keep_size')) = 0
-           AND NOT EXISTS (SELECT FROM pg_replication_slots) AS removed,
+           AND current_setting('archive_mode') = 'off' AND NOT EXISTS (SELECT FROM pg_replication_slots) AS removed,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment_bytes,
        pg_walfile_name(pg_current_wal_insert_lsn()) AS newest,
        clock_timestamp() + 2 * current_setting('checkpoint_timeout')::interval AS until;
+
+-- name: end
+SELECT pg_current_wal_lsn()::text;
+
+-- name: wanted
+-- Whether the log up to its segment $1, which ends before $2, is kept for somebody who is about to take it.
+SELECT EXISTS (SELECT FROM pg_replication_slots WHERE active AND restart_lsn < $2::text::pg_lsn)
+    OR (current_setting('archive_mode') <> 'off'
+        AND (SELECT coalesce(last_archived_wal, '') < $1::text COLLATE "C" FROM pg_stat_archiver));
 
 -- name: segments
 SELECT name FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$' ORDER BY name;

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from securemem import codec, window
 from securemem.conversation import Conversation
@@ -13,9 +15,15 @@ from securemem.model import Message
 from securemem.ports import Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
-from securemem.writer import Writer
+from securemem.writer import Copies, Writer
+
+if TYPE_CHECKING:
+    from securemem.treating import Treating
 
 T = TypeVar("T")
+
+PSEUDONYMISED = "pseudonymised"
+VIEWS = ("clear", PSEUDONYMISED)
 
 
 class Host(Protocol):
@@ -26,8 +34,19 @@ class Host(Protocol):
     reader: Reader
     writer: Writer
 
-    def session(self, session_id: str, *, user_id: str | None = None, tags: Iterable[str] = ()) -> Session:
+    def session(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        tags: Iterable[str] = (),
+        purpose: str | None = None,
+        actor: str | None = None,
+    ) -> Session:
         """Give a handle of another session."""
+
+    async def treating(self) -> Treating:
+        """Give what treats personal data, and open the store if it is not open yet."""
 
     def begin(self) -> None:
         """Count a call that is under way, so that the store is not closed beneath it."""
@@ -63,6 +82,7 @@ class Session:
         self._user_id = user_id
         self._tags = tags
         self._shared: Conversation | None = None
+        self._guests: set[str] = set()
 
     @property
     def session_id(self) -> str:
@@ -124,9 +144,21 @@ class Session:
             InvalidInputError: one of them cannot be stored; nothing was written.
             IntegrityError, UserErasedError, BackendUnavailableError: as `add`.
         """
-        writer = self._host.writer
-        prepared = writer.prepare(_messages(messages), owner=self._user_id, ttl=ttl)
-        return await self._with(lambda shared: writer.append(shared, prepared)) if prepared else []
+        given = _messages(messages)
+        return await self._with(lambda shared: self._append(shared, given, ttl)) if given else []
+
+    async def _append(self, shared: Conversation, messages: list[Message], ttl: float | None) -> list[Message]:
+        treating = await self._host.treating()
+        prepared = await treating.prepare(messages, owner=self._user_id, ttl=ttl)
+        return await self._in_clear(await self._host.writer.append(shared, prepared))
+
+    async def _in_clear(self, messages: list[Message]) -> list[Message]:
+        """Give messages as they were said, if pseudonyms stand in some and the actor may see what for."""
+        for message in messages:
+            if message.pseudonymised:
+                treating = await self._host.treating()
+                return await treating.in_clear(messages, owner=self._user_id, actor=self.actor)
+        return messages
 
     async def history(self, limit: int = 100, before: int | None = None) -> list[Message]:
         """Give the newest `limit` messages with a seq below `before`, oldest first.
@@ -141,7 +173,11 @@ class Session:
             before = codec.check_count(before, "before")
         if not limit or before == 0:
             return []
-        return (await self._with(lambda shared: self._host.reader.newest(shared, limit, before)))[0]
+        return await self._with(lambda shared: self._history(shared, limit, before))
+
+    async def _history(self, shared: Conversation, limit: int, before: int | None) -> list[Message]:
+        messages, _ = await self._host.reader.newest(shared, limit, before)
+        return await self._in_clear(messages)
 
     async def context(
         self, *, max_messages: int | None = None, max_tokens: int | None = None, view: str = "clear"
@@ -151,26 +187,67 @@ class Session:
         Args:
             max_messages: at most so many; the store's `context_window` if not given.
             max_tokens: at most so many tokens, as the store's tokenizer counts them.
-            view: "clear".
+            view: "clear", as it was said, for an actor with the right `reveal`; for others, and as "pseudonymised"
+                for everybody, with pseudonyms where the policy makes some. `reveal` takes them out of an answer.
 
         Raises:
             InvalidInputError: a negative limit.
             IntegrityError, UserErasedError: as `history`.
         """
-        if view != "clear":
-            raise ConfigurationError("view has to be 'clear': the policy in force makes no pseudonyms")
+        if view not in VIEWS:
+            raise ConfigurationError(f"view has to be one of {', '.join(VIEWS)}")
         most = self._host.context_window if max_messages is None else codec.check_count(max_messages, "max_messages")
         if max_tokens is not None:
             max_tokens = codec.check_count(max_tokens, "max_tokens")
         if not most:
             return []
-        messages, head = await self._with(lambda shared: self._host.reader.newest(shared, most))
-        pinned: Sequence[Message] = ()
-        if head is not None and head.pins:
-            pinned = await self._with(lambda shared: self._host.reader.pinned(shared, messages, head))
+        messages, pinned = await self._with(lambda shared: self._window(shared, most, view))
         return window.fit(
             messages, max_messages=most, max_tokens=max_tokens, tokenizer=self._host.tokenizer, pinned=pinned
         )
+
+    async def _window(self, shared: Conversation, most: int, view: str) -> tuple[list[Message], Sequence[Message]]:
+        """Give the newest messages and the pinned ones, as they are to be seen."""
+        reader = self._host.reader
+        messages, head = await reader.newest(shared, most)
+        pinned = await reader.pinned(shared, messages, head) if head is not None and head.pins else []
+        if view != PSEUDONYMISED:
+            return await self._in_clear(messages), await self._in_clear(pinned)
+        treating = await self._host.treating()
+        shown = await treating.for_models([*messages, *pinned], owner=self._user_id)
+        self._guests.update(message.user_id for message in shown if message.user_id is not None)
+        return shown[: len(messages)], shown[len(messages) :]
+
+    async def reveal(self, text: str) -> str:
+        """Give a model's text with the values that the pseudonyms in it stand for; what is not this user's stays.
+
+        It is written down in the audit first who asked about whom, with no values.
+
+        Args:
+            text: what a model said that was shown `context(view="pseudonymised")`. Pseudonyms of guests are known to
+                the handle that showed them.
+
+        Raises:
+            AccessDeniedError: the policy gives this session's actor no right `reveal`.
+        """
+        treating = await self._host.treating()
+        return await self._with(
+            lambda _: treating.reveal(text, owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
+        )
+
+    async def reveal_stream(self, chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
+        """Give the same of a text that comes in pieces, piece by piece.
+
+        What may be the beginning of a pseudonym waits until it is whole: a reader is at most one of them behind.
+
+        Raises:
+            AccessDeniedError: as `reveal`.
+        """
+        treating = await self._host.treating()
+        async for piece in treating.reveal_stream(
+            chunks, owner=self._user_id, guests=sorted(self._guests), actor=self.actor
+        ):
+            yield piece
 
     async def fork(self, session_id: str, *, at: int | None = None) -> Session:
         """Copy this session into a new one of the same user, sealed under a key of its own.
@@ -190,10 +267,17 @@ class Session:
         codec.check_id(session_id, "session_id")
         if at is not None:
             at = codec.check_count(at, "at")
-        copies = await self._with(lambda shared: self._host.writer.copy(shared, at))
-        branch = self._host.session(session_id, user_id=self._user_id, tags=copies.tags)
+        copies = await self._with(lambda shared: self._copies(shared, at))
+        branch = self._host.session(
+            session_id, user_id=self._user_id, tags=copies.tags, purpose=self.purpose, actor=self.actor
+        )
         await branch._with(lambda shared: self._host.writer.start(shared, copies))  # noqa: SLF001  (its own kind)
         return branch
+
+    async def _copies(self, shared: Conversation, at: int | None) -> Copies:
+        copies = await self._host.writer.copy(shared, at)
+        treating = await self._host.treating()
+        return copies._replace(messages=await treating.prepare_again(copies.messages, owner=self._user_id))
 
     async def clear(self, *, purge_seconds: float = PURGE_SECONDS) -> None:
         """Destroy the session: its key, its messages, and what they left on disk. The handle can begin anew.
@@ -246,4 +330,5 @@ def _messages(messages: Iterable[Message]) -> list[Message]:
     found = list(messages)
     if any(not isinstance(message, Message) for message in found):
         raise InvalidInputError("add_many takes Message objects")
-    return found
+    # Whether pseudonyms stand in a message is the store's to say, who put them there.
+    return [replace(message, pseudonymised=False) if message.pseudonymised else message for message in found]

@@ -69,14 +69,25 @@ class Writer:
         """
         now = self._clock()
         hour = to_milliseconds(now) // _HOUR
-        ends = [until(now, life) for life in (self._limits.ttl, ttl) if life is not None]
+        ends = self._ends(now, ttl)
         return [self._prepare(codec.plain(message), now, hour, ends, owner) for message in messages]
+
+    def end(self, message: Message, ttl: float | None) -> datetime | None:
+        """Give when a message will end that is appended now; None if it has no end.
+
+        Raises:
+            InvalidInputError: its end cannot be.
+        """
+        ends = _with_own(self._ends(self._clock(), ttl), message)
+        return min(ends) if ends else None
+
+    def _ends(self, now: datetime, ttl: float | None) -> list[datetime]:
+        return [until(now, life) for life in (self._limits.ttl, ttl) if life is not None]
 
     def _prepare(self, message: Message, now: datetime, hour: int, ends: list[datetime], owner: str) -> Prepared:
         """Check and encode a message, which lives until the first of `ends` and of its own."""
         timestamp = codec.check_time(message.timestamp, "timestamp") if message.timestamp is not None else now
-        if message.expires_at is not None:
-            ends = [*ends, codec.check_time(message.expires_at, "expires_at")]
+        ends = _with_own(ends, message)
         expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
         guest = message.user_id if message.user_id != owner else None
         if guest is not None:
@@ -89,8 +100,15 @@ class Writer:
             metadata=message.metadata,
             user_id=guest,
             expires_at=from_milliseconds(expiry) if expiry else None,
+            pseudonymised=message.pseudonymised,
         )
         return Prepared(stored, payload, compressed, expiry, hour, window.is_pinned(stored))
+
+    def anew(self, message: Message, old: Prepared) -> Prepared:
+        """Prepare a message in place of another wording of it, with the hour and the end of that one."""
+        timestamp = codec.check_time(message.timestamp, "timestamp")
+        payload, compressed = self._encode(message, timestamp, guest=message.user_id is not None)
+        return old._replace(message=message, payload=payload, compressed=compressed)
 
     def _encode(self, message: Message, timestamp: datetime, *, guest: bool) -> tuple[bytes, bool]:
         payload = codec.encode(message, timestamp, guest=guest)
@@ -254,6 +272,10 @@ async def _sealers(
             sealers[user_id] = sealer
             guests[user_id] = keys.guest_ids[user_id]
     return sealers
+
+
+def _with_own(ends: list[datetime], message: Message) -> list[datetime]:
+    return ends if message.expires_at is None else [*ends, codec.check_time(message.expires_at, "expires_at")]
 
 
 def until(now: datetime, ttl: float) -> datetime:

@@ -16,7 +16,7 @@ from securemem import Receipt, SecureMemory
 from securemem.backends.postgres import PostgresBackend
 from securemem.backends.redis import RedisBackend
 from securemem.keys.postgreskeystore import PostgresKeystore
-from securemem.model import Residue
+from securemem.model import Residue, ResidueKind
 from securemem.redis import durability
 from securemem.testing import pieces
 from securemem.testing.servers import PostgresServer, RedisServer, wait_until
@@ -79,7 +79,7 @@ class OnRedis:
 
     blobs = ALONE + AS_GUEST
     places = frozenset({"appendonlydir", "dump.rdb"})
-    left = (Residue("data", durability._MEMORY),)
+    left = (Residue("data", durability._MEMORY, kind=ResidueKind.MEMORY),)
 
     def __init__(self, server: RedisServer) -> None:
         """Take a server that is the test's alone."""

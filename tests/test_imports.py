@@ -35,13 +35,16 @@ RUNS = 20
 """At most: as soon as one run is within the bar the machine was quiet enough to tell."""
 IMPORT_SECONDS = 0.150
 OPEN_SECONDS = 0.060
+STANDARD_SECONDS = 0.035
+"""What asyncio, json and sqlite3 take of the import, on the machine that the bars were set on; slower ones get more."""
 
 PROBE = """
 import sys, time
-started = time.process_time()  # for it waits for nothing, and other tests run meanwhile
+begun = time.process_time()  # for it waits for nothing, and other tests run meanwhile
+import asyncio, json, sqlite3
+standard = time.process_time() - begun
 from securemem import SecureMemory
-imported = time.process_time() - started
-import asyncio, json
+imported = time.process_time() - begun
 
 async def main(url):
     memory = SecureMemory.open(url)
@@ -55,7 +58,7 @@ async def main(url):
     await memory.close()
     return opened
 
-print(json.dumps({"import": imported, "open": asyncio.run(main(sys.argv[1])), "loaded": sorted(sys.modules)}))
+print(json.dumps({"import": imported, "standard": standard, "open": asyncio.run(main(sys.argv[1])), "loaded": sorted(sys.modules)}))
 """
 
 
@@ -67,11 +70,15 @@ def _probe(url: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("what", "bar"), [("import", IMPORT_SECONDS), ("open", OPEN_SECONDS)])
 def test_importing_and_opening_are_quick(file_url: str, what: str, bar: float) -> None:
-    """`import securemem` takes under 150 ms, and opening an existing store under 60 ms more, in a fresh process."""
+    """`import securemem` takes under 150 ms, and opening an existing store under 60 ms more, in a fresh process.
+
+    Both are longer on a slower machine, by as much as the standard library's part of the import is.
+    """
     _probe(file_url)
     best = float("inf")
     for _ in range(RUNS):
-        best = min(best, _probe(file_url)[what])
+        probe = _probe(file_url)
+        best = min(best, probe[what] / max(1.0, probe["standard"] / STANDARD_SECONDS))
         if best < bar:
             break
     assert best < bar
@@ -99,6 +106,7 @@ def test_the_names_are_those_that_were_promised() -> None:
         name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
     }
     assert {
+        "AccessDeniedError",
         "BackendUnavailableError",
         "ConfigurationError",
         "ConflictError",

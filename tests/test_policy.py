@@ -1,4 +1,4 @@
-"""The shipped policy `plain`: it says nothing about personal data and time, and no other is carried out yet."""
+"""The policies that come with the package, and how one is named."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import pytest
 import yaml
 
 from securemem import ConfigurationError, SecureMemory
-from securemem.policy import Policy, resolve
-from securemem.policy.shipped import folder
+from securemem.policy import find, resolve
+from securemem.policy.load import load
+from securemem.policy.shipped import AT_HAND, folder
+
+PLAIN = "apiVersion: securemem/v1\nkind: RetentionPolicy\nmetadata: {name: mine}\n"
 
 
 def test_plain_has_no_pii_and_no_rules() -> None:
@@ -31,20 +34,36 @@ def test_every_shipped_policy_is_yaml_under_its_own_name() -> None:
     ]
 
 
-@pytest.mark.parametrize("named", [None, "plain"])
-def test_plain_is_given_by_name_and_by_default(named: str | None) -> None:
+@pytest.mark.parametrize(("asked", "name"), [(None, "default"), ("default", "default"), ("plain", "plain")])
+def test_a_policy_is_given_by_name(asked: str | None, name: str) -> None:
     """Its digest is the file's, as it stands in receipts; a policy that is loaded already is taken as it is."""
-    policy = resolve(named)
-    assert policy == Policy("plain", hashlib.sha256((folder() / "plain.yaml").read_bytes()).hexdigest())
+    policy = resolve(asked)
+    assert (policy.name, policy.sha256) == (name, hashlib.sha256((folder() / f"{name}.yaml").read_bytes()).hexdigest())
     assert resolve(policy) is policy
 
 
-@pytest.mark.parametrize("named", ["default", "gdpr", "plain.yaml", "PLAIN", "", "./policies/plain.yaml"])
-def test_no_other_policy_is_half_carried_out(named: str, tmp_path: Path) -> None:
-    """What this version cannot carry out is refused when the store is named, before a file is made."""
+@pytest.mark.parametrize("name", sorted(AT_HAND))
+def test_what_is_at_hand_equals_its_file(name: str) -> None:
+    """Two policies are known without reading YAML; they are what their files say."""
+    assert resolve(name) == load(folder() / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("named", ["gdpr", "plain.yaml", "PLAIN", "", "./policies/none.yaml"])
+def test_an_unknown_policy_is_refused(named: str, tmp_path: Path) -> None:
+    """A name that nobody knows is refused when the store is named, before a file is made."""
     with pytest.raises(ConfigurationError, match="policy"):
         SecureMemory.open(f"sqlite:///{tmp_path}/store.db", policy=named)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_policy_is_half_carried_out(tmp_path: Path) -> None:
+    """A file with parts that this version does not carry out is refused by name, and found for whoever only looks."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(PLAIN + "rules: []\nbounds: {}\n")
+    with pytest.raises(ConfigurationError, match="bounds, rules"):
+        SecureMemory.open(f"sqlite:///{tmp_path}/store.db", policy=path)
+    assert find(path).not_carried_out == ("bounds", "rules")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 async def test_a_receipt_names_the_policy(url: str) -> None:

@@ -14,11 +14,12 @@ import asyncpg
 import pytest
 
 from securemem import postgrespurge
-from securemem.model import Residue
+from securemem.model import Residue, ResidueKind
 from securemem.postgres import Connection, PostgresServer
 from securemem.postgrespurge import purge
 from securemem.testing.servers.postgres import PostgresServer as OwnServer
 from securemem.testing.servers.postgres import execute
+from securemem.testing.servers.replica import PostgresReplica
 
 TABLE = "secrets"
 RIGHTS = (
@@ -151,14 +152,47 @@ async def test_a_log_that_is_not_used_again_ends_on_a_date() -> None:
         assert _found(own.data, canary) == set()
 
 
-async def test_an_archive_is_named() -> None:
-    """A server that archives its log has copies of it elsewhere."""
-    with OwnServer(settings={"archive_mode": "on", "archive_command": "/bin/true"}) as own:
+async def test_there_is_no_time_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that there was no time to move on ends by the server's own date, where it has one."""
+    monkeypatch.setattr(postgrespurge, "_until_taken", _endless)
+    for recycled, dated in (("off", True), ("on", False)):
+        with OwnServer(settings={"wal_recycle": recycled, "wal_keep_size": "0"}) as own:
+            url = own.admin_url(_database(own.create_database()))
+            async with _connected(url) as owner:
+                await _delete_one(owner)
+            [log] = await _purge(PostgresServer(url, {}), 1.0)
+            assert (log.what, log.until is not None) == (
+                postgrespurge._LOG if dated else postgrespurge._LOG_SLOW,
+                dated,
+            )
+
+
+async def _endless(*_: object) -> None:
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("command", ["/bin/true", "/bin/false"])
+async def test_an_archive_is_named(command: str) -> None:
+    """A server that archives its log has copies of it elsewhere; once the archiver has it, its own is clean."""
+    with OwnServer(settings={"archive_mode": "on", "archive_command": command}) as own:
         url = own.admin_url(_database(own.create_database()))
         async with _connected(url) as owner:
-            await _delete_one(owner)
-        left = await _purge(PostgresServer(url, {}))
-        assert any("archive" in entry.what and entry.until is None for entry in left)
+            canary = await _delete_one(owner)
+        archive = Residue("data", postgrespurge._ARCHIVE, kind=ResidueKind.COPY)
+        kept = Residue("data", postgrespurge._LOG_KEPT, kind=ResidueKind.COPY)
+        stuck = command == "/bin/false"
+        assert await _purge(PostgresServer(url, {})) == ([kept, archive] if stuck else [archive])
+        assert _found(own.data, canary) == ({"pg_wal"} if stuck else set())
+
+
+async def test_a_standby_that_follows_is_waited_for() -> None:
+    """A log that a slot keeps for a standby that is there is clean once the standby has it, who is named."""
+    with OwnServer() as own, PostgresReplica(own):
+        url = own.admin_url(_database(own.create_database()))
+        async with _connected(url) as owner:
+            canary = await _delete_one(owner)
+        assert await _purge(PostgresServer(url, {})) == [Residue("data", postgrespurge._REPLICA, kind=ResidueKind.COPY)]
+        assert _found(own.data, canary) == set()
 
 
 async def test_a_snapshot_that_still_sees_it(owner: Connection, server: PostgresServer, postgres_url: str) -> None:

@@ -21,6 +21,11 @@ def pae(*parts: bytes) -> bytes:
     return b"".join(out)
 
 
+def u64(number: int) -> bytes:
+    """Give a number as 8 bytes, big-endian."""
+    return number.to_bytes(8, "big")
+
+
 def u32(number: int) -> bytes:
     """Give a number as a part: four bytes, big-endian."""
     return _U32.pack(number)

@@ -89,6 +89,10 @@ class Keyring:
         """Give what makes and checks the heads of a session, which needs no user's key."""
         return HeadSeal(self._tenant.head, tenant=self.tenant, session=session)
 
+    def keyed_hash(self, data: bytes) -> bytes:
+        """Give a hash of 32 bytes under a key of the tenant's, as `tenant.TenantKeys.keyed_hash`."""
+        return self._tenant.keyed_hash(data)
+
     def cached(self, user_id: str, session_id: str) -> SessionKeys | None:
         """Give a session's keys if they are in memory."""
         return self._sessions.get((user_id, session_id))

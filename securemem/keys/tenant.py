@@ -3,6 +3,7 @@
 context of wrapping = PAE("securemem/tenant-key/1", tenant, kind, epoch u32)
 lookup tag of a user    = HMAC-SHA-256(index key, PAE("user", tenant, user id))
 lookup tag of a session = HMAC-SHA-256(index key, PAE("session", tenant, user id, session id))
+keyed hash of a value   = HMAC-SHA-256(HKDF-Expand(head key, "securemem/keyed-hash/2026-11"), PAE of what it is)
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.mac import hmac_sha256
 from securemem.crypto.pae import pae, u32
 from securemem.crypto.secret import RawKey
@@ -20,6 +22,8 @@ from securemem.keys.keystore import Keystore
 from securemem.keys.rows import OPEN, TENANT_KEY_KINDS, TenantKeyRow
 from securemem.model import HANDLE_BYTES
 from securemem.ports import KeyManagementService
+
+_HASH_LABEL = b"securemem/keyed-hash/2026-11"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class TenantKeys:
             for epoch in sorted(self.index, reverse=True)
             if epoch <= self.open_epoch
         ]
+
+    def keyed_hash(self, data: bytes) -> bytes:
+        """Give a hash that is the same for all of the tenant's epochs, and means nothing to whoever lacks its key."""
+        return hmac_sha256(hkdf_expand(self.head.expose_secret(), _HASH_LABEL), data)
 
     def wipe(self) -> None:
         """Overwrite the keys."""

@@ -152,6 +152,7 @@ class SessionKeys:
         pinned: the owner's pinned messages that were opened, likewise.
         known: the owner's newest messages that were opened, so that they are not opened again; they are no more than
             these keys could open, and go with them.
+        made: what whoever reads the session has made of all that lies in it, likewise.
     """
 
     handle: bytes
@@ -168,6 +169,7 @@ class SessionKeys:
     fresh: bool = False
     pinned: dict[int, Opened] = field(default_factory=dict, repr=False)
     known: Known[Entry] = field(default_factory=Known, repr=False)
+    made: object = field(default=None, repr=False)
 
     def genuine(self, sealed: Sealed) -> bool:
         """Tell whether a record was written in this session at all, wherever it lies now."""
@@ -182,3 +184,4 @@ class SessionKeys:
         self.guest_ids = {}
         self.known.clear()
         self.pinned = {}
+        self.made = None

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from securemem.ledger.acts import ActKind
 from securemem.ledger.store import Ledger
-from securemem.model import Residue, from_milliseconds, to_milliseconds
+from securemem.model import Residue, ResidueKind, from_milliseconds, to_milliseconds
+from securemem.residue import Lasting
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -47,13 +48,20 @@ class Move:
     cleaned_at: datetime | None = None
     residue: tuple[Residue, ...] = ()
 
-    def left(self, now: datetime) -> list[Residue]:
-        """Give what of the tenant is still at the source."""
+    def left(self, now: datetime, lasting: Lasting) -> list[Residue]:
+        """Give what of the tenant is still at the source.
+
+        Args:
+            now: what is past its date by then is not there any more.
+            lasting: the operator's statement, which counts for backups where the move bears no date of its own.
+        """
         copies = f"sealed copies in backups of server {self.source!r}, from before its tenant was moved away from it"
-        found = [Residue("data", copies, self.backups_until), *self.residue]
+        backups = Residue("data", copies, self.backups_until, ResidueKind.COPY)
         if self.cleaned_at is None:
             rows = f"rows on server {self.source!r}, until the move of its tenant from there is ended"
-            found.append(Residue("data", rows))
+            found = [backups, *self.residue, Residue("data", rows)]
+        else:
+            found = lasting.dated([backups, *self.residue], self.cleaned_at)
         return [each for each in found if each.until is None or each.until > now]
 
 
@@ -124,11 +132,19 @@ def _moment(milliseconds: int | None) -> datetime | None:
 def _encoded(residue: Sequence[Residue]) -> str:
     return json.dumps(
         [
-            {"what": each.what, "until": to_milliseconds(each.until) if each.until is not None else None}
+            {
+                "what": each.what,
+                "until": to_milliseconds(each.until) if each.until is not None else None,
+                "kind": each.kind.value,
+            }
             for each in residue
         ]
     )
 
 
 def _decoded(text: str) -> tuple[Residue, ...]:
-    return tuple(Residue("data", each["what"], _moment(each["until"])) for each in json.loads(text))
+    """Give what was noted; a note of an older version does not say of which kind it is."""
+    return tuple(
+        Residue("data", each["what"], _moment(each["until"]), ResidueKind(each.get("kind", "place")))
+        for each in json.loads(text)
+    )

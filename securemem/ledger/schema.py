@@ -65,3 +65,16 @@ class Tables:
             Column("cleaned_at", BigInteger, nullable=True),
             Column("residue", Text, nullable=False),
         )
+        self.audit = Table(
+            named("audit"),
+            self.metadata,
+            Column("number", _Serial, primary_key=True, autoincrement=True),
+            Column("kind", String(16), nullable=False),
+            Column("tenant", LargeBinary, nullable=False),
+            Column("person", LargeBinary, nullable=True),
+            Column("actor", LargeBinary, nullable=True),
+            Column("policy", LargeBinary, nullable=False),
+            Column("at", BigInteger, nullable=False),
+            Column("hash", LargeBinary, nullable=False),
+            sqlite_autoincrement=True,
+        )

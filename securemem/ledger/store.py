@@ -11,6 +11,7 @@ from securemem.ledger.file import MEMORY, LedgerFile
 from securemem.ledger.home import Home, Peek, Work
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from securemem.ledger.schema import Tables
@@ -72,7 +73,7 @@ class Ledger:
         given: list[int] = []
 
         async def work(connection: AsyncConnection, tables: Tables) -> int:
-            await _in_order(connection, tables)
+            await in_order(connection, tables.acts)
             for counter in given:
                 if await _stands(connection, tables, counter, values):
                     return counter
@@ -160,12 +161,12 @@ async def _nothing(_: AsyncConnection, __: Tables) -> None:
     """Be a transaction, for what the first one makes."""
 
 
-async def _in_order(connection: AsyncConnection, tables: Tables) -> None:
-    """Wait for whoever writes an act just now; in SQLite a transaction has done so when it begins."""
+async def in_order(connection: AsyncConnection, table: Table) -> None:
+    """Wait for whoever writes to a table just now; in SQLite a transaction has done so when it begins."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy import text  # noqa: PLC0415
 
-        await connection.execute(text(f"LOCK TABLE {tables.acts.name} IN SHARE ROW EXCLUSIVE MODE"))
+        await connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 async def _stands(connection: AsyncConnection, tables: Tables, counter: int, values: Mapping[str, Any]) -> bool:

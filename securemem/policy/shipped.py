@@ -1,43 +1,69 @@
-"""The policies that come with the package, by name. This version carries out `plain`, and refuses every other."""
+"""The policies that come with the package, by name.
+
+The two that need no more than a name are kept here as they stand in their files, so that opening a store under one of
+them reads no YAML; a test holds them equal.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from securemem.errors import ConfigurationError
+from securemem.policy.model import Policy
+from securemem.policy.schema import Pii
 
-PLAIN = "plain"
+DEFAULT = "default"
+AT_HAND = {
+    "plain": Policy("plain", ""),
+    DEFAULT: Policy(DEFAULT, "", Pii(engine="patterns", entities={"CREDIT_CARD": "redact", "SECRET": "redact"})),
+}
 _FOLDERS = (Path(__file__).parent / "shipped", Path(__file__).parents[2] / "policies")
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A policy in force.
-
-    Attributes:
-        name: as in its metadata.
-        sha256: of its file, in hex, for receipts.
-    """
-
-    name: str
-    sha256: str
 
 
 def folder() -> Path:
     """Give the folder of the shipped policies: in the wheel, or beside the package in a checkout."""
-    return next(place for place in _FOLDERS if (place / f"{PLAIN}.yaml").exists())
+    return next(place for place in _FOLDERS if (place / f"{DEFAULT}.yaml").exists())
 
 
-def resolve(policy: str | Policy | None) -> Policy:
-    """Give a policy by its name; `plain` where none is named.
+def names() -> list[str]:
+    """Give the names of the shipped policies."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+def resolve(policy: str | Path | Policy | None) -> Policy:
+    """Give the policy that a store is opened under, by its name or its file; `default` where none is named.
 
     Raises:
-        ConfigurationError: a policy that this version cannot carry out; nothing is stored under half of one.
+        ConfigurationError: there is none of this name, or it says what this version cannot carry out: nothing is
+            stored under half a policy.
+        PolicyError: its file is wrong.
     """
-    if isinstance(policy, Policy):
-        return policy
-    if policy not in (None, PLAIN):
-        raise ConfigurationError(f"policy {policy!r} is not one that this version carries out: name 'plain'")
-    return Policy(PLAIN, hashlib.sha256((folder() / f"{PLAIN}.yaml").read_bytes()).hexdigest())
+    found = policy if isinstance(policy, Policy) else find(policy if policy is not None else DEFAULT)
+    if found.not_carried_out:
+        raise ConfigurationError(
+            f"policy {found.name!r} has {', '.join(found.not_carried_out)}, which this version does not carry out: "
+            "name one without"
+        )
+    return found
+
+
+def find(policy: str | Path) -> Policy:
+    """Give a policy by its name or its file, whether or not this version carries out all that it says.
+
+    Raises:
+        ConfigurationError: there is none.
+        PolicyError: its file is wrong.
+    """
+    name = str(policy)
+    path = folder() / f"{name}.yaml"
+    if name in AT_HAND:
+        return replace(AT_HAND[name], sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    from securemem.policy.load import load  # noqa: PLC0415  (its YAML takes longer than opening a store)
+
+    if name and "/" not in name and path.exists():
+        return load(path)
+    if not name or not Path(policy).is_file():
+        raise ConfigurationError(f"there is no policy of this name: name a file, or one of {', '.join(names())}")
+    return load(Path(policy))

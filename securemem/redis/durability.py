@@ -4,6 +4,10 @@ A deleted row stays in the append-only file until that is written anew (BGREWRIT
 the next (BGSAVE). What was written anew is on the disk, and so is the deletion. Where it could not be, the server is
 waited for until it has synced the deletion itself, which a crash would undo otherwise. What its memory held is freed,
 and nobody overwrites it there: that is always named.
+
+A snapshot that we cannot have taken, or not wait for, is taken by the server itself where its `save` says so: after so
+many seconds with so many changes since the last one, and a deletion is a change. That gives what is left in the last
+one a date (`schedule`). An append-only file is written anew when it has grown, which is no date.
 """
 
 from __future__ import annotations
@@ -11,15 +15,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from redis import exceptions as rx
 
 from securemem.errors import BackendUnavailableError
-from securemem.model import Residue
+from securemem.model import Residue, ResidueKind
+from securemem.redis import schedule
 from securemem.redis.checks import configured, parsed
 from securemem.redis.node import Ask, Node, Script
 from securemem.redis.server import RedisServer
+from securemem.residue import latest
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.01, 0.5
 _GRACE_SECONDS = 5.0
@@ -29,8 +36,16 @@ _SYNC_SECONDS = 2.0
 _LOG = "deleted rows in the server's append-only file: "
 _SNAPSHOT = "deleted rows in the server's last snapshot: "
 _UNSYNCED = "the deletion may not be on the server's disk yet, and a crash would undo it"
-_MEMORY = "memory that the server has freed and not used again"
+_MEMORY = "memory that the server and its replicas have freed and not used again"
 _REPLICAS = "deleted rows in the append-only files and snapshots of the server's replicas, until they write them anew"
+
+
+class _Left(NamedTuple):
+    """What is left at one server: in words, until when, and who else can tell."""
+
+    what: str
+    until: datetime | None = None
+    kind: ResidueKind = ResidueKind.PLACE
 
 
 class _File(NamedTuple):
@@ -89,12 +104,12 @@ async def purge(
             found = await asyncio.gather(*work, return_exceptions=True)
     except TimeoutError as exc:
         raise BackendUnavailableError(f"{server.name} did not get through within {seconds:g} s") from exc
-    every: list[str] = []
+    every: list[Residue] = []
     for left in found:
         if isinstance(left, BaseException):
             raise left
-        every += left
-    return [Residue(store, what) for what in dict.fromkeys([*every, _MEMORY])]
+        every += [Residue(store, *what) for what in left]
+    return [*latest(every), Residue(store, _MEMORY, kind=ResidueKind.MEMORY)]
 
 
 class _Purge:
@@ -112,8 +127,8 @@ class _Purge:
         self._write = write
         self._deadline = deadline
 
-    async def run(self) -> list[str]:
-        """Give what is left, in words; begins anew, as long as there is time, where the connection fails.
+    async def run(self) -> list[_Left]:
+        """Give what is left; begins anew, as long as there is time, where the connection fails.
 
         Raises:
             BackendUnavailableError: it failed to the last.
@@ -126,18 +141,23 @@ class _Purge:
                     raise
             await asyncio.sleep(min(_LONGEST_POLL_SECONDS, self._seconds()))
 
-    async def _once(self) -> list[str]:
+    async def _once(self) -> list[_Left]:
         async with self._node.connection(self._seconds() + _GRACE_SECONDS) as ask:
             settings = await configured(ask, "appendfsync", "save")
             facts = parsed(await ask(b"INFO"))
-            left, durable = [], False
-            for file in _files(facts, settings):
-                hindrance = await self._renew(ask, file)
-                durable = durable or hindrance is None
-                left += [hindrance] if hindrance is not None else []
-            if left and not durable and not await self._synced(ask, facts, settings):
-                left.append(_UNSYNCED)
-            return left + ([_REPLICAS] if facts.get("connected_slaves", "0") != "0" else [])
+            files = _files(facts, settings)
+            hindrances = [await self._renew(ask, file) for file in files]
+            left = [_Left(what, await self._until(ask, what, settings)) for what in hindrances if what is not None]
+            if left and None not in hindrances and not await self._synced(ask, facts, settings):
+                left.append(_Left(_UNSYNCED))
+            replicas = facts.get("connected_slaves", "0") != "0"
+            return left + ([_Left(_REPLICAS, kind=ResidueKind.COPY)] if replicas else [])
+
+    async def _until(self, ask: Ask, hindrance: str, settings: Mapping[str, bytes]) -> datetime | None:
+        """Give when the server does by itself what it could not be had to do in time."""
+        if hindrance not in (_RDB.late, _RDB.refused):
+            return None
+        return schedule.next_snapshot(parsed(await ask(b"INFO")), settings.get("save", b""))
 
     def _seconds(self) -> float:
         return max(self._deadline - time.monotonic(), 0.0)

@@ -11,9 +11,10 @@ from securemem.keys.keyring import CACHE_SECONDS, Keyring
 from securemem.ledger.acts import Act
 from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
-from securemem.model import Residue, to_milliseconds
+from securemem.model import Residue, ResidueKind, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Clock
+from securemem.residue import Lasting
 from securemem.rights.receipt import LOGICAL, SHREDDED, Receipt, issue
 
 
@@ -29,14 +30,16 @@ class Erasure:
         policy: Policy,
         *,
         moves: Moves,
+        lasting: Lasting,
     ) -> None:
-        """Take the rooms that it needs."""
+        """Take the rooms that it needs, and what the operator states of copies."""
         self._destruction = destruction
         self._keyring = keyring
         self._ledger = ledger
         self._clock = clock
         self._policy = policy
         self._moves = moves
+        self._lasting = lasting
         self._interrupted: dict[str, Act] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -60,7 +63,7 @@ class Erasure:
     async def _finish(self, user_id: str, act: Act, purge_seconds: float) -> Receipt:
         outcome = await self._destruction.carry_out(act, purge_seconds=purge_seconds)
         for move in await self._moves.of(self._keyring.tenant):
-            outcome.residue += move.left(self._clock())
+            outcome.residue += move.left(self._clock(), self._lasting)
         receipt = self._receipt(outcome)
         await self._ledger.finish(act.counter, at=to_milliseconds(receipt.at), receipt=receipt.to_json())
         self._interrupted.pop(user_id, None)
@@ -81,6 +84,7 @@ class Erasure:
                     "kms",
                     "backups of the keystore from before this erasure open with the KEK of epoch "
                     f"{self._keyring.open_epoch}, until that epoch is closed and its KEK's own backups are gone",
+                    kind=ResidueKind.COPY,
                 ),
             ]
         state = SHREDDED if "keystore" in outcome.purged else LOGICAL
@@ -101,6 +105,6 @@ class Erasure:
             state=state,
             at=at,
             stores=stores,
-            residue=residue,
+            residue=self._lasting.dated(residue, at),
             policy={"name": self._policy.name, "sha256": self._policy.sha256},
         )

@@ -12,7 +12,7 @@ import pytest
 
 from securemem.backends.redis import RedisBackend
 from securemem.errors import BackendUnavailableError
-from securemem.model import Change, Residue, Tail
+from securemem.model import Change, Residue, ResidueKind, Tail
 from securemem.redis import durability
 from securemem.testing import assert_absent, assert_found, make_canary
 from securemem.testing.backend.hooks import handle, newest_first, rows, write
@@ -20,7 +20,7 @@ from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers import RedisServer, wait_until
 
 LONG = 20.0
-FREED = Residue("data", durability._MEMORY)
+FREED = Residue("data", durability._MEMORY, kind=ResidueKind.MEMORY)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_there_is_no_time(server: RedisServer) -> None:
             canary = await _delete_a_canary(backend)
             left = await backend.purge(0.2)
             assert [residue.what for residue in left[:2]] == [durability._AOF.late, durability._RDB.late]
-            assert all(residue.store == "data" and residue.until is None for residue in left)
+            assert [residue.what for residue in left if residue.until is not None] == [durability._RDB.late]
             client.config_set("rdb-key-save-delay", "0")
             assert await backend.purge(LONG) == [FREED]
             assert_absent([server.data], canary)
@@ -151,10 +151,11 @@ async def test_without_the_rights(server: RedisServer, rights: str) -> None:
         client.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", *rights.split())
     async with _open(server, "app:secret@") as backend:
         await _delete_a_canary(backend)
-        left = await backend.purge(LONG)
-    expected = [durability._AOF.refused] if "aof" in rights else []
-    expected += [durability._RDB.refused] if "bgsave" in rights else []
-    assert left == [*(Residue("data", what) for what in expected), FREED]
+        *left, freed = await backend.purge(LONG)
+    expected = [(durability._AOF.refused, False)] if "aof" in rights else []
+    expected += [(durability._RDB.refused, True)] if "bgsave" in rights else []
+    assert [(residue.what, residue.until is not None) for residue in left] == expected
+    assert freed == FREED
 
 
 @pytest.mark.parametrize(("appendfsync", "seconds", "synced"), [("always", 0.1, True), ("no", 0.3, False)])
@@ -217,7 +218,7 @@ async def test_replicas_are_named(server: RedisServer) -> None:
             await _delete_a_canary(backend)
             [left, freed] = await backend.purge(LONG)
     assert freed == FREED
-    assert left == Residue("data", durability._REPLICAS)
+    assert left == Residue("data", durability._REPLICAS, kind=ResidueKind.COPY)
     assert not any(character.isdigit() for character in left.what)
 
 

@@ -78,7 +78,7 @@ async def test_three_stores_in_one_schema(postgres_url: str, admin: Connection) 
     assert await ledger.acts() == [act]
     names = await admin.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     assert {name for (name,) in names if "ledger" in name} == {
-        f"securemem_ledger_{table}" for table in ("version", "stamp", "acts", "tombstones", "moves")
+        f"securemem_ledger_{table}" for table in ("version", "stamp", "acts", "tombstones", "moves", "audit")
     }
     for store in stores:
         await store.aclose()

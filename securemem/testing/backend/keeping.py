@@ -91,7 +91,7 @@ class Keeping(Hooks):
         head = await write(backend, kept, 1, 3)
         await backend.delete([gone], heads=True)
         left = await backend.purge(2.0)
-        assert all(residue == Residue(residue.store, residue.what, residue.until) for residue in left)
+        assert all(residue == Residue(residue.store, residue.what, residue.until, residue.kind) for residue in left)
         assert await backend.tail(kept, 9) == Tail(head, newest_first(rows(1, 3)))
 
     async def test_closing_twice(self, connect: Connect) -> None:

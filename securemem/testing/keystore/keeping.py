@@ -143,5 +143,5 @@ class Keeping(Hooks):
         assert await keystore.shred_user(await number_of(keystore, gone.user), known={gone.session.handle})
         before = await _everything(keystore)
         left = await keystore.purge(5.0)
-        assert all(residue == Residue("keystore", residue.what, residue.until) for residue in left)
+        assert all(residue == Residue("keystore", residue.what, residue.until, residue.kind) for residue in left)
         assert await _everything(keystore) == before

@@ -1,0 +1,100 @@
+"""Holds a document against the types of `schema`, and says of what does not fit where it stands and what was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, get_args
+
+import msgspec
+
+from securemem.errors import PolicyError
+from securemem.policy import schema
+from securemem.policy.document import Document, Path
+
+_PLACE = re.compile(r" - at `(?:key in )?(\$[^`]*)`\Z")
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
+_INVALID = re.compile(r"Invalid enum value (?:'(.*)'|.*)\Z", re.DOTALL)
+_ANY = "..."
+_PARTS = (schema.File, schema.Metadata, schema.Pii, schema.Access)
+
+
+def convert(document: Document) -> schema.File:
+    """Give the policy file that a document is.
+
+    Raises:
+        PolicyError: it is none; the first thing that is wrong.
+    """
+    try:
+        return msgspec.convert(document.data, schema.File)
+    except msgspec.ValidationError as exc:
+        raise _explained(document, str(exc)) from None
+
+
+def _explained(document: Document, complaint: str) -> PolicyError:
+    """Give msgspec's complaint as an error of ours."""
+    place = _PLACE.search(complaint)
+    what = complaint[: place.start()] if place else complaint
+    path = _located(document.data, _steps(place.group(1)) if place else ())
+    unknown = _UNKNOWN_FIELD.match(what)
+    if unknown:
+        key = unknown.group(1)
+        return document.error((*path, key), f"{key!r} is not known here", hint=meant(key, _keys()))
+    invalid = _INVALID.match(what)
+    if invalid and invalid.group(1) is not None:
+        rights = get_args(schema.Right)
+        return document.error(path, f"{invalid.group(1)!r} is not known here", hint=meant(invalid.group(1), rights))
+    return document.error(path, what[:1].lower() + what[1:])
+
+
+def meant(word: str, known: Iterable[str]) -> str | None:
+    """Give the hint that names the known word that a word is nearest to; None where none is near."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else None
+
+
+def _keys() -> set[str]:
+    return {field.encode_name for part in _PARTS for field in msgspec.structs.fields(part)}
+
+
+def _steps(place: str) -> Path:
+    return tuple(int(index) if index.isdigit() else name or index for name, index in _STEP.findall(place))
+
+
+def _located(data: Any, path: Path) -> Path:
+    """Give the path with the keys that msgspec leaves out, by trying the values of such a mapping one by one."""
+    found: list[str | int] = []
+    for number, step in enumerate(path):
+        if step != _ANY:
+            found.append(step)
+            continue
+        [key] = [key for key in _at(data, found) if _complains(data, found, key, path[: number + 1])][:1] or [_ANY]
+        found.append(key)
+    return tuple(found)
+
+
+def _at(data: Any, path: Iterable[str | int]) -> Any:
+    for step in path:
+        data = data[step]
+    return data
+
+
+def _complains(data: Any, path: list[str | int], key: str, place: Path) -> bool:
+    """Tell whether the document, with only this key left of a mapping, is complained of at the same place."""
+    try:
+        msgspec.convert(_with(data, path, {key: _at(data, path)[key]}), schema.File)
+    except msgspec.ValidationError as exc:
+        match = _PLACE.search(str(exc))
+        return match is not None and _steps(match.group(1))[: len(place)] == place
+    return False
+
+
+def _with(data: Any, path: list[str | int], value: Any) -> Any:
+    """Give data with another value at a path; only what lies on the path is copied."""
+    if not path:
+        return value
+    copy = list(data) if isinstance(data, list) else dict(data)
+    copy[path[0]] = _with(data[path[0]], path[1:], value)  # type: ignore[index]
+    return copy

@@ -1,0 +1,150 @@
+"""Reads YAML strictly: plain data, and where in the file each part of it stands.
+
+A subset of YAML 1.2: no anchors, aliases, tags or second document, no key twice, and of plain scalars only null, true,
+false and decimal numbers are more than text, so that `NO` is a country. Sizes and depth are bounded before anything is
+made of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from securemem.errors import PolicyError
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+
+Path = tuple[str | int, ...]
+
+_PLAIN: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
+_FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}\Z")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file, counted from 1."""
+
+    line: int
+    column: int
+
+
+class Document:
+    """A file's data, and the marks of its parts.
+
+    Attributes:
+        file: its name, for errors.
+        data: of plain types.
+    """
+
+    def __init__(self, file: str, data: Any, marks: dict[Path, Mark]) -> None:
+        """Made by `read`."""
+        self.file = file
+        self.data = data
+        self._marks = marks
+
+    def error(self, path: Path, message: str, *, hint: str | None = None) -> PolicyError:
+        """Give the error that says what is wrong at a path; it stands where the nearest part does that is there."""
+        while path and path not in self._marks:
+            path = path[:-1]
+        mark = self._marks.get(path, Mark(1, 1))
+        return PolicyError(message, file=self.file, line=mark.line, column=mark.column, hint=hint)
+
+
+def read(text: str, file: str) -> Document:
+    """Read a document.
+
+    Raises:
+        PolicyError: it is no YAML of this subset, or too large or deep.
+    """
+    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise PolicyError(f"is over {MAX_BYTES >> 20} MiB", file=file, hint="split it: nobody reads a policy that long")
+    try:
+        return _Builder(file, yaml.parse(text, Loader=_Loader)).document()
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
+        hint = "indent with spaces" if "\\t" in str(exc.problem) else None
+        raise PolicyError(f"no YAML: {exc.problem}", file=file, line=line, column=column, hint=hint) from None
+    except yaml.YAMLError:
+        raise PolicyError("no YAML: it holds characters that are not allowed", file=file) from None
+
+
+class _Builder:
+    """Makes data of the parser's events."""
+
+    def __init__(self, file: str, events: Iterator[Any]) -> None:
+        self._file = file
+        self._events = events
+        self._marks: dict[Path, Mark] = {}
+
+    def document(self) -> Document:
+        data: Any = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise self._refuse(event, "a second document", "a file holds one policy")
+                data = self._value(next(self._events), ())
+        return Document(self._file, data, self._marks)
+
+    def _value(self, event: Any, path: Path) -> Any:
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise self._refuse(event, "anchors and aliases are not taken", "write it out")
+        if event.tag is not None and event.tag != "!":
+            raise self._refuse(event, "tags are not taken", "leave it out")
+        if len(path) > MAX_DEPTH:
+            raise self._refuse(event, f"nested deeper than {MAX_DEPTH}", None)
+        self._marks.setdefault(path, _mark(event))
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path)
+        return _scalar(event)
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self._refuse(event, "a key has to be a word", None)
+            key = event.value
+            if key in found:
+                raise self._refuse(event, f"{key!r} stands here twice", f"it stood in line {self._line((*path, key))}")
+            self._marks[(*path, key)] = _mark(event)
+            found[key] = self._value(next(self._events), (*path, key))
+        return found
+
+    def _sequence(self, path: Path) -> list[Any]:
+        found: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            found.append(self._value(event, (*path, len(found))))
+        return found
+
+    def _line(self, path: Path) -> int:
+        return self._marks[path].line
+
+    def _refuse(self, event: Any, message: str, hint: str | None) -> PolicyError:
+        mark = _mark(event)
+        return PolicyError(message, file=self._file, line=mark.line, column=mark.column, hint=hint)
+
+
+def _mark(event: Any) -> Mark:
+    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _scalar(event: Any) -> Any:
+    value: str = event.value
+    if event.style:
+        return value
+    if value in _PLAIN:
+        return _PLAIN[value]
+    if _INTEGER.match(value):
+        return int(value)
+    return float(value) if _FLOAT.match(value) else value

@@ -1,0 +1,44 @@
+"""A policy in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from securemem.policy.schema import Access, Pii
+
+PSEUDONYMISE = "pseudonymise"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What was loaded.
+
+    Attributes:
+        name: as in its metadata.
+        sha256: of its file, in hex, for receipts.
+        pii: how personal data is found and treated; None where it is kept as it is.
+        access: who may do what; None where everybody may.
+        not_carried_out: the parts that this version knows by name only.
+    """
+
+    name: str
+    sha256: str
+    pii: Pii | None = None
+    access: Access | None = None
+    not_carried_out: tuple[str, ...] = ()
+
+    @property
+    def pseudonymises(self) -> bool:
+        """Whether some personal data is kept under pseudonyms."""
+        return self.pii is not None and PSEUDONYMISE in self.pii.entities.values()
+
+    def allows(self, actor: str | None, right: str) -> bool:
+        """Tell whether an actor has a right.
+
+        Everybody has all of them under a policy that names no roles. Else an actor has those of the role that its name
+        begins with, up to a colon; who names no actor has none.
+        """
+        if self.access is None or not self.access.roles:
+            return True
+        role = (actor or "").partition(":")[0]
+        return right in self.access.roles.get(role, ())

@@ -1,0 +1,139 @@
+"""Gives texts back as they were said, and shows them as a model reads them. Pure: the vaults are the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from securemem.model import Message
+from securemem.privacy import tokens
+from securemem.privacy.leaves import rebuild
+from securemem.privacy.tokens import Token
+from securemem.privacy.vault import Vault
+
+Rewrite = Callable[[str], str]
+
+
+def original(message: Message, vault: Vault, now: datetime) -> Message:
+    """Give a stored message as it was said; what its person's vault does not hold any more stays a token."""
+    if not message.pseudonymised:
+        return message
+
+    def value(token: Token) -> str | None:
+        entry = vault.get(token, now)
+        return entry.text if entry is not None else None
+
+    return _rewritten(message, lambda text: tokens.replace(text, value), pseudonymised=False)
+
+
+def as_read_by_models(message: Message, vault: Vault, now: datetime, *, guest: str = "") -> Message:
+    """Give a stored message with pseudonyms: also for what was found first in a later one.
+
+    Args:
+        message: as it is stored.
+        vault: its person's.
+        now: entries past their time are not looked for.
+        guest: the mark of its person, where that is not the session's owner.
+    """
+
+    def shown(token: Token) -> str:
+        entry = vault.get(token, now)
+        if entry is not None and entry.surrogate:
+            return entry.surrogate
+        return str(token._replace(guest=guest))
+
+    def rewrite(text: str) -> str:
+        return _concealed(text, vault, now, shown, marked=message.pseudonymised)
+
+    return _rewritten(message, rewrite, pseudonymised=True)
+
+
+def _concealed(text: str, vault: Vault, now: datetime, shown: Callable[[Token], str], *, marked: bool) -> str:
+    """Put pseudonyms in place of tokens and of what stands in clear; mark what looks like a token, if it is not yet."""
+    pieces: list[str] = []
+    done = 0
+    for start, end, token in _pseudonyms(text, vault, now, marked=marked):
+        between = text[done:start]
+        pieces += (between if marked else tokens.escape(between), shown(token))
+        done = end
+    pieces.append(text[done:] if marked else tokens.escape(text[done:]))
+    return "".join(pieces)
+
+
+def _pseudonyms(text: str, vault: Vault, now: datetime, *, marked: bool) -> list[tuple[int, int, Token]]:
+    found: list[tuple[int, int, Token]] = []
+    if marked:
+        found = [(each.start(), each.end(), tokens.token_of(each)) for each in tokens.TOKEN.finditer(text)]
+    for span in vault.find(text, now):
+        entry = vault.nearest(span.entity, text[span.start : span.end], now)
+        if entry is not None and not any(span.start < end and start < span.end for start, end, _ in found):
+            found.append((span.start, span.end, entry.token))
+    return sorted(found)
+
+
+def revealed(text: str, vaults: Mapping[str, Vault], now: datetime) -> str:
+    """Give a model's text with values in place of pseudonyms.
+
+    Args:
+        text: what the model said.
+        vaults: of the session's owner under "", who comes first, and of its guests under their marks.
+        now: what is past its time stays a token.
+    """
+
+    def value(token: Token) -> str | None:
+        vault = vaults.get(token.guest)
+        entry = vault.get(token._replace(guest=""), now) if vault is not None else None
+        return entry.text if entry is not None else None
+
+    pieces: list[str] = []
+    done = 0
+    for start, end, original in _surrogates(text, vaults, now):
+        if start >= done:
+            pieces += (tokens.replace(text[done:start], value), original)
+            done = end
+    pieces.append(tokens.replace(text[done:], value))
+    return "".join(pieces)
+
+
+def _surrogates(text: str, vaults: Mapping[str, Vault], now: datetime) -> list[tuple[int, int, str]]:
+    """Give where surrogates stand, ascending, and what they stand for."""
+    found: list[tuple[int, int, str]] = []
+    for vault in vaults.values():
+        for start, end, token in vault.find_surrogates(text):
+            entry = vault.get(token, now)
+            if entry is not None:
+                found.append((start, end, entry.text))
+    return sorted(found) if len(vaults) > 1 else found
+
+
+class Stream:
+    """Reveals a text that comes in pieces: what may be the beginning of a pseudonym waits for its end."""
+
+    def __init__(self, vaults: Mapping[str, Vault], now: datetime) -> None:
+        """Take what `revealed` takes."""
+        self._vaults = vaults
+        self._now = now
+        self._held = ""
+
+    def feed(self, chunk: str) -> str:
+        """Take a piece, and give what is ready."""
+        text = self._held + chunk
+        ready = min(tokens.unfinished(text), *(vault.begins_surrogate(text) for vault in self._vaults.values()))
+        self._held = text[ready:]
+        return revealed(text[:ready], self._vaults, self._now)
+
+    def end(self) -> str:
+        """Give what is left."""
+        text, self._held = self._held, ""
+        return revealed(text, self._vaults, self._now)
+
+
+def _rewritten(message: Message, rewrite: Rewrite, *, pseudonymised: bool) -> Message:
+    def of_all(value: Any) -> Any:
+        return rebuild(value, lambda leaf: rewrite(leaf.text))
+
+    metadata = of_all(message.metadata) if message.metadata is not None else None
+    return replace(message, content=of_all(message.content), metadata=metadata, pseudonymised=pseudonymised)

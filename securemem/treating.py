@@ -1,0 +1,215 @@
+"""Personal data on the way in and on the way out: what the policy makes of it, and who may see it as it was said.
+
+In: find (`privacy`) → treat, with the person's vault → the vault's new entries are written → the messages may be. Out:
+what stands under pseudonyms is given back in clear to those who have the right, and as it stands to a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import nullcontext
+from datetime import datetime
+
+from securemem import codec
+from securemem.crypto.pae import pae
+from securemem.errors import AccessDeniedError, ConflictError
+from securemem.model import Message
+from securemem.policy import Policy
+from securemem.ports import Clock
+from securemem.privacy import reveal
+from securemem.privacy.privacy import Found, Privacy
+from securemem.privacy.vault import Vault
+from securemem.sealing import Prepared
+from securemem.vaults import Vaults
+from securemem.writer import Writer
+
+REVEAL = "reveal"
+_TRIES = 10
+_MARK_BYTES = 3
+
+
+class Treating:
+    """Treats the messages of one store by its policy."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        privacy: Privacy | None,
+        *,
+        vaults: Vaults,
+        writer: Writer,
+        clock: Clock,
+        keyed_hash: Callable[[bytes], bytes],
+        log: Callable[[str, str | None], Awaitable[None]],
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            policy: in force.
+            privacy: its engines and treatments; None where it has none.
+            vaults: of the store.
+            writer: prepares messages.
+            clock: the store's.
+            keyed_hash: the tenant's.
+            log: takes down, before anything is given, whose pseudonyms were revealed to which actor.
+        """
+        self._policy = policy
+        self._privacy = privacy
+        self._vaults = vaults
+        self._writer = writer
+        self._clock = clock
+        self._keyed_hash = keyed_hash
+        self._log = log
+
+    # In
+
+    async def prepare(self, messages: Sequence[Message], *, owner: str, ttl: float | None) -> list[Prepared]:
+        """Check, treat and encode messages, and keep what their pseudonyms stand for.
+
+        Args:
+            messages: in order.
+            owner: the session's owner.
+            ttl: the call's own, in seconds.
+
+        Raises:
+            InvalidInputError: one of them cannot be stored.
+            DetectionError: an engine failed.
+            PIIBlockedError: the policy refuses one of them.
+        """
+        privacy = self._privacy
+        if privacy is None:
+            return self._writer.prepare(messages, owner=owner, ttl=ttl)
+        found = [await privacy.find(codec.plain(message)) for message in messages]
+        if not privacy.pseudonymises:
+            desk = privacy.desk(Vault(), self._clock())
+            return self._writer.prepare([privacy.treat(each, desk, None) for each in found], owner=owner, ttl=ttl)
+
+        def ends(message: Message) -> datetime | None:
+            return self._writer.end(message, ttl)
+
+        treated = await self._treat_all(privacy, found, owner, ends)
+        return self._writer.prepare(treated, owner=owner, ttl=ttl)
+
+    async def prepare_again(self, prepared: Sequence[Prepared], *, owner: str) -> list[Prepared]:
+        """Treat what is copied from one session into another by the policy in force now; hours and ends stay."""
+        privacy = self._privacy
+        if privacy is None:
+            return list(prepared)
+        clear = await self._originals([each.message for each in prepared], owner)
+        found = [await privacy.find(message) for message in clear]
+        treated = await self._treat_all(privacy, found, owner, lambda message: message.expires_at)
+        return [self._writer.anew(message, old) for message, old in zip(treated, prepared, strict=True)]
+
+    async def _treat_all(
+        self, privacy: Privacy, found: list[Found], owner: str, ends: Callable[[Message], datetime | None]
+    ) -> list[Message]:
+        """Treat messages, each with the vault of the person it is about."""
+        treated: dict[int, Message] = {}
+        people = {each.message.user_id or owner for each in found}
+        for person in sorted(people):
+            theirs = [place for place, each in enumerate(found) if (each.message.user_id or owner) == person]
+            made = await self._treat_for(privacy, person, [found[place] for place in theirs], ends)
+            treated |= dict(zip(theirs, made, strict=True))
+        return [treated[place] for place in range(len(found))]
+
+    async def _treat_for(
+        self, privacy: Privacy, person: str, found: list[Found], ends: Callable[[Message], datetime | None]
+    ) -> list[Message]:
+        codec.check_id(person, "user_id")
+        async with self._vaults.lock(person) if privacy.pseudonymises else nullcontext():
+            for _ in range(_TRIES):
+                vault = await self._vaults.at_hand(person) if privacy.pseudonymises else Vault()
+                desk = privacy.desk(vault, self._clock())
+                treated = [privacy.treat(each, desk, ends(each.message)) for each in found]
+                if not desk.new or await self._vaults.keep(person, vault, desk.new):
+                    return treated
+        raise ConflictError("other processes gave this person's pseudonyms away ten times on end; try again")
+
+    def _mark(self, user_id: str) -> str:
+        """Give what tells a guest's pseudonyms from the owner's: the same each time, and no way back to the id."""
+        return self._keyed_hash(pae(b"securemem/guest-mark/1", user_id.encode()))[:_MARK_BYTES].hex()
+
+    # Out
+
+    def may_reveal(self, actor: str | None) -> bool:
+        """Tell whether an actor may see what stands under pseudonyms."""
+        return self._policy.allows(actor, REVEAL)
+
+    async def in_clear(self, messages: list[Message], *, owner: str, actor: str | None) -> list[Message]:
+        """Give messages as they were said to those who have the right; to others as they stand."""
+        if not any(message.pseudonymised for message in messages) or not self.may_reveal(actor):
+            return messages
+        return await self._originals(messages, owner)
+
+    async def _originals(self, messages: list[Message], owner: str) -> list[Message]:
+        now, vaults = self._clock(), await self._vaults_of(messages, owner)
+        return [reveal.original(message, vaults[message.user_id or owner], now) for message in messages]
+
+    async def for_models(self, messages: list[Message], *, owner: str) -> list[Message]:
+        """Give messages as a model may read them."""
+        now, vaults = self._clock(), {}
+        for person in {message.user_id or owner for message in messages}:
+            vaults[person] = await self._vaults.fresh(person)
+        return [
+            reveal.as_read_by_models(
+                message,
+                vaults[message.user_id or owner],
+                now,
+                guest=self._mark(message.user_id) if message.user_id else "",
+            )
+            for message in messages
+        ]
+
+    async def _vaults_of(self, messages: Iterable[Message], owner: str) -> dict[str, Vault]:
+        people = {message.user_id or owner for message in messages if message.pseudonymised}
+        found = {message.user_id or owner: Vault() for message in messages}
+        return found | {person: await self._vaults.fresh(person) for person in people}
+
+    async def reveal(self, text: str, *, owner: str, guests: Iterable[str], actor: str | None) -> str:
+        """Give a model's text with values in place of the pseudonyms of a session's owner and its guests.
+
+        Raises:
+            AccessDeniedError: the actor may not.
+        """
+        return reveal.revealed(text, await self._opened(owner, guests, actor), self._clock())
+
+    async def reveal_stream(
+        self,
+        chunks: AsyncIterable[str] | Iterable[str],
+        *,
+        owner: str,
+        guests: Iterable[str],
+        actor: str | None,
+    ) -> AsyncIterator[str]:
+        """Give the same of a text that comes in pieces; what may be half a pseudonym waits for the other half.
+
+        Raises:
+            AccessDeniedError: the actor may not.
+        """
+        stream = reveal.Stream(await self._opened(owner, guests, actor), self._clock())
+        async for chunk in _each(chunks):
+            ready = stream.feed(chunk)
+            if ready:
+                yield ready
+        rest = stream.end()
+        if rest:
+            yield rest
+
+    async def _opened(self, owner: str, guests: Iterable[str], actor: str | None) -> dict[str, Vault]:
+        """Give the vaults that a session's pseudonyms are in, by their marks, once it is written down who asks."""
+        if not self.may_reveal(actor):
+            raise AccessDeniedError("the policy gives this actor no right to reveal pseudonyms")
+        vaults = {"": await self._vaults.fresh(owner)}
+        for guest in guests:
+            vaults[self._mark(guest)] = await self._vaults.fresh(guest)
+        await self._log(owner, actor)
+        return vaults
+
+
+async def _each(chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+    else:
+        for chunk in chunks:
+            yield chunk

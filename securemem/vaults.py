@@ -1,0 +1,134 @@
+"""Keeps people's vaults where their sessions are: in one more session of each, that nobody can name.
+
+Its id is the empty text, which is no id that a caller may give, so that it lies under the person's own key, is carried,
+swept and erased with all else of theirs, and is told from their other sessions by nothing. Each of its messages is a
+list of entries, which end when the last message with them does. Where two processes give one token to two values, the
+first to be written has it; the other sees that and takes another before anything is written with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+from securemem.codec import MAX_SEQ
+from securemem.conversation import Conversation
+from securemem.errors import CorruptRecordError
+from securemem.keys.unwrapped import SessionKeys
+from securemem.model import VAULT, Message
+from securemem.ports import Clock
+from securemem.privacy.tokens import Token
+from securemem.privacy.vault import Entry, Vault
+from securemem.reader import Reader
+from securemem.writer import Limits, Writer
+
+_ROLE = "vault"
+_FEW = 8
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """A vault as far as it was read: up to but without `next`."""
+
+    vault: Vault = field(default_factory=Vault)
+    next: int = 1
+
+
+class Vaults:
+    """Reads and writes the vaults of one store."""
+
+    def __init__(
+        self, conversation: Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]], reader: Reader, clock: Clock
+    ) -> None:
+        """Take what gives conversations, and what reads them."""
+        self._conversation = conversation
+        self._reader = reader
+        self._writer = Writer(clock, Limits(max_messages=MAX_SEQ, ttl=None, compress=False), reader)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, user_id: str) -> asyncio.Lock:
+        """Give the lock under which this process gives tokens to a person's values and keeps them."""
+        lock = self._locks.get(user_id)
+        if lock is None:
+            lock = self._locks[user_id] = asyncio.Lock()
+        return lock
+
+    async def at_hand(self, user_id: str) -> Vault:
+        """Give a person's vault, read only if it is not in memory: for a writer, who finds out when it keeps."""
+        conversation = await self._conversation(user_id, VAULT, ())
+        keys = await conversation.keys()
+        if keys is not None and isinstance(keys.made, _Shelf):
+            return keys.made.vault
+        return (await self._read(conversation)).vault
+
+    async def fresh(self, user_id: str) -> Vault:
+        """Give a person's vault as it stands: empty where they were forgotten meanwhile."""
+        return (await self._read(await self._conversation(user_id, VAULT, ()))).vault
+
+    async def keep(self, user_id: str, vault: Vault, entries: list[Entry]) -> bool:
+        """Write entries, durably, before anything is written with their tokens.
+
+        Returns:
+            Whether all of them stand; if not, another process was quicker, and the vault has to be asked for anew.
+        """
+        conversation = await self._conversation(user_id, VAULT, ())
+        messages = [
+            Message(_ROLE, [*entry.token[:3], entry.text, entry.surrogate], expires_at=entry.until) for entry in entries
+        ]
+        try:
+            prepared = self._writer.prepare(messages, owner=user_id, ttl=None)
+            stored = await self._writer.append(conversation, prepared)
+            keys = await conversation.keys()
+            seqs = [message.seq or 0 for message in stored]
+            if keys is not None and keys.made is None and seqs[0] == 1:
+                keys.made = _Shelf(vault)
+            shelf = keys.made if keys is not None else None
+            if isinstance(shelf, _Shelf) and shelf.vault is vault and shelf.next == seqs[0]:
+                shelf.next = seqs[-1] + 1
+                return True
+        except BaseException:
+            await self._forget(conversation)
+            raise
+        await self._forget(conversation)
+        read = (await self._read(conversation)).vault
+        return all(read.holds(entry) for entry in entries)
+
+    async def _forget(self, conversation: Conversation) -> None:
+        """Let go of what holds entries that may not have been written."""
+        conversation.ask_anew()
+
+    async def _read(self, conversation: Conversation) -> _Shelf:
+        limit = _FEW
+        while True:
+            messages, head = await self._reader.newest(conversation, limit)
+            keys = await conversation.keys()
+            if head is None or keys is None:
+                return _Shelf()
+            shelf = _shelf_of(keys)
+            lowest = max(shelf.next, head.first)
+            if head.next - lowest > limit:
+                limit = head.next - lowest
+                continue
+            for message in messages:
+                if message.seq is not None and message.seq >= shelf.next:
+                    shelf.vault.add(_entry(message))
+            shelf.next = max(shelf.next, head.next)
+            return shelf
+
+
+def _shelf_of(keys: SessionKeys) -> _Shelf:
+    if not isinstance(keys.made, _Shelf):
+        keys.made = _Shelf()
+    return keys.made
+
+
+def _entry(message: Message) -> Entry:
+    content: Any = message.content
+    try:
+        entity, number, variant, text, surrogate = content
+        return Entry(Token(entity, number, variant), text, surrogate, message.expires_at)
+    except (TypeError, ValueError):
+        raise CorruptRecordError("holds what this version cannot read", seq=message.seq) from None
