@@ -154,6 +154,21 @@ class Conversation:
         self.newest.begin(keys.handle if keys is not None else None)
         self._user = keys.user if keys is not None else self._user
 
+    @property
+    def user(self) -> bytes | None:
+        """The handle of its owner, as far as it is known."""
+        return self._user
+
+    def belong_to(self, user: bytes | None) -> None:
+        """Be this person's and nobody else's, who has the same id perhaps since the person was forgotten.
+
+        Raises:
+            UserErasedError: it is somebody else's.
+        """
+        if user is not None and self._user not in (None, user):
+            raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
+        self._user = self._user or user
+
     def mark_erased(self) -> None:
         """End this object: its person was forgotten by this process."""
         self.erased = True

@@ -149,7 +149,13 @@ class Session:
 
     async def _append(self, shared: Conversation, messages: list[Message], ttl: float | None) -> list[Message]:
         treating = await self._host.treating()
-        prepared = await treating.prepare(messages, owner=self._user_id, ttl=ttl)
+        try:
+            prepared = await treating.prepare(messages, owner=self._user_id, handle=shared.user, ttl=ttl)
+        except UserErasedError:
+            # The person's vault knows it first; this session is to know it too.
+            shared.ask_anew()
+            await shared.keys()
+            raise
         return await self._in_clear(await self._host.writer.append(shared, prepared))
 
     async def _in_clear(self, messages: list[Message]) -> list[Message]:
@@ -277,7 +283,8 @@ class Session:
     async def _copies(self, shared: Conversation, at: int | None) -> Copies:
         copies = await self._host.writer.copy(shared, at)
         treating = await self._host.treating()
-        return copies._replace(messages=await treating.prepare_again(copies.messages, owner=self._user_id))
+        messages = await treating.prepare_again(copies.messages, owner=self._user_id, handle=copies.owner)
+        return copies._replace(messages=messages)
 
     async def clear(self, *, purge_seconds: float = PURGE_SECONDS) -> None:
         """Destroy the session: its key, its messages, and what they left on disk. The handle can begin anew.

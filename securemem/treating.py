@@ -63,18 +63,23 @@ class Treating:
 
     # In
 
-    async def prepare(self, messages: Sequence[Message], *, owner: str, ttl: float | None) -> list[Prepared]:
+    async def prepare(
+        self, messages: Sequence[Message], *, owner: str, handle: bytes | None, ttl: float | None
+    ) -> list[Prepared]:
         """Check, treat and encode messages, and keep what their pseudonyms stand for.
 
         Args:
             messages: in order.
-            owner: the session's owner.
+            owner: the session's owner, and
+            handle: the one that the owner has to have still, so that nothing is kept of who was forgotten; None where
+                none is known.
             ttl: the call's own, in seconds.
 
         Raises:
             InvalidInputError: one of them cannot be stored.
             DetectionError: an engine failed.
             PIIBlockedError: the policy refuses one of them.
+            UserErasedError: the owner was forgotten.
         """
         privacy = self._privacy
         if privacy is None:
@@ -87,41 +92,52 @@ class Treating:
         def ends(message: Message) -> datetime | None:
             return self._writer.end(message, ttl)
 
-        treated = await self._treat_all(privacy, found, owner, ends)
+        treated = await self._treat_all(privacy, found, (owner, handle), ends)
         return self._writer.prepare(treated, owner=owner, ttl=ttl)
 
-    async def prepare_again(self, prepared: Sequence[Prepared], *, owner: str) -> list[Prepared]:
+    async def prepare_again(self, prepared: Sequence[Prepared], *, owner: str, handle: bytes | None) -> list[Prepared]:
         """Treat what is copied from one session into another by the policy in force now; hours and ends stay."""
         privacy = self._privacy
         if privacy is None:
             return list(prepared)
         clear = await self._originals([each.message for each in prepared], owner)
         found = [await privacy.find(message) for message in clear]
-        treated = await self._treat_all(privacy, found, owner, lambda message: message.expires_at)
+        treated = await self._treat_all(privacy, found, (owner, handle), lambda message: message.expires_at)
         return [self._writer.anew(message, old) for message, old in zip(treated, prepared, strict=True)]
 
     async def _treat_all(
-        self, privacy: Privacy, found: list[Found], owner: str, ends: Callable[[Message], datetime | None]
+        self,
+        privacy: Privacy,
+        found: list[Found],
+        owner: tuple[str, bytes | None],
+        ends: Callable[[Message], datetime | None],
     ) -> list[Message]:
         """Treat messages, each with the vault of the person it is about."""
         treated: dict[int, Message] = {}
-        people = {each.message.user_id or owner for each in found}
+        owner_id = owner[0]
+        people = {each.message.user_id or owner_id for each in found}
         for person in sorted(people):
-            theirs = [place for place, each in enumerate(found) if (each.message.user_id or owner) == person]
-            made = await self._treat_for(privacy, person, [found[place] for place in theirs], ends)
+            codec.check_id(person, "user_id")
+            theirs = [place for place, each in enumerate(found) if (each.message.user_id or owner_id) == person]
+            who = owner if person == owner_id else (person, None)
+            made = await self._treat_for(privacy, [found[place] for place in theirs], who, ends)
             treated |= dict(zip(theirs, made, strict=True))
         return [treated[place] for place in range(len(found))]
 
     async def _treat_for(
-        self, privacy: Privacy, person: str, found: list[Found], ends: Callable[[Message], datetime | None]
+        self,
+        privacy: Privacy,
+        found: list[Found],
+        who: tuple[str, bytes | None],
+        ends: Callable[[Message], datetime | None],
     ) -> list[Message]:
-        codec.check_id(person, "user_id")
+        person, handle = who
         async with self._vaults.lock(person) if privacy.pseudonymises else nullcontext():
             for _ in range(_TRIES):
-                vault = await self._vaults.at_hand(person) if privacy.pseudonymises else Vault()
+                vault = await self._vaults.at_hand(person, handle) if privacy.pseudonymises else Vault()
                 desk = privacy.desk(vault, self._clock())
                 treated = [privacy.treat(each, desk, ends(each.message)) for each in found]
-                if not desk.new or await self._vaults.keep(person, vault, desk.new):
+                if not desk.new or await self._vaults.keep(person, vault, desk.new, handle):
                     return treated
         raise ConflictError("other processes gave this person's pseudonyms away ten times on end; try again")
 

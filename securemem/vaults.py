@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from securemem.codec import MAX_SEQ
 from securemem.conversation import Conversation
-from securemem.errors import CorruptRecordError
+from securemem.errors import CorruptRecordError, UserErasedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import VAULT, Message
 from securemem.ports import Clock
@@ -24,6 +24,8 @@ from securemem.privacy.tokens import Token
 from securemem.privacy.vault import Entry, Vault
 from securemem.reader import Reader
 from securemem.writer import Limits, Writer
+
+T = TypeVar("T")
 
 _ROLE = "vault"
 _FEW = 8
@@ -56,49 +58,79 @@ class Vaults:
             lock = self._locks[user_id] = asyncio.Lock()
         return lock
 
-    async def at_hand(self, user_id: str) -> Vault:
-        """Give a person's vault, read only if it is not in memory: for a writer, who finds out when it keeps."""
-        conversation = await self._conversation(user_id, VAULT, ())
+    async def at_hand(self, user_id: str, owner: bytes | None) -> Vault:
+        """Give a person's vault, read only if it is not in memory: for a writer, who finds out when it keeps.
+
+        Args:
+            user_id: the person.
+            owner: the handle that the person has to have still; None for whoever is known by the id.
+
+        Raises:
+            UserErasedError: the person of that handle was forgotten.
+        """
+        return (await self._with(user_id, owner, self._shelf)).vault
+
+    async def _shelf(self, conversation: Conversation) -> _Shelf:
         keys = await conversation.keys()
         if keys is not None and isinstance(keys.made, _Shelf):
-            return keys.made.vault
-        return (await self._read(conversation)).vault
+            return keys.made
+        return await self._read(conversation)
 
     async def fresh(self, user_id: str) -> Vault:
         """Give a person's vault as it stands: empty where they were forgotten meanwhile."""
-        return (await self._read(await self._conversation(user_id, VAULT, ()))).vault
+        return (await self._with(user_id, None, self._read)).vault
 
-    async def keep(self, user_id: str, vault: Vault, entries: list[Entry]) -> bool:
+    async def keep(self, user_id: str, vault: Vault, entries: list[Entry], owner: bytes | None) -> bool:
         """Write entries, durably, before anything is written with their tokens.
+
+        Args:
+            user_id: the person.
+            vault: that holds them.
+            entries: new ones, or known ones with a later end.
+            owner: as `at_hand`.
 
         Returns:
             Whether all of them stand; if not, another process was quicker, and the vault has to be asked for anew.
+
+        Raises:
+            UserErasedError: as `at_hand`.
         """
+        return await self._with(user_id, owner, lambda conversation: self._keep(conversation, vault, entries))
+
+    async def _with(self, user_id: str, owner: bytes | None, call: Callable[[Conversation], Awaitable[T]]) -> T:
+        """Do something with the session of a vault; with a new one, where that one's person was forgotten."""
         conversation = await self._conversation(user_id, VAULT, ())
+        try:
+            conversation.belong_to(owner)
+            return await call(conversation)
+        except UserErasedError:
+            if not conversation.erased:
+                raise
+        conversation = await self._conversation(user_id, VAULT, ())
+        conversation.belong_to(owner)
+        return await call(conversation)
+
+    async def _keep(self, conversation: Conversation, vault: Vault, entries: list[Entry]) -> bool:
         messages = [
             Message(_ROLE, [*entry.token[:3], entry.text, entry.surrogate], expires_at=entry.until) for entry in entries
         ]
         try:
-            prepared = self._writer.prepare(messages, owner=user_id, ttl=None)
+            prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None)
             stored = await self._writer.append(conversation, prepared)
             keys = await conversation.keys()
-            seqs = [message.seq or 0 for message in stored]
-            if keys is not None and keys.made is None and seqs[0] == 1:
-                keys.made = _Shelf(vault)
-            shelf = keys.made if keys is not None else None
-            if isinstance(shelf, _Shelf) and shelf.vault is vault and shelf.next == seqs[0]:
-                shelf.next = seqs[-1] + 1
-                return True
         except BaseException:
-            await self._forget(conversation)
+            conversation.ask_anew()  # what is in memory holds entries that may not have been written
             raise
-        await self._forget(conversation)
+        seqs = [message.seq or 0 for message in stored]
+        if keys is not None and keys.made is None and seqs[0] == 1:
+            keys.made = _Shelf(vault)
+        shelf = keys.made if keys is not None else None
+        if isinstance(shelf, _Shelf) and shelf.vault is vault and shelf.next == seqs[0]:
+            shelf.next = seqs[-1] + 1
+            return True
+        conversation.ask_anew()
         read = (await self._read(conversation)).vault
         return all(read.holds(entry) for entry in entries)
-
-    async def _forget(self, conversation: Conversation) -> None:
-        """Let go of what holds entries that may not have been written."""
-        conversation.ask_anew()
 
     async def _read(self, conversation: Conversation) -> _Shelf:
         limit = _FEW

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from securemem.cli import demo, doctor, init, keys, models, receipt, session, sweep, tenant, user
+from securemem.cli import demo, doctor, init, keys, models, policy, receipt, session, sweep, tenant, user
 from securemem.cli.command import group
 from securemem.cli.outcome import NO, USAGE, fail
 
@@ -85,6 +85,7 @@ _groups = (
     ("tenant", tenant),
     ("keys", keys),
     ("receipt", receipt),
+    ("policy", policy),
     ("models", models),
 )
 for _name, _commands in _groups:

@@ -42,7 +42,7 @@ _BARE: Final = r"(?P<bare>[^\s\"'`,;<>(){}\[\]|。、]{3,256}))"
 
 _TRAILING: Final = ".,;:?)]}>*_"
 _CODE: Final = Expression(
-    r"(?i)(?:[$%{<\[(@#&].*|.*[({].*|(?:[a-z_]\w*\.){1,6}[a-z_]\w*|[*x.•●-]{2,}|\.{2,}.*|.*(?:passw|passwd|pwd|secret|token).*"
+    r"(?i)(?:[$%{<\[(@#&].*|.*[({].*|(?:[a-z_]\w*\.){1,6}[a-z_]\w*|[*x.•●-]{2,}|\.{2,}.*|\D*(?:passw|passwd|pwd|secret|token)\D*"
     r"|[a-z]+_[a-z_]+|\[?redacted\]?|(?:your|my|the|some|enter|new|old|change|insert|example|dummy|fake|sample)[_ -].*)"
 )
 _SPOKEN: Final = """
