@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from benchmarks.stores import PLENTY, Ours
 from securemem import SecureMemory
+from securemem.policy import Pii, Policy
 from securemem.testing.servers import PostgresServer, RedisServer
 from securemem.testing.servers.postgres import create_database, drop_database, with_database
 
@@ -133,6 +134,19 @@ async def size_of(place: Place) -> int:
         return sum([int(await client.memory_usage(key, samples=0) or 0) for key in keys])
 
 
+TREATED = Policy(
+    "treated",
+    "00" * 32,
+    Pii(
+        entities=dict.fromkeys(
+            ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "PHONE_NUMBER", "SECRET", "URL", "US_SSN"),
+            "redact",
+        )
+    ),
+)
+"""A policy whose engine is `patterns`, which looks for all that it usually looks for."""
+
+
 @contextlib.asynccontextmanager
 async def open_ours(
     place: Place,
@@ -142,6 +156,7 @@ async def open_ours(
     ttl: float | None = None,
     keystore: str | None = None,
     options: str = "",
+    policy: str | Policy = "plain",
 ) -> AsyncIterator[Ours]:
     """Open our store in an empty place.
 
@@ -152,6 +167,7 @@ async def open_ours(
         ttl: likewise.
         keystore: likewise.
         options: what the URL says besides, such as `?name=value`.
+        policy: as `SecureMemory.open`.
     """
     async with SecureMemory.open(
         place.url + options,
@@ -161,5 +177,6 @@ async def open_ours(
         kms=f"file:///{folder}/kek",
         max_messages=max_messages,
         ttl=ttl,
+        policy=policy,
     ) as memory:
         yield Ours(memory)

@@ -13,7 +13,7 @@ from benchmarks import work
 from benchmarks.core_process import FEW, LARGE, MANY, MESSAGES, SESSIONS, WORKERS
 from benchmarks.identity import check_cipher_is_out, take_cipher_out
 from benchmarks.server_fence import POOLER, open_fenced
-from benchmarks.server_places import POSTGRESQL, new_place, open_ours, size_of
+from benchmarks.server_places import POSTGRESQL, TREATED, new_place, open_ours, size_of
 from benchmarks.server_stores import open_raw
 from benchmarks.stores import Ours, Store, session_name, user_name
 from benchmarks.texts import Corpus
@@ -62,18 +62,19 @@ class ServersProcess:
     async def _kept(self, backend: str) -> dict[str, Measured]:
         """Take what is held against stores that keep everything."""
         async with contextlib.AsyncExitStack() as stack:
-            places = [await stack.enter_async_context(new_place(backend)) for _ in range(3)]
+            places = [await stack.enter_async_context(new_place(backend)) for _ in range(4)]
             raw = await stack.enter_async_context(open_raw(places[0]))
             ours, identity = [
-                await stack.enter_async_context(open_ours(place, self._new_folder())) for place in places[1:]
+                await stack.enter_async_context(open_ours(place, self._new_folder())) for place in places[1:3]
             ]
+            treated = await stack.enter_async_context(open_ours(places[3], self._new_folder(), policy=TREATED))
             take_cipher_out(identity)
-            for store in (raw, ours, identity):
+            for store in (raw, ours, identity, treated):
                 await self._fill(store)
             await check_cipher_is_out(identity, 0)
             sizes = [await size_of(place) / (SESSIONS * MESSAGES) for place in places]
             figures = {"bytes": Measured(sizes[1], sizes[0], sizes[1] / sizes[0])}
-            figures |= await self._loads(ours, raw) | await self._turns(raw, ours, identity)
+            figures |= await self._loads(ours, raw) | await self._turns(raw, ours, identity, treated)
             return figures | {"miss_sqlite": await self._miss(ours)}
 
     async def _loads(self, ours: Ours, raw: Store) -> dict[str, Measured]:
@@ -82,14 +83,17 @@ class ServersProcess:
         )
         return {"load": loads.compare("ours", "raw")}
 
-    async def _turns(self, raw: Store, ours: Ours, identity: Ours) -> dict[str, Measured]:
+    async def _turns(self, raw: Store, ours: Ours, identity: Ours, treated: Ours) -> dict[str, Measured]:
         stores: dict[str, Store] = {"raw": raw, "ours": ours, "identity": identity}
         turns = await self._interleave(
             **{name: self._alone(work.turn(store, self._corpus, SESSIONS)) for name, store in stores.items()}
         )
-        together = await self._interleave(**{name: self._at_once(store) for name, store in stores.items()})
+        together = await self._interleave(
+            **{name: self._at_once(store) for name, store in (stores | {"treated": treated}).items()}
+        )
         return {
             "turns": together.compare("ours", "raw"),
+            "turns_treated": together.compare("treated", "raw"),
             "cipher_alone": turns.compare("ours", "identity"),
             "cipher_at_once": together.compare("ours", "identity"),
         }

@@ -114,7 +114,7 @@ class Ours:
 @contextlib.asynccontextmanager
 async def open_ours(path: Path, *, max_messages: int = PLENTY) -> AsyncIterator[Ours]:
     """Open our store on a new file, with its keystore, ledger and KEK beside it."""
-    async with SecureMemory.open(f"sqlite:///{path}", max_messages=max_messages) as memory:
+    async with SecureMemory.open(f"sqlite:///{path}", policy="plain", max_messages=max_messages) as memory:
         yield Ours(memory)
 
 
