@@ -58,7 +58,8 @@ async def main(url):
     await memory.close()
     return opened
 
-print(json.dumps({"import": imported, "standard": standard, "open": asyncio.run(main(sys.argv[1])), "loaded": sorted(sys.modules)}))
+opened = asyncio.run(main(sys.argv[1]))
+print(json.dumps({"import": imported, "standard": standard, "open": opened, "loaded": sorted(sys.modules)}))
 """
 
 

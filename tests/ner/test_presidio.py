@@ -14,12 +14,13 @@ import tldextract
 from presidio_analyzer import RemoteRecognizer
 from presidio_analyzer.predefined_recognizers import EmailRecognizer
 
-from ner.conftest import ReachedForNetworkError
 from securemem import ConfigurationError
 from securemem.model import Detection
 from securemem.privacy.engines import presidio
 from securemem.privacy.engines.presidio import PresidioEngine
 from securemem.testing.engine import MakeEngine, PIIEngineContract
+
+from .conftest import ReachedForNetworkError
 
 EMAIL, PHONE, PERSON = (frozenset({name}) for name in ("EMAIL_ADDRESS", "PHONE_NUMBER", "PERSON"))
 ALL = frozenset({"EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "IP_ADDRESS"})

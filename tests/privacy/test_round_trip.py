@@ -6,14 +6,18 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import FakeClock
 
-from privacy.policies import EMAIL, PHONE, PSEUDONYMS, REALISTIC, policy
 from securemem import AccessDeniedError, SecureMemory, UserErasedError
 from securemem.ledger.audit import Audit, EventKind
 from securemem.policy import Policy
+
+from .policies import EMAIL, PHONE, PSEUDONYMS, REALISTIC, policy
+
+if TYPE_CHECKING:
+    from tests.conftest import FakeClock
 
 MAY_NOT = policy("EMAIL_ADDRESS: pseudonymise", "access: {roles: {agent: [read, write], dpo: [reveal]}}\n")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from privacy.policies import CARD, EMAIL
 from securemem.cli.app import app
+
+from .policies import CARD, EMAIL
 
 MINE = """apiVersion: securemem/v1
 kind: RetentionPolicy

@@ -8,11 +8,12 @@ from typing import NoReturn
 
 import pytest
 
-from privacy.policies import CARD, EMAIL, PHONE, PSEUDONYMS, policy
 from securemem import DetectionError, Message, PIIBlockedError, SecureMemory
 from securemem.model import Span
 from securemem.privacy.engines.patterns import PatternsEngine
 from securemem.testing import assert_absent, assert_found
+
+from .policies import CARD, EMAIL, PHONE, PSEUDONYMS, policy
 
 
 async def test_an_unconfigured_store_redacts_cards_and_secrets(url: str) -> None:

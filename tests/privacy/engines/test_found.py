@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from privacy.engines.asking import found
+from .asking import found
 
 FOUND = {
     "EMAIL_ADDRESS": [

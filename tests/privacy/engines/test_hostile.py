@@ -7,11 +7,12 @@ from itertools import chain
 
 import pytest
 
-from privacy.engines.asking import ENGINE
 from securemem.privacy.engines.patterns.finder import Finder
 from securemem.privacy.engines.patterns.offers import OFFERS, rows_of
 from securemem.privacy.engines.patterns.pattern import Pattern
 from securemem.privacy.engines.patterns.views import Views
+
+from .asking import ENGINE
 
 LONG = 100_000
 ROWS = {row.name: row for row in chain.from_iterable(rows_of(entity) for entity in OFFERS)}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from privacy.engines.asking import ENGINE, engine_of, found
 from securemem.privacy.engines.patterns.keccak import keccak256
 from securemem.privacy.engines.patterns.offers import OFFERS, rows_of
+
+from .asking import ENGINE, engine_of, found
 
 NUMBERS = {
     "ABA_ROUTING_NUMBER": ("routing number: {}", "021000021"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from privacy.engines.asking import ENGINE, found
+from .asking import ENGINE, found
 
 TEXTS = (
     "order number 345-899-3560 and invoice 0490 75 40 81",

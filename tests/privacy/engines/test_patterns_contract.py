@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from privacy.engines.asking import engine_of
 from securemem.ports import PIIEngine
 from securemem.testing import PIIEngineContract
 from securemem.testing.engine import MakeEngine
+
+from .asking import engine_of
 
 
 class TestPatterns(PIIEngineContract):

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.engines.asking import ENGINE, found
 from securemem.model import Span
 from securemem.privacy.engines.patterns.accounts import LENGTHS
 from securemem.privacy.engines.patterns.digits import luhn, mod97
 from securemem.privacy.engines.patterns.settling import settle
+
+from .asking import ENGINE, found
 
 DEV = Path(__file__).parents[4] / "shared" / "data" / "pii_dev.jsonl"
 BESIDE = st.sampled_from(["", " ", "\n", "(", '"', ": ", "日本 ", "— ", "\u200b "])

@@ -9,8 +9,9 @@ import string
 
 import pytest
 
-from privacy.engines.asking import found
 from securemem.privacy.engines.patterns.offers import rows_of
+
+from .asking import found
 
 _DRAW = random.Random(4)
 _ALNUM = string.ascii_letters + string.digits
