@@ -76,6 +76,8 @@ class Deployment:
 
     async def aclose(self) -> None:
         """Close every store; what one of them raises does not keep the others open."""
+        if self.privacy is not None:
+            self.privacy.close()
         await _close_all(
             self.keyring.aclose,
             *([self.replica.aclose] if self.replica is not None else []),

@@ -26,6 +26,8 @@ _NAMING = re.compile(
 )
 _IDENTIFYING = re.compile(r"(?i)(?:^|_)(?:id|ids|uuid|guid|type|object|status|model|tool_name|function_name|call_id)$")
 
+_CALLING = frozenset({"arguments", "input", "parameters", "input_schema", "tool_call_id", "call_id"})
+
 
 class Leaf(NamedTuple):
     """A text in a message.
@@ -71,7 +73,7 @@ def _leaves(value: Any, key: str) -> Iterator[Leaf]:
     elif isinstance(value, dict):
         for name, item in value.items():
             yield Leaf(name, is_key=True)
-            yield from _leaves(item, name)
+            yield from _leaves(item, _meant(name, value))
 
 
 def rebuild(value: Any, treated: Callable[[Leaf], str]) -> Any:
@@ -89,9 +91,14 @@ def _rebuild(value: Any, key: str, treated: Callable[[Leaf], str]) -> Any:
         found: dict[str, Any] = {}
         for name, item in value.items():
             key_made = treated(Leaf(name, is_key=True))
-            found[_free(key_made, found)] = _rebuild(item, name, treated)
+            found[_free(key_made, found)] = _rebuild(item, _meant(name, value), treated)
         return found
     return value
+
+
+def _meant(key: str, of: dict[str, Any]) -> str:
+    """Give what a key says: the `name` of a tool's call or definition names the tool, and nobody."""
+    return "tool_name" if key == "name" and not _CALLING.isdisjoint(of) else key
 
 
 def _free(name: str, taken: dict[str, Any]) -> str:

@@ -107,6 +107,10 @@ class Privacy:
         """Whether some entity is kept under pseudonyms."""
         return bool(self._reversible)
 
+    def close(self) -> None:
+        """End the engines' threads."""
+        self._detector.close()
+
     async def find(self, message: Message) -> Found:
         """Find what stands in a message.
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from securemem import DetectionError, Message, PIIBlockedError, SecureMemory
+from securemem import ConfigurationError, DetectionError, Message, PIIBlockedError, SecureMemory
 from securemem.model import Span
 from securemem.privacy.engines.patterns import PatternsEngine
 from securemem.testing import assert_absent, assert_found
@@ -82,6 +82,14 @@ async def test_what_is_blocked_is_not_written(url: str) -> None:
         assert (caught.value.entity, caught.value.start, caught.value.end) == ("CREDIT_CARD", 5, 24)
         assert "4111" not in str(caught.value)
         assert await chat.history() == []
+
+
+async def test_an_entity_that_no_engine_finds_stops_the_start(url: str) -> None:
+    """It is named, with those that the engine does find; nothing is opened."""
+    memory = SecureMemory.open(url, policy=policy("CREDIT_CARD: redact, SHOE_SIZE: redact"))
+    with pytest.raises(ConfigurationError, match="does not find SHOE_SIZE"):
+        await memory.session("s").add("user", "43")
+    await memory.close()
 
 
 async def test_structured_content_stays_what_it_is(url: str) -> None:
