@@ -204,7 +204,24 @@ async def _pieces(text: str, rng: random.Random) -> AsyncIterator[str]:
 
 async def _converse(seed: int, count: int, pseudonyms: Policy) -> None:
     rng = random.Random(seed)
-    words = "call me at or write to , please [ ] \\ [EMAIL_ADDRESS_1] [\\PHONE_NUMBER_2] not [X_1] ok".split(" ")
+    words = [
+        "call",
+        "me",
+        "at",
+        "or",
+        "write",
+        "to",
+        ",",
+        "please",
+        "[",
+        "]",
+        "\\",
+        "[EMAIL_ADDRESS_1]",
+        "[\\PHONE_NUMBER_2]",
+        "not",
+        "[X_1]",
+        "ok",
+    ]
     async with SecureMemory.open("memory://", policy=pseudonyms) as memory:
         for number in range(count):
             chat = memory.session("s", user_id=f"user {number}")
