@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -19,6 +19,8 @@ _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL
 _INVALID = re.compile(r"Invalid enum value (?:'(.*)'|.*)\Z", re.DOTALL)
 _ANY = "..."
 _PARTS = (schema.File, schema.Metadata, schema.Pii, schema.Access)
+_FIELDS = {field.encode_name: field.type for part in _PARTS for field in msgspec.structs.fields(part)}
+_CHOICES = {name: get_args(kind) for name, kind in _FIELDS.items() if get_origin(kind) is Literal}
 
 
 def convert(document: Document) -> schema.File:
@@ -41,11 +43,11 @@ def _explained(document: Document, complaint: str) -> PolicyError:
     unknown = _UNKNOWN_FIELD.match(what)
     if unknown:
         key = unknown.group(1)
-        return document.error((*path, key), f"{key!r} is not known here", hint=meant(key, _keys()))
+        return document.error((*path, key), f"{key!r} is not known here", hint=meant(key, _FIELDS))
     invalid = _INVALID.match(what)
     if invalid and invalid.group(1) is not None:
-        rights = get_args(schema.Right)
-        return document.error(path, f"{invalid.group(1)!r} is not known here", hint=meant(invalid.group(1), rights))
+        known = _CHOICES.get(str(path[-1]), get_args(schema.Right)) if path else ()
+        return document.error(path, f"{invalid.group(1)!r} is not known here", hint=meant(invalid.group(1), known))
     return document.error(path, what[:1].lower() + what[1:])
 
 
@@ -55,24 +57,30 @@ def meant(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean {near[0]!r}?" if near else None
 
 
-def _keys() -> set[str]:
-    return {field.encode_name for part in _PARTS for field in msgspec.structs.fields(part)}
-
-
 def _steps(place: str) -> Path:
     return tuple(int(index) if index.isdigit() else name or index for name, index in _STEP.findall(place))
 
 
 def _located(data: Any, path: Path) -> Path:
-    """Give the path with the keys that msgspec leaves out, by trying the values of such a mapping one by one."""
+    """Give the path with the keys that msgspec leaves out, by trying the values of such a mapping one by one.
+
+    It ends where the document does: the complaint repeats keys, and one of them may read like a path.
+    """
     found: list[str | int] = []
     for number, step in enumerate(path):
-        if step != _ANY:
-            found.append(step)
-            continue
-        [key] = [key for key in _at(data, found) if _complains(data, found, key, path[: number + 1])][:1] or [_ANY]
-        found.append(key)
+        part = _at(data, found)
+        if step == _ANY and isinstance(part, dict):
+            step = next((key for key in part if _complains(data, found, key, path[: number + 1])), step)  # noqa: PLW2901
+        if not _is_there(part, step):
+            break
+        found.append(step)
     return tuple(found)
+
+
+def _is_there(part: Any, step: str | int) -> bool:
+    if isinstance(part, dict):
+        return step in part
+    return isinstance(part, list) and isinstance(step, int) and step < len(part)
 
 
 def _at(data: Any, path: Iterable[str | int]) -> Any:

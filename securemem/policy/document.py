@@ -24,6 +24,7 @@ Path = tuple[str | int, ...]
 _PLAIN: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{1,18}\Z")
+_NOT_ALLOWED = yaml.reader.Reader.NON_PRINTABLE
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -65,15 +66,24 @@ def read(text: str, file: str) -> Document:
     """
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise PolicyError(f"is over {MAX_BYTES >> 20} MiB", file=file, hint="split it: nobody reads a policy that long")
+    odd = _NOT_ALLOWED.search(text)
+    if odd is not None:
+        before = text[: odd.start()]
+        at = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise PolicyError(f"no YAML: {odd[0]!a} is not allowed", file=file, line=at.line, column=at.column)
     try:
         return _Builder(file, yaml.parse(text, Loader=_Loader)).document()
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
-        hint = "indent with spaces" if "\\t" in str(exc.problem) else None
+        hint = "indent with spaces" if mark is not None and _stands_at(mark, text) == "\t" else None
         raise PolicyError(f"no YAML: {exc.problem}", file=file, line=line, column=column, hint=hint) from None
-    except yaml.YAMLError:
-        raise PolicyError("no YAML: it holds characters that are not allowed", file=file) from None
+
+
+def _stands_at(mark: Any, text: str) -> str:
+    """Give the character at a mark of the parser's, which counts from 0; "" behind the end."""
+    line = "".join(text.splitlines()[mark.line : mark.line + 1])
+    return line[mark.column : mark.column + 1]
 
 
 class _Builder:
