@@ -235,11 +235,14 @@ class Session:
 
         Raises:
             AccessDeniedError: the policy gives this session's actor no right `reveal`.
+            UserErasedError: its person was forgotten while this handle was open.
         """
+        return await self._with(lambda shared: self._reveal(shared, text))
+
+    async def _reveal(self, shared: Conversation, text: str) -> str:
+        await shared.keys()  # finds out whether the person was forgotten
         treating = await self._host.treating()
-        return await self._with(
-            lambda _: treating.reveal(text, owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
-        )
+        return await treating.reveal(text, owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
 
     async def reveal_stream(self, chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
         """Give the same of a text that comes in pieces, piece by piece.

@@ -60,6 +60,7 @@ class Treating:
         self._clock = clock
         self._keyed_hash = keyed_hash
         self._log = log
+        self._nobodys = Vault()
 
     # In
 
@@ -84,10 +85,11 @@ class Treating:
         privacy = self._privacy
         if privacy is None:
             return self._writer.prepare(messages, owner=owner, ttl=ttl)
-        found = [await privacy.find(codec.plain(message)) for message in messages]
         if not privacy.pseudonymises:
-            desk = privacy.desk(Vault(), self._clock())
-            return self._writer.prepare([privacy.treat(each, desk, None) for each in found], owner=owner, ttl=ttl)
+            desk = privacy.desk(self._nobodys, self._clock())
+            alone = [await privacy.treat_alone(message, desk) for message in messages]
+            return self._writer.prepare(alone, owner=owner, ttl=ttl)
+        found = [await privacy.find(codec.plain(message)) for message in messages]
 
         def ends(message: Message) -> datetime | None:
             return self._writer.end(message, ttl)

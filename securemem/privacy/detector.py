@@ -18,6 +18,7 @@ from securemem.privacy.settle import settle
 
 _LONG = 20_000
 """Characters that are too many to look through on the event loop."""
+_MAY_BE_JSON = frozenset("{[ \t\r\n")
 
 
 class Detector:
@@ -67,6 +68,20 @@ class Detector:
         """Give the language that a message's metadata names, if the policy has it; else the policy's first."""
         named = metadata.get("language") if isinstance(metadata, dict) else None
         return named if named in self._detection.languages else self._language
+
+    def find_in_text(self, text: str) -> list[Span] | None:
+        """Give what stands in a short text of nothing but words, in which nothing has to be looked for in a thread.
+
+        Returns:
+            The spans, settled; None where the text has to go the long way, for its length or its form.
+
+        Raises:
+            DetectionError: an engine failed.
+        """
+        if self._besides is not None or len(text) > _LONG or text[:1] in _MAY_BE_JSON:
+            return None
+        found = self._ask(self._patterns, text, self._language)
+        return settle(found) if len(found) > 1 else found
 
     def find_at_once(self, leaf: Leaf, language: str) -> list[Span]:
         """Give what stands in a text, settled; for quick engines, on the event loop.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from securemem import codec
 from securemem.model import Message, Span
 from securemem.privacy.detector import Detector
 from securemem.privacy.leaves import Leaf, leaves, rebuild
@@ -121,6 +122,19 @@ class Privacy:
         language = self._detector.language_of(metadata)
         spans = [await self._detector.find(leaf, language) for leaf in _texts(content, metadata)]
         return Found(message, spans if any(spans) else [])
+
+    async def treat_alone(self, message: Message, desk: Desk) -> Message:
+        """Find what stands in a message and treat it, under a policy that makes no pseudonyms.
+
+        Raises:
+            InvalidInputError: it cannot be stored.
+            DetectionError, PIIBlockedError: as `find` and `treat`.
+        """
+        if codec.is_text(message):
+            spans = self._detector.find_in_text(message.content)
+            if spans is not None and not spans:
+                return message
+        return self.treat(await self.find(codec.plain(message)), desk, None)
 
     def desk(self, vault: Vault, now: datetime) -> Desk:
         """Give what one person's messages are treated with."""

@@ -121,6 +121,9 @@ async def test_a_vault_dies_with_its_person(file_url: str) -> None:
         async with SecureMemory.open(file_url, policy=PSEUDONYMS) as other:
             await other.erase_user("alice")
         assert await warm.session("t", user_id="alice").reveal("[EMAIL_ADDRESS_1]") == "[EMAIL_ADDRESS_1]"
+        await warm.erase_user("alice")
+        with pytest.raises(UserErasedError):
+            await chat.reveal("[EMAIL_ADDRESS_1]")
 
 
 async def test_a_writer_that_was_late_brings_nothing_back(file_url: str) -> None:
