@@ -1,0 +1,73 @@
+"""The audit: a chain of events that several processes write, in which a change shows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from securemem import ReorderedError
+from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.store import Ledger
+
+from .acts import PERSON, TENANT
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from securemem.ledger.schema import Tables
+
+CHANGES = {"at": 1, "person": None, "actor": b"x" * 32, "policy": b"y" * 32, "hash": bytes(32)}
+
+
+def event(at: int) -> Event:
+    """Give an event of a moment."""
+    return Event(EventKind.REVEAL, TENANT, PERSON, None, bytes(32), at)
+
+
+async def test_events_come_back_in_order(ledger: Ledger) -> None:
+    """What was written is read, oldest first; of an empty chain nothing."""
+    audit = Audit(ledger)
+    assert await audit.events() == []
+    for at in range(3):
+        await audit.write(event(at))
+    assert await audit.events() == [event(0), event(1), event(2)]
+
+
+async def test_two_processes_write_one_chain(ledger: Ledger, other: Ledger) -> None:
+    """Events that are written at once follow each other, and the chain holds."""
+    await asyncio.gather(*(Audit(each).write(event(at)) for at in range(6) for each in (ledger, other)))
+    assert sorted(found.at for found in await Audit(ledger).events()) == sorted([*range(6), *range(6)])
+
+
+@pytest.mark.parametrize("column", CHANGES)
+async def test_a_change_shows(ledger: Ledger, column: str) -> None:
+    """Whichever column of an event is changed, reading names the event; the control reads before."""
+    audit = Audit(ledger)
+    for at in range(2, 5):
+        await audit.write(event(at))
+    assert len(await audit.events()) == 3
+
+    async def change(connection: AsyncConnection, tables: Tables) -> None:
+        await connection.execute(
+            tables.audit.update().where(tables.audit.c.number == 2).values({column: CHANGES[column]})
+        )
+
+    await ledger.transact(change)
+    with pytest.raises(ReorderedError, match="audit: event 2"):
+        await audit.events()
+
+
+async def test_an_event_that_is_missing_shows(ledger: Ledger) -> None:
+    """One that was taken out of the middle is missed by the one behind it."""
+    audit = Audit(ledger)
+    for at in range(3):
+        await audit.write(event(at))
+
+    async def remove(connection: AsyncConnection, tables: Tables) -> None:
+        await connection.execute(tables.audit.delete().where(tables.audit.c.number == 2))
+
+    await ledger.transact(remove)
+    with pytest.raises(ReorderedError, match="audit: event 3"):
+        await audit.events()
