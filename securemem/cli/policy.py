@@ -168,7 +168,7 @@ def _as_text(line: _Line, treatments: dict[str, str]) -> list[Text]:
     if line.treated == line.content:
         return [shown]
     treated = line.treated if isinstance(line.treated, str) else json.dumps(line.treated, ensure_ascii=False)
-    return [shown, Text("→ ", style="bold").append(Text(printable(treated), style="none"))]
+    return [shown, Text.assemble(("→ ", "bold"), printable(treated))]
 
 
 def _summary(counts: Counter[tuple[str, str]], name: str) -> list[object]:
