@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 MAX_DEPTH = 100
-"""Of JSON within a text; what is nested deeper is taken for prose."""
+"""Of JSON within a text; what is nested deeper is taken for prose, by whoever asks, however deep the stack is."""
 
-_LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _KEY_ENDING = re.compile(r"\s*:")
 _PROSE = re.compile(r"[^\W\d_]{2,}[ ,.;:!?'-]+[^\W\d_]{2,}")
 _NAMING = re.compile(
@@ -113,7 +113,7 @@ def _free(name: str, taken: dict[str, Any]) -> str:
 def _inside(text: str) -> list[tuple[int, int, Leaf]] | None:
     """Give the string literals of JSON within a text, with their places; None for a text that is no such JSON."""
     begins = text[:64].lstrip()[:1]
-    if begins not in ("{", "["):
+    if begins not in ("{", "[") or _is_deep(text):
         return None
     try:
         if not isinstance(json.loads(text), dict | list):
@@ -123,15 +123,30 @@ def _inside(text: str) -> list[tuple[int, int, Leaf]] | None:
     return list(_literals(text))
 
 
+def _is_deep(text: str) -> bool:
+    """Tell whether brackets are nested too deep; counted before parsing, which would end at the stack's own limit."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for match in _PIECE.finditer(text):
+        depth += (match[0] in "[{") - (match[0] in "]}")
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
 def _literals(text: str) -> Iterator[tuple[int, int, Leaf]]:
-    key = ""
-    for match in _LITERAL.finditer(text):
-        value = json.loads(match[0])
-        if _KEY_ENDING.match(text, match.end()):
-            key = value
-            yield match.start(), match.end(), Leaf(value, is_key=True)
+    keys = [""]
+    for match in _PIECE.finditer(text):
+        if match[0] in "[{":
+            keys.append(keys[-1])
+        elif match[0] in "]}":
+            keys.pop()
+        elif _KEY_ENDING.match(text, match.end()):
+            keys[-1] = json.loads(match[0])
+            yield match.start(), match.end(), Leaf(keys[-1], is_key=True)
         else:
-            yield match.start(), match.end(), Leaf(value, key)
+            yield match.start(), match.end(), Leaf(json.loads(match[0]), keys[-1])
 
 
 def _rebuild_inside(text: str, literals: list[tuple[int, int, Leaf]], treated: Callable[[Leaf], str]) -> str:
