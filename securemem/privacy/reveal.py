@@ -12,9 +12,12 @@ from securemem.model import Message
 from securemem.privacy import tokens
 from securemem.privacy.leaves import rebuild
 from securemem.privacy.tokens import Token
-from securemem.privacy.vault import Vault
+from securemem.privacy.vault import Vault, is_word
 
 Rewrite = Callable[[str], str]
+
+_A_WORD = "_"
+"""Stands for a word that was given already; no surrogate begins with it."""
 
 
 def original(message: Message, vault: Vault, now: datetime) -> Message:
@@ -117,18 +120,26 @@ class Stream:
         self._vaults = vaults
         self._now = now
         self._held = ""
+        self._within = ""
 
     def feed(self, chunk: str) -> str:
         """Take a piece, and give what is ready."""
-        text = self._held + chunk
+        text = self._within + self._held + chunk
         ready = min(tokens.unfinished(text), *(vault.begins_surrogate(text) for vault in self._vaults.values()))
-        self._held = text[ready:]
-        return revealed(text[:ready], self._vaults, self._now)
+        return self._given(text, max(ready, len(self._within)))
 
     def end(self) -> str:
         """Give what is left."""
-        text, self._held = self._held, ""
-        return revealed(text, self._vaults, self._now)
+        text = self._within + self._held
+        return self._given(text, len(text))
+
+    def _given(self, text: str, ready: int) -> str:
+        """Give what is ready, and keep whether it ends within a word: what goes on with it begins no surrogate."""
+        given = revealed(text[:ready], self._vaults, self._now)[len(self._within) :]
+        self._held = text[ready:]
+        if ready:
+            self._within = _A_WORD if is_word(text[ready - 1]) else ""
+        return given
 
 
 def _rewritten(message: Message, rewrite: Rewrite, *, pseudonymised: bool) -> Message:

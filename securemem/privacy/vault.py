@@ -184,7 +184,9 @@ class Vault:
             return len(text)
         longest = max(0, len(text) - self._longest)
         starts = (match.start() for match in _START.finditer(text, longest))
-        return next((start for start in starts if text[start:] in self._beginnings), len(text))
+        begun = [start for start in starts if text[start:] in self._beginnings]
+        whole = self.find_surrogates(text) if begun else []
+        return next((at for at in begun if not any(start < at < end for start, end, _ in whole)), len(text))
 
     def _is_part(self, word: str, folded: str) -> bool:
         """Tell whether a word is the name of somebody known, and hardly anything else."""
@@ -214,10 +216,11 @@ def _is_whole(text: str, start: int, end: int) -> bool:
         return False
     before, after = text[start - 1 : start], text[end : end + 1]
     first, last = text[start], text[end - 1]
-    return not (_is_word(before) and _is_word(first)) and not (_is_word(last) and _is_word(after))
+    return not (is_word(before) and is_word(first)) and not (is_word(last) and is_word(after))
 
 
-def _is_word(character: str) -> bool:
+def is_word(character: str) -> bool:
+    """Tell whether a character is of a word."""
     return character.isalnum() or character == "_"
 
 
