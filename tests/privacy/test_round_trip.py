@@ -5,20 +5,44 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from securemem import AccessDeniedError, SecureMemory, UserErasedError
+from securemem import AccessDeniedError, Message, SecureMemory, UserErasedError
+from securemem.discretion import make_privacy
 from securemem.ledger.audit import Audit, EventKind
 from securemem.policy import Policy
+from securemem.privacy.reveal import Stream, as_read_by_models, original, revealed
+from securemem.privacy.vault import Vault
 
 from .policies import EMAIL, PHONE, PSEUDONYMS, REALISTIC, policy
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
 
+WORDS = [
+    "call",
+    "me",
+    "at",
+    "or",
+    "write",
+    "to",
+    ",",
+    "please",
+    "[",
+    "]",
+    "\\",
+    "[EMAIL_ADDRESS_1]",
+    "[\\PHONE_NUMBER_2]",
+    "[PHONE_NUMBER_",
+    "1]",
+    "not",
+    "[X_1]",
+    "ok",
+]
 MAY_NOT = policy("EMAIL_ADDRESS: pseudonymise", "access: {roles: {agent: [read, write], dpo: [reveal]}}\n")
 
 
@@ -205,50 +229,47 @@ async def _pieces(text: str, rng: random.Random) -> AsyncIterator[str]:
         text = text[size:]
 
 
-async def _converse(seed: int, count: int, pseudonyms: Policy) -> None:
-    rng = random.Random(seed)
-    words = [
-        "call",
-        "me",
-        "at",
-        "or",
-        "write",
-        "to",
-        ",",
-        "please",
-        "[",
-        "]",
-        "\\",
-        "[EMAIL_ADDRESS_1]",
-        "[\\PHONE_NUMBER_2]",
-        "not",
-        "[X_1]",
-        "ok",
-    ]
+def _texts(rng: random.Random) -> tuple[list[str], list[str]]:
+    """Give a conversation, and the values that stand in it."""
+    values = [f"p{rng.randint(0, 3)}@example.com" for _ in range(3)]
+    values += [f"+44 20 7946 0{rng.randint(100, 999)}" for _ in range(2)]
+    return [" ".join(rng.choices(WORDS + values, k=rng.randint(3, 12))) for _ in range(3)], values
+
+
+async def test_generated_conversations_come_back(pseudonyms: Policy) -> None:
+    """No value is in the model's view, and what it is shown comes back as it was said, in one piece or many."""
+    rng = random.Random(20261126)
     async with SecureMemory.open("memory://", policy=pseudonyms) as memory:
-        for number in range(count):
+        for number in range(60):
             chat = memory.session("s", user_id=f"user {number}")
-            people = [f"p{rng.randint(0, 3)}@example.com" for _ in range(3)]
-            numbers = [f"+44 20 7946 0{rng.randint(100, 999)}" for _ in range(2)]
-            texts = [" ".join(rng.choices(words + people + numbers, k=rng.randint(3, 12))) for _ in range(3)]
+            texts, values = _texts(rng)
             for text in texts:
                 await chat.add("user", text)
             shown = await chat.context(view="pseudonymised")
             for text, message in zip(texts, shown, strict=True):
-                assert not any(value in message.content for value in people + numbers)
+                assert not any(value in message.content for value in values)
                 assert await chat.reveal(message.content) == text
                 stream = chat.reveal_stream(_pieces(message.content, rng))
                 assert "".join([piece async for piece in stream]) == text
 
 
-async def test_generated_conversations_come_back(pseudonyms: Policy) -> None:
-    """No value is in the model's view, and what it is shown comes back as it was said, in one piece or many."""
-    await _converse(20261126, 60, pseudonyms)
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 async def test_a_hundred_thousand_conversations_come_back(pseudonyms: Policy) -> None:
-    """The same of 50,000 conversations with each kind of pseudonyms."""
-    for seed in range(100):
-        await _converse(seed, 500, pseudonyms)
+    """The same of 50,000 conversations with each kind of pseudonyms, without a store."""
+    rng = random.Random(1)
+    privacy = await make_privacy(pseudonyms.pii, lambda _: bytes(32))
+    assert privacy is not None
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    for _ in range(50_000):
+        vault = Vault()
+        texts, values = _texts(rng)
+        for text in texts:
+            stored = privacy.treat(await privacy.find(Message("user", text)), privacy.desk(vault, now), None)
+            assert not any(value in stored.content for value in values)
+            shown = as_read_by_models(stored, vault, now).content
+            assert not any(value in shown for value in values)
+            assert original(stored, vault, now).content == text
+            assert revealed(shown, {"": vault}, now) == text
+            stream = Stream({"": vault}, now)
+            assert "".join([stream.feed(piece) async for piece in _pieces(shown, rng)]) + stream.end() == text
