@@ -292,21 +292,22 @@ class SecureMemory:
 
     async def treating(self) -> Treating:
         """Give what treats personal data as the policy says."""
-        if self._treating is None:
-            from securemem.treating import Treating  # noqa: PLC0415  (importing a store does without)
-            from securemem.vaults import Vaults  # noqa: PLC0415
+        return self._treating or self._make_treating(await self._ready())
 
-            deployment = await self._ready()
-            await self._at_hand()
-            self._treating = Treating(
-                deployment.policy,
-                deployment.privacy,
-                vaults=Vaults(self.conversation, self.reader, self._clock),
-                writer=self.writer,
-                clock=self._clock,
-                keyed_hash=deployment.keyring.keyed_hash,
-                log=deployment.log_reveal,
-            )
+    def _make_treating(self, deployment: Deployment) -> Treating:
+        from securemem.treating import Treating  # noqa: PLC0415  (importing a store does without)
+        from securemem.vaults import Vaults  # noqa: PLC0415
+
+        # One a store, however many ask at first: it has the locks under which pseudonyms are given.
+        self._treating = self._treating or Treating(
+            deployment.policy,
+            deployment.privacy,
+            vaults=Vaults(self.conversation, self.reader, self._clock),
+            writer=self.writer,
+            clock=self._clock,
+            keyed_hash=deployment.keyring.keyed_hash,
+            log=deployment.log_reveal,
+        )
         return self._treating
 
     async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:

@@ -138,9 +138,13 @@ class Treating:
             for _ in range(_TRIES):
                 vault = await self._vaults.at_hand(person, handle) if privacy.pseudonymises else Vault()
                 desk = privacy.desk(vault, self._clock())
-                treated = [privacy.treat(each, desk, ends(each.message)) for each in found]
-                if not desk.new or await self._vaults.keep(person, vault, desk.new, handle):
-                    return treated
+                try:
+                    treated = [privacy.treat(each, desk, ends(each.message)) for each in found]
+                    if not desk.new or await self._vaults.keep(person, vault, desk.new, handle):
+                        return treated
+                except BaseException:
+                    vault.is_void = bool(desk.new)
+                    raise
         raise ConflictError("other processes gave this person's pseudonyms away ten times on end; try again")
 
     def _mark(self, user_id: str) -> str:

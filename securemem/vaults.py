@@ -72,16 +72,15 @@ class Vaults:
 
     async def _shelf(self, conversation: Conversation) -> _Shelf:
         keys = await conversation.keys()
-        if keys is not None and isinstance(keys.made, _Shelf):
-            return keys.made
-        return await self._read(conversation)
+        shelf = _shelf_at(keys) if keys is not None else None
+        return shelf if shelf is not None else await self._read(conversation)
 
     async def fresh(self, user_id: str) -> Vault:
         """Give a person's vault as it stands: empty where they were forgotten meanwhile."""
         return (await self._with(user_id, None, self._read)).vault
 
     async def keep(self, user_id: str, vault: Vault, entries: list[Entry], owner: bytes | None) -> bool:
-        """Write entries, durably, before anything is written with their tokens.
+        """Write entries, durably, before anything is written with their tokens. Where this fails, the vault is void.
 
         Args:
             user_id: the person.
@@ -114,21 +113,16 @@ class Vaults:
         messages = [
             Message(_ROLE, [*entry.token[:3], entry.text, entry.surrogate], expires_at=entry.until) for entry in entries
         ]
-        try:
-            prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None)
-            stored = await self._writer.append(conversation, prepared)
-            keys = await conversation.keys()
-        except BaseException:
-            conversation.ask_anew()  # what is in memory holds entries that may not have been written
-            raise
-        seqs = [message.seq or 0 for message in stored]
+        prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None)
+        seqs = [message.seq or 0 for message in await self._writer.append(conversation, prepared)]
+        keys = await conversation.keys()
         if keys is not None and keys.made is None and seqs[0] == 1:
             keys.made = _Shelf(vault)
-        shelf = keys.made if keys is not None else None
-        if isinstance(shelf, _Shelf) and shelf.vault is vault and shelf.next == seqs[0]:
+        shelf = _shelf_at(keys) if keys is not None else None
+        if shelf is not None and shelf.vault is vault and shelf.next == seqs[0]:
             shelf.next = seqs[-1] + 1
             return True
-        conversation.ask_anew()
+        vault.is_void = True
         read = (await self._read(conversation)).vault
         return all(read.holds(entry) for entry in entries)
 
@@ -139,7 +133,7 @@ class Vaults:
             keys = await conversation.keys()
             if head is None or keys is None:
                 return _Shelf()
-            shelf = _shelf_of(keys)
+            shelf = keys.made = _shelf_at(keys) or _Shelf()
             lowest = max(shelf.next, head.first)
             if head.next - lowest > limit:
                 limit = head.next - lowest
@@ -151,10 +145,9 @@ class Vaults:
             return shelf
 
 
-def _shelf_of(keys: SessionKeys) -> _Shelf:
-    if not isinstance(keys.made, _Shelf):
-        keys.made = _Shelf()
-    return keys.made
+def _shelf_at(keys: SessionKeys) -> _Shelf | None:
+    """Give what is in memory of a vault, beside its session's keys."""
+    return keys.made if isinstance(keys.made, _Shelf) and not keys.made.vault.is_void else None
 
 
 def _entry(message: Message) -> Entry:

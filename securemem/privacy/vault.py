@@ -48,9 +48,14 @@ class Entry(NamedTuple):
 
 
 class Vault:
-    """The entries of one person."""
+    """The entries of one person.
+
+    Attributes:
+        is_void: whether it holds entries that were not written, so that it has to be read anew.
+    """
 
     def __init__(self) -> None:
+        self.is_void = False
         self._by_text: dict[tuple[str, str], Entry] = {}
         self._by_token: dict[Token, Entry] = {}
         self._numbers: dict[tuple[str, str], int] = {}

@@ -7,18 +7,26 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from securemem import AccessDeniedError, Message, SecureMemory, UserErasedError
+from securemem import (
+    AccessDeniedError,
+    BackendUnavailableError,
+    Message,
+    PIIBlockedError,
+    SecureMemory,
+    UserErasedError,
+)
 from securemem.discretion import make_privacy
 from securemem.ledger.audit import Audit, EventKind
 from securemem.policy import Policy
 from securemem.privacy.reveal import Stream, as_read_by_models, original, revealed
 from securemem.privacy.vault import Vault
+from securemem.writer import Writer
 
-from .policies import EMAIL, PHONE, PSEUDONYMS, REALISTIC, policy
+from .policies import CARD, EMAIL, PHONE, PSEUDONYMS, REALISTIC, policy
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -166,6 +174,49 @@ async def test_a_writer_that_was_late_brings_nothing_back(file_url: str) -> None
         assert await (await late._ready()).keyring.find_user("alice") is not None, (
             "the control: anew, she may come back"
         )
+
+
+async def test_what_was_refused_leaves_no_token_behind(file_url: str) -> None:
+    """A value of a message that is blocked, or of one that could not be kept, is kept when it comes again."""
+    mixed = policy("EMAIL_ADDRESS: pseudonymise, CREDIT_CARD: block")
+    async with SecureMemory.open(file_url, policy=mixed) as memory:
+        chat = memory.session("s", user_id="alice")
+        await chat.add("user", "first@example.com")
+        with pytest.raises(PIIBlockedError):
+            await chat.add("user", f"{EMAIL} {CARD}")
+        await chat.add("user", EMAIL)
+    async with SecureMemory.open(file_url, policy=mixed) as memory:
+        chat = memory.session("s", user_id="alice")
+        assert [message.content for message in await chat.history()] == ["first@example.com", EMAIL]
+
+
+async def test_a_vault_that_cannot_be_written_keeps_no_token_in_memory(
+    file_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the entries could not be written, the same value is given a token and written the next time."""
+
+    async def fail(*_: object) -> NoReturn:
+        raise BackendUnavailableError("the disk is full")
+
+    async with SecureMemory.open(file_url, policy=PSEUDONYMS) as memory:
+        chat = memory.session("s", user_id="alice")
+        await chat.add("user", "first@example.com")
+        with monkeypatch.context() as patched:
+            patched.setattr(Writer, "append", fail)
+            with pytest.raises(BackendUnavailableError):
+                await chat.add("user", EMAIL)
+        await chat.add("user", EMAIL)
+    async with SecureMemory.open(file_url, policy=PSEUDONYMS) as memory:
+        chat = memory.session("s", user_id="alice")
+        assert [message.content for message in await chat.history()] == ["first@example.com", EMAIL]
+
+
+async def test_first_messages_at_once_share_their_locks() -> None:
+    """However many ask a store at once that is not open yet, one room treats their messages."""
+    memory = SecureMemory.open("memory://", policy=PSEUDONYMS)
+    one, other = await asyncio.gather(memory.treating(), memory.treating())
+    assert one is other
+    await memory.close()
 
 
 async def test_a_value_goes_when_the_last_message_with_it_ends(url: str, clock: FakeClock) -> None:
