@@ -251,8 +251,7 @@ class Detection:
     """What a policy asks of the engines that find personal data.
 
     Attributes:
-        engine: the name of the one that looks besides `patterns`, which always does; "patterns" for none besides,
-            "none" for no engine at all.
+        engine: the name of the one that looks besides `patterns`, which always does; "patterns" for none besides.
         entities: what is looked for.
         languages: of the texts, by ISO 639-1; the first is taken where a message names none.
         regions: whose national numbers are looked for, by ISO 3166-1 alpha-2.

@@ -217,12 +217,14 @@ class Session:
         reader = self._host.reader
         messages, head = await reader.newest(shared, most)
         pinned = await reader.pinned(shared, messages, head) if head is not None and head.pins else []
-        if view != PSEUDONYMISED:
-            return await self._in_clear(messages), await self._in_clear(pinned)
-        treating = await self._host.treating()
-        shown = await treating.for_models([*messages, *pinned], owner=self._user_id)
-        self._guests.update(message.user_id for message in shown if message.user_id is not None)
+        every = [*messages, *pinned]
+        shown = await (self._in_clear(every) if view != PSEUDONYMISED else self._for_models(every))
         return shown[: len(messages)], shown[len(messages) :]
+
+    async def _for_models(self, messages: list[Message]) -> list[Message]:
+        treating = await self._host.treating()
+        self._guests.update(message.user_id for message in messages if message.user_id is not None)
+        return await treating.for_models(messages, owner=self._user_id)
 
     async def reveal(self, text: str) -> str:
         """Give a model's text with the values that the pseudonyms in it stand for; what is not this user's stays.
@@ -250,8 +252,9 @@ class Session:
         What may be the beginning of a pseudonym waits until it is whole: a reader is at most one of them behind.
 
         Raises:
-            AccessDeniedError: as `reveal`.
+            AccessDeniedError, UserErasedError: as `reveal`.
         """
+        await self._with(lambda shared: shared.keys())  # finds out whether the person was forgotten
         treating = await self._host.treating()
         async for piece in treating.reveal_stream(
             chunks, owner=self._user_id, guests=sorted(self._guests), actor=self.actor

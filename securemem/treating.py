@@ -159,9 +159,7 @@ class Treating:
 
     async def in_clear(self, messages: list[Message], *, owner: str, actor: str | None) -> list[Message]:
         """Give messages as they were said to those who have the right; to others as they stand."""
-        if not any(message.pseudonymised for message in messages) or not self.may_reveal(actor):
-            return messages
-        return await self._originals(messages, owner)
+        return await self._originals(messages, owner) if self.may_reveal(actor) else messages
 
     async def _originals(self, messages: list[Message], owner: str) -> list[Message]:
         now, vaults = self._clock(), await self._vaults_of(messages, owner)

@@ -27,11 +27,6 @@ class Policy:
     access: Access | None = None
     not_carried_out: tuple[str, ...] = ()
 
-    @property
-    def pseudonymises(self) -> bool:
-        """Whether some personal data is kept under pseudonyms."""
-        return self.pii is not None and PSEUDONYMISE in self.pii.entities.values()
-
     def allows(self, actor: str | None, right: str) -> bool:
         """Tell whether an actor has a right.
 

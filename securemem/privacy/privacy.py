@@ -130,11 +130,10 @@ class Privacy:
             InvalidInputError: it cannot be stored.
             DetectionError, PIIBlockedError: as `find` and `treat`.
         """
-        if codec.is_text(message):
-            spans = self._detector.find_in_text(message.content)
-            if spans is not None and not spans:
-                return message
-        return self.treat(await self.find(codec.plain(message)), desk, None)
+        spans = self._detector.find_in_text(message.content) if codec.is_text(message) else None
+        if spans is None:
+            return self.treat(await self.find(codec.plain(message)), desk, None)
+        return self.treat(Found(message, [spans] if spans else []), desk, None)
 
     def desk(self, vault: Vault, now: datetime) -> Desk:
         """Give what one person's messages are treated with."""
@@ -171,7 +170,7 @@ class Privacy:
     def _treat(self, leaf: Leaf, spans: list[Span], desk: Desk, *, speaks: bool) -> Treated:
         text = leaf.text
         if self._reversible:
-            known = [] if leaf.is_identifier else desk.vault.find(text, desk.now)
+            known = desk.vault.find(text, desk.now, is_identifier=leaf.is_identifier)
             known = [span for span in known if span.entity in self._treatments]
             own = list(_tokens(text, desk)) if speaks and "[" in text else []
             if known or own:

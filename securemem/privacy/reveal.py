@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 from msgspec.structs import replace
 
 from securemem.model import Message
 from securemem.privacy import tokens
-from securemem.privacy.leaves import rebuild
+from securemem.privacy.leaves import Leaf, rebuild
 from securemem.privacy.tokens import Token
 from securemem.privacy.vault import Vault, is_word
-
-Rewrite = Callable[[str], str]
 
 _A_WORD = "_"
 """Stands for a word that was given already; no surrogate begins with it."""
@@ -29,7 +26,7 @@ def original(message: Message, vault: Vault, now: datetime) -> Message:
         entry = vault.get(token, now)
         return entry.text if entry is not None else None
 
-    return _rewritten(message, lambda text: tokens.replace(text, value), pseudonymised=False)
+    return _rewritten(message, lambda leaf: tokens.replace(leaf.text, value), pseudonymised=False)
 
 
 def as_read_by_models(message: Message, vault: Vault, now: datetime, *, guest: str = "") -> Message:
@@ -48,17 +45,17 @@ def as_read_by_models(message: Message, vault: Vault, now: datetime, *, guest: s
             return entry.surrogate
         return str(token._replace(guest=guest))
 
-    def rewrite(text: str) -> str:
-        return _concealed(text, vault, now, shown, marked=message.pseudonymised)
+    def concealed(leaf: Leaf) -> str:
+        return _concealed(leaf, vault, now, shown, marked=message.pseudonymised)
 
-    return _rewritten(message, rewrite, pseudonymised=True)
+    return _rewritten(message, concealed, pseudonymised=True)
 
 
-def _concealed(text: str, vault: Vault, now: datetime, shown: Callable[[Token], str], *, marked: bool) -> str:
+def _concealed(leaf: Leaf, vault: Vault, now: datetime, shown: Callable[[Token], str], *, marked: bool) -> str:
     """Put pseudonyms in place of tokens and of what stands in clear; mark what looks like a token, if it is not yet."""
     pieces: list[str] = []
-    done = 0
-    for start, end, token in _pseudonyms(text, vault, now, marked=marked):
+    done, text = 0, leaf.text
+    for start, end, token in _pseudonyms(leaf, vault, now, marked=marked):
         between = text[done:start]
         pieces += (between if marked else tokens.escape(between), shown(token))
         done = end
@@ -66,11 +63,12 @@ def _concealed(text: str, vault: Vault, now: datetime, shown: Callable[[Token], 
     return "".join(pieces)
 
 
-def _pseudonyms(text: str, vault: Vault, now: datetime, *, marked: bool) -> list[tuple[int, int, Token]]:
+def _pseudonyms(leaf: Leaf, vault: Vault, now: datetime, *, marked: bool) -> list[tuple[int, int, Token]]:
     found: list[tuple[int, int, Token]] = []
+    text = leaf.text
     if marked:
         found = [(each.start(), each.end(), tokens.token_of(each)) for each in tokens.TOKEN.finditer(text)]
-    for span in vault.find(text, now):
+    for span in vault.find(text, now, is_identifier=leaf.is_identifier):
         entry = vault.nearest(span.entity, text[span.start : span.end], now)
         if entry is not None and not any(span.start < end and start < span.end for start, end, _ in found):
             found.append((span.start, span.end, entry.token))
@@ -142,9 +140,7 @@ class Stream:
         return given
 
 
-def _rewritten(message: Message, rewrite: Rewrite, *, pseudonymised: bool) -> Message:
-    def of_all(value: Any) -> Any:
-        return rebuild(value, lambda leaf: rewrite(leaf.text))
-
-    metadata = of_all(message.metadata) if message.metadata is not None else None
-    return replace(message, content=of_all(message.content), metadata=metadata, pseudonymised=pseudonymised)
+def _rewritten(message: Message, rewrite: Callable[[Leaf], str], *, pseudonymised: bool) -> Message:
+    metadata = rebuild(message.metadata, rewrite) if message.metadata is not None else None
+    content = rebuild(message.content, rewrite)
+    return replace(message, content=content, metadata=metadata, pseudonymised=pseudonymised)

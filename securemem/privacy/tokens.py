@@ -52,11 +52,6 @@ def token_of(match: re.Match[str]) -> Token:
     return Token(match["entity"], int(match["number"]), int(match["variant"] or 1), match["guest"] or "")
 
 
-def may_hold(text: str) -> bool:
-    """Tell, quickly, whether there can be tokens, or what looks like one, in a text."""
-    return "[" in text and _TOKEN_OR_ESCAPED.search(text) is not None
-
-
 def escape(text: str, tokens: frozenset[int] | set[int] = frozenset()) -> str:
     """Put a backslash into all that looks like a token and is none.
 

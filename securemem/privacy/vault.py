@@ -153,11 +153,18 @@ class Vault:
         alike = [number for number, known in self._people.items() if words and (words <= known or words >= known)]
         return alike[0] if len(alike) == 1 else None
 
-    def find(self, text: str, now: datetime) -> list[Span]:
-        """Give where something stands in a text that is in the vault; spans may overlap."""
+    def find(self, text: str, now: datetime, *, is_identifier: bool = False) -> list[Span]:
+        """Give where something stands in a text that is in the vault; spans may overlap.
+
+        Args:
+            text: any.
+            now: entries past their time are not looked for.
+            is_identifier: whether it names a thing of the system's, in which a single word is no name.
+        """
         if not self._by_token:
             return []
-        return [span for match in _WORD.finditer(text) for span in self._at(match, text, now)]
+        found = (span for match in _WORD.finditer(text) for span in self._at(match, text, now))
+        return [span for span in found if not (is_identifier and text[span.start : span.end].isalpha())]
 
     def _at(self, match: re.Match[str], text: str, now: datetime) -> Iterator[Span]:
         for start, end, entry in _matches(self._literals, match, text):

@@ -23,7 +23,8 @@ from securemem.discretion import make_privacy
 from securemem.ledger.audit import Audit, EventKind
 from securemem.policy import Policy
 from securemem.privacy.reveal import Stream, as_read_by_models, original, revealed
-from securemem.privacy.vault import Vault
+from securemem.privacy.tokens import Token
+from securemem.privacy.vault import Entry, Vault
 from securemem.writer import Writer
 
 from .policies import CARD, EMAIL, PHONE, PSEUDONYMS, REALISTIC, policy
@@ -156,6 +157,8 @@ async def test_a_vault_dies_with_its_person(file_url: str) -> None:
         await warm.erase_user("alice")
         with pytest.raises(UserErasedError):
             await chat.reveal("[EMAIL_ADDRESS_1]")
+        with pytest.raises(UserErasedError):
+            [piece async for piece in chat.reveal_stream(["[EMAIL_ADDRESS_1]"])]
 
 
 async def test_a_writer_that_was_late_brings_nothing_back(file_url: str) -> None:
@@ -174,6 +177,22 @@ async def test_a_writer_that_was_late_brings_nothing_back(file_url: str) -> None
         assert await (await late._ready()).keyring.find_user("alice") is not None, (
             "the control: anew, she may come back"
         )
+
+
+async def test_an_identifier_keeps_its_words_in_every_view(file_url: str) -> None:
+    """What is known is hidden in identifiers too, stored earlier or now; a single word there is no name."""
+    content = [{"type": "text", "id": EMAIL, "text": "text"}]
+    async with SecureMemory.open(file_url, policy="plain") as memory:
+        await memory.session("s", user_id="alice").add("user", content)
+    async with SecureMemory.open(file_url, policy=PSEUDONYMS) as memory:
+        chat = memory.session("s", user_id="alice")
+        await chat.add("user", content)
+        vault = await (await memory.treating())._vaults.at_hand("alice", None)
+        vault.add(Entry(Token("EMAIL_ADDRESS", 2), "text"))
+        for message in await chat.context(view="pseudonymised"):
+            assert message.content[0]["type"] == "text"
+            assert message.content[0]["id"] == "[EMAIL_ADDRESS_1]"
+            assert message.content[0]["text"] == "[EMAIL_ADDRESS_2]", "the control: prose is another thing"
 
 
 async def test_what_was_refused_leaves_no_token_behind(file_url: str) -> None:
