@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -10,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from securemem.errors import PolicyError
-from securemem.policy import schema
+from securemem.policy import durations, schema
 from securemem.policy.document import Document, Path
 
 _PLACE = re.compile(r" - at `(?:key in )?(\$[^`]*)`\Z")
@@ -18,7 +19,19 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 _INVALID = re.compile(r"Invalid enum value (?:'(.*)'|.*)\Z", re.DOTALL)
 _ANY = "..."
-_PARTS = (schema.File, schema.Metadata, schema.Pii, schema.Access)
+_REGEX = re.compile(r"expected `str` matching regex '(.*)'\Z", re.DOTALL | re.IGNORECASE)
+_PARTS = (
+    *(schema.File, schema.Metadata, schema.Defaults, schema.Bounds, schema.Pii, schema.Match, schema.Basis),
+    *(schema.Rule, schema.Targets, schema.Recipient, schema.Erasure, schema.Requests, schema.Access),
+    *(schema.MaxDelete, schema.Safety, schema.Given, schema.Expected, schema.Case),
+)
+_LISTED = {"regimes": schema.Regime, "two_person": schema.Brake}
+_FORMS = {
+    durations.PATTERN: ("no duration", durations.HINT),
+    schema.ID_PATTERN: ("no id", "small letters, digits, `_`, `-` and `.`, a letter first"),
+    schema.ARTICLE_PATTERN: ("no name of an article", "such as gdpr-17-3-b"),
+}
+_SHOWN = 60
 _FIELDS = {field.encode_name: field.type for part in _PARTS for field in msgspec.structs.fields(part)}
 _CHOICES = {name: get_args(kind) for name, kind in _FIELDS.items() if get_origin(kind) is Literal}
 
@@ -46,9 +59,29 @@ def _explained(document: Document, complaint: str) -> PolicyError:
         return document.error((*path, key), f"{key!r} is not known here", hint=meant(key, _FIELDS))
     invalid = _INVALID.match(what)
     if invalid and invalid.group(1) is not None:
-        known = _CHOICES.get(str(path[-1]), get_args(schema.Right)) if path else ()
-        return document.error(path, f"{invalid.group(1)!r} is not known here", hint=meant(invalid.group(1), known))
-    return document.error(path, what[:1].lower() + what[1:])
+        return document.error(path, f"{invalid.group(1)!r} is not known here", hint=_choice(path, invalid.group(1)))
+    form = _REGEX.match(what)
+    if form is not None and form.group(1) in _FORMS:
+        wrong, hint = _FORMS[form.group(1)]
+        return document.error(path, f"{_shown(document, path)} is {wrong}", hint=hint)
+    if what.endswith("of length >= 1") or not path or what.startswith("Object"):
+        return document.error(path, what[:1].lower() + what[1:])
+    return document.error(path, f"{what[:1].lower() + what[1:]}: {_shown(document, path)}")
+
+
+def _choice(path: Path, word: str) -> str | None:
+    """Give the hint for a word that is none of those that may stand there."""
+    names = [str(step) for step in path]
+    field = names[-1] if names[-1:] and names[-1] in _CHOICES else next((n for n in names[::-1] if n in _LISTED), "")
+    known = _CHOICES.get(field) or get_args(_LISTED.get(field, schema.Right))
+    return meant(word, known) or (f"one of {', '.join(known)}" if field != "apiVersion" else None)
+
+
+def _shown(document: Document, path: Path) -> str:
+    """Give a value as it may stand in an error: the beginning of it."""
+    value = _at(document.data, path)
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:

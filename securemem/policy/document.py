@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -30,10 +30,11 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a file, counted from 1."""
+    """A place in a file, counted from 1; the file is the document's own where none is named."""
 
     line: int
     column: int
+    file: str | None = None
 
 
 class Document:
@@ -55,7 +56,74 @@ class Document:
         while path and path not in self._marks:
             path = path[:-1]
         mark = self._marks.get(path, Mark(1, 1))
-        return PolicyError(message, file=self.file, line=mark.line, column=mark.column, hint=hint)
+        return PolicyError(message, file=mark.file or self.file, line=mark.line, column=mark.column, hint=hint)
+
+    def line(self, path: Path) -> int:
+        """Give the line in which a part begins."""
+        return self._marks[path].line
+
+    def part(self, path: Path) -> Document:
+        """Give a part as a document of its own."""
+        data = self.data
+        for step in path:
+            data = data[step]
+        size = len(path)
+        marks = {at[size:]: mark for at, mark in self._marks.items() if at[:size] == path}
+        return Document(self.file, data, marks)
+
+    def over(self, base: Document) -> Document:
+        """Give what a base becomes with this document's parts in place of its own.
+
+        Mappings are joined key by key. Lists of parts that have an `id` are joined by it, `tests` one after the other;
+        any other value takes the place of the base's.
+        """
+        marks = {path: _in_file(mark, base.file) for path, mark in base._marks.items()}
+        joined = _joined(base.data, self.data, (), (), (marks, self))
+        return Document(self.file, joined, marks)
+
+    def marks_below(self, path: Path) -> Iterator[tuple[Path, Mark]]:
+        """Give the marks of a part and of all in it, by what comes after its path."""
+        size = len(path)
+        return ((at[size:], _in_file(mark, self.file)) for at, mark in self._marks.items() if at[:size] == path)
+
+
+_APPENDED = "tests"
+
+
+def _in_file(mark: Mark, file: str) -> Mark:
+    return mark if mark.file is not None else replace(mark, file=file)
+
+
+def _joined(base: Any, mine: Any, at: Path, here: Path, places: tuple[dict[Path, Mark], Document]) -> Any:
+    """Join two values.
+
+    Args:
+        base: what stands there.
+        mine: what comes over it.
+        at: where it comes to stand, and
+        here: where it stands in its document.
+        places: the marks of what comes of it, and the document that comes over the base.
+    """
+    marks, over = places
+    if isinstance(base, dict) and isinstance(mine, dict):
+        return base | {key: _joined(base.get(key), mine[key], (*at, key), (*here, key), places) for key in mine}
+    if isinstance(base, list) and isinstance(mine, list) and (at == (_APPENDED,) or _have_ids([*base, *mine])):
+        found = list(base)
+        for number, part in enumerate(mine):
+            index = next((n for n, each in enumerate(base) if at != (_APPENDED,) and each["id"] == part["id"]), None)
+            if index is None:
+                index = len(found)
+                found.append(None)
+            found[index] = _joined(found[index], part, (*at, index), (*here, number), places)
+        return found
+    for old in [path for path in marks if path[: len(at)] == at]:
+        del marks[old]
+    marks.update({(*at, *path): mark for path, mark in over.marks_below(here)})
+    return mine
+
+
+def _have_ids(parts: list[Any]) -> bool:
+    return bool(parts) and all(isinstance(part, dict) and isinstance(part.get("id"), str) for part in parts)
 
 
 def read(text: str, file: str) -> Document:

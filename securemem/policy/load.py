@@ -1,29 +1,80 @@
-"""Loads a policy from its file."""
+"""Loads a policy from its file, with what that extends and what is different in an environment."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from securemem.errors import PolicyError
-from securemem.policy import schema
+from securemem.policy import examine, schema
 from securemem.policy.check import convert, meant
 from securemem.policy.document import Document, read
+from securemem.policy.durations import Duration
 from securemem.policy.model import PSEUDONYMISE, Policy
+from securemem.policy.rules import make_rules
 
 TREATMENTS = ("keep", "redact", "mask", "hash", PSEUDONYMISE, "generalise", "block")
 NEVER_GIVEN_BACK = frozenset({"SECRET"})
+MOST_EXTENDED = 8
 
 _ENTITY = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
 
 
-def load(path: Path) -> Policy:
+class Loaded(NamedTuple):
+    """A policy, and what somebody should know of it who wrote it.
+
+    Attributes:
+        policy: ready to be carried out.
+        file: what stands in it.
+        warnings: what is allowed and probably not meant, each with its place.
+    """
+
+    policy: Policy
+    file: schema.File
+    warnings: list[PolicyError]
+
+
+def load(path: Path, *, environment: str | None = None) -> Policy:
     """Load a policy.
+
+    Args:
+        path: of its file.
+        environment: the one of its `environments` that it is loaded for.
 
     Raises:
         PolicyError: it cannot be read, or something in it is wrong: the error says where.
     """
+    return load_whole(path, environment=environment).policy
+
+
+def load_whole(path: Path, *, environment: str | None = None) -> Loaded:
+    """Load a policy, and say what is odd about it.
+
+    Raises:
+        PolicyError: as `load`.
+    """
+    digest = hashlib.sha256()
+    document = _read(path, digest, 0)
+    return _finish(document, digest, environment)
+
+
+def parse(text: str, file: str, sha256: str) -> Policy:
+    """Give the policy that a text is, as `load` does; it extends nothing.
+
+    Args:
+        text: of YAML.
+        file: its name, for errors.
+        sha256: of its bytes, in hex.
+    """
+    loaded = _finish(read(text, file), hashlib.sha256(), None)
+    return replace(loaded.policy, sha256=sha256)
+
+
+def _read(path: Path, digest: hashlib._Hash, depth: int) -> Document:
+    """Read a file over what it extends."""
     try:
         raw = path.read_bytes()
         text = raw.decode()
@@ -31,23 +82,67 @@ def load(path: Path) -> Policy:
         raise PolicyError(f"cannot be read ({type(exc).__name__})", file=str(path)) from None
     except UnicodeDecodeError:
         raise PolicyError("is not UTF-8", file=str(path)) from None
-    return parse(text, str(path), hashlib.sha256(raw).hexdigest())
+    digest.update(raw)
+    document = read(text, str(path))
+    base = document.data.get("extends") if isinstance(document.data, dict) else None
+    if not isinstance(base, str):
+        return document
+    if depth >= MOST_EXTENDED:
+        raise document.error(("extends",), f"extends more than {MOST_EXTENDED} files, one the other")
+    return document.over(_read(_found(document, base, path), digest, depth + 1))
 
 
-def parse(text: str, file: str, sha256: str) -> Policy:
-    """Give the policy that a text is, as `load` does.
+def _found(document: Document, base: str, path: Path) -> Path:
+    """Give the file of the policy that another extends."""
+    from securemem.policy.shipped import folder, names  # noqa: PLC0415  (it loads files by this)
 
-    Args:
-        text: of YAML.
-        file: its name, for errors.
-        sha256: of its bytes, in hex.
-    """
-    document = read(text, file)
-    found = convert(document)
-    if found.pii is not None:
-        _check_entities(document, found.pii)
-    not_carried_out = tuple(part for part in schema.NOT_CARRIED_OUT if getattr(found, part) is not None)
-    return Policy(found.metadata.name, sha256, found.pii, found.access, not_carried_out)
+    if base in names():
+        return folder() / f"{base}.yaml"
+    beside = path.parent / base
+    if not beside.is_file():
+        raise document.error(("extends",), f"there is no policy {base!r}", hint=meant(base, names()))
+    return beside
+
+
+def _finish(document: Document, digest: hashlib._Hash, environment: str | None) -> Loaded:
+    loaded = _checked(document)
+    every = {name: document.part(("environments", name)).over(document) for name in loaded.file.environments}
+    for each in every.values():
+        _checked(each)
+    if environment is not None:
+        if environment not in every:
+            raise document.error(
+                ("environments",), f"there is no environment {environment!r}", hint=meant(environment, every)
+            )
+        digest.update(environment.encode("utf-8", "replace"))
+        loaded = _checked(every[environment])
+    return loaded._replace(policy=replace(loaded.policy, sha256=digest.hexdigest()))
+
+
+def _checked(document: Document) -> Loaded:
+    """Check a document, and make the policy that it is."""
+    file = convert(document)
+    if file.pii is not None:
+        _check_entities(document, file.pii)
+    _check_treatments(document, file)
+    examine.check_durations(document)
+    try:
+        rules = make_rules(file)
+    except ValueError:
+        raise document.error(("rules",), "a match has too many ways to be true", hint="part it into rules") from None
+    examine.check(document, file, rules)
+    backups = file.erasure.targets.backups
+    policy = Policy(
+        file.metadata.name,
+        "",
+        file.pii,
+        file.access,
+        rules,
+        file.safety,
+        tuple(recipient.id for recipient in file.erasure.notify),
+        -(-Duration.of(backups).rough_seconds // 86_400) if backups is not None else None,
+    )
+    return Loaded(policy, file, examine.warnings(document, file, rules))
 
 
 def _check_entities(document: Document, pii: schema.Pii) -> None:
@@ -55,8 +150,28 @@ def _check_entities(document: Document, pii: schema.Pii) -> None:
         at = ("pii", "entities", entity)
         if not _ENTITY.match(entity):
             raise document.error(at, f"{entity!r} is no name of an entity", hint="such as EMAIL_ADDRESS")
-        if treatment not in TREATMENTS:
-            hint = meant(treatment, TREATMENTS) or f"one of {', '.join(TREATMENTS)}"
-            raise document.error(at, f"{treatment!r} is no treatment", hint=hint)
-        if treatment == PSEUDONYMISE and entity in NEVER_GIVEN_BACK:
-            raise document.error(at, f"a {entity} is never given back", hint="redact, mask, hash or block it")
+        _check_treatment(document, at, entity, treatment)
+
+
+def _check_treatments(document: Document, file: schema.File) -> None:
+    for number, rule in enumerate(file.rules):
+        seen: dict[str, str] = {}
+        for treatment, entities in rule.on_write.items():
+            at = ("rules", number, "on_write", treatment)
+            for place, entity in enumerate(entities):
+                if not _ENTITY.match(entity):
+                    raise document.error((*at, place), f"{entity!r} is no name of an entity", hint="such as URL")
+                _check_treatment(document, at, entity, treatment)
+                if entity in seen:
+                    raise document.error((*at, place), f"{entity} has a treatment here already: {seen[entity]}")
+                seen[entity] = treatment
+            if file.pii is None:
+                raise document.error(at, "without `pii` nothing is looked for", hint="say `pii: {entities: {…}}`")
+
+
+def _check_treatment(document: Document, at: tuple[str | int, ...], entity: str, treatment: str) -> None:
+    if treatment not in TREATMENTS:
+        hint = meant(treatment, TREATMENTS) or f"one of {', '.join(TREATMENTS)}"
+        raise document.error(at, f"{treatment!r} is no treatment", hint=hint)
+    if treatment == PSEUDONYMISE and entity in NEVER_GIVEN_BACK:
+        raise document.error(at, f"a {entity} is never given back", hint="redact, mask, hash or block it")

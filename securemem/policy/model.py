@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from securemem.policy.schema import Access, Pii
+from securemem.policy.rules import Rules
+from securemem.policy.schema import Access, Pii, Safety
 
 PSEUDONYMISE = "pseudonymise"
 
@@ -15,17 +16,23 @@ class Policy:
 
     Attributes:
         name: as in its metadata.
-        sha256: of its file, in hex, for receipts.
+        sha256: of its file and of those that it extends, in hex, for receipts.
         pii: how personal data is found and treated; None where it is kept as it is.
         access: who may do what; None where everybody may.
-        not_carried_out: the parts that this version knows by name only.
+        rules: how long anything is kept.
+        safety: what keeps a mistake in them from costing data.
+        recipients: who has to be told of an erasure, by id.
+        backup_days: how long copies of the data are kept, by its `erasure.targets.backups`; None where it is silent.
     """
 
     name: str
     sha256: str
     pii: Pii | None = None
     access: Access | None = None
-    not_carried_out: tuple[str, ...] = ()
+    rules: Rules = Rules()
+    safety: Safety = field(default_factory=Safety)
+    recipients: tuple[str, ...] = ()
+    backup_days: int | None = None
 
     def allows(self, actor: str | None, right: str) -> bool:
         """Tell whether an actor has a right.

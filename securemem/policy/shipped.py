@@ -7,6 +7,7 @@ them reads no YAML; a test holds them equal.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,34 +37,37 @@ def resolve(policy: str | Path | Policy | None) -> Policy:
     """Give the policy that a store is opened under, by its name or its file; `default` where none is named.
 
     Raises:
-        ConfigurationError: there is none of this name, or it says what this version cannot carry out: nothing is
-            stored under half a policy.
+        ConfigurationError: there is none of this name.
         PolicyError: its file is wrong.
     """
-    found = policy if isinstance(policy, Policy) else find(policy if policy is not None else DEFAULT)
-    if found.not_carried_out:
-        raise ConfigurationError(
-            f"policy {found.name!r} has {', '.join(found.not_carried_out)}, which this version does not carry out: "
-            "name one without"
-        )
-    return found
+    return policy if isinstance(policy, Policy) else find(policy if policy is not None else DEFAULT)
 
 
 def find(policy: str | Path) -> Policy:
-    """Give a policy by its name or its file, whether or not this version carries out all that it says.
+    """Give a policy by its name or its file, for the environment that `SECUREMEM_ENVIRONMENT` names.
 
     Raises:
         ConfigurationError: there is none.
         PolicyError: its file is wrong.
     """
     name = str(policy)
-    path = folder() / f"{name}.yaml"
     if name in AT_HAND:
-        return replace(AT_HAND[name], sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        return replace(AT_HAND[name], sha256=hashlib.sha256((folder() / f"{name}.yaml").read_bytes()).hexdigest())
     from securemem.policy.load import load  # noqa: PLC0415  (its YAML takes longer than opening a store)
 
-    if name and "/" not in name and path.exists():
-        return load(path)
+    path = file_of(policy)
+    return load(path, environment=os.environ.get("SECUREMEM_ENVIRONMENT") or None)
+
+
+def file_of(policy: str | Path) -> Path:
+    """Give the file of a policy that is named, or is a file.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    name = str(policy)
+    if name and "/" not in name and name in names():
+        return folder() / f"{name}.yaml"
     if not name or not Path(policy).is_file():
         raise ConfigurationError(f"there is no policy of this name: name a file, or one of {', '.join(names())}")
-    return load(Path(policy))
+    return Path(policy)
