@@ -1,4 +1,4 @@
-"""`securemem policy`: what a policy would do."""
+"""`securemem policy scan`: what of a text would be found and how it would be treated; nothing is stored."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from securemem.cli.command import command, group
+from securemem.cli.command import command
 from securemem.cli.output import Output, grid, printable
+from securemem.cli.policy.group import app
 from securemem.errors import InvalidInputError, PIIBlockedError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from securemem.model import Span
     from securemem.policy import Policy
-
-app = group("What a policy does.")
 
 _STYLES = {
     "keep": "dim",
