@@ -14,8 +14,10 @@ from securemem.handover import Handover
 from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.routes import TenantRoute
 from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.classes import Classes
 from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
+from securemem.lives import Lives
 from securemem.model import Stamp, to_milliseconds
 from securemem.nearby import Pages
 from securemem.places import advice, make_home
@@ -53,6 +55,7 @@ class Deployment:
     erasure: Erasure
     sweep: Sweep
     privacy: Privacy | None
+    lives: Lives
 
     @property
     def caveats(self) -> list[str]:
@@ -110,7 +113,7 @@ async def _privacy(policy: Policy, keyring: Keyring) -> Privacy | None:
         return None
     from securemem.discretion import make_privacy  # noqa: PLC0415  (a store whose policy finds nothing does without)
 
-    return await make_privacy(policy.pii, keyring.keyed_hash)
+    return await make_privacy(policy, keyring.keyed_hash)
 
 
 async def assemble(
@@ -150,6 +153,7 @@ async def assemble(
         await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)
         raise
     destruction = Destruction(backend, keyring, ledger, clock, stamps.deployment)
+    lives = Lives(policy, Classes(ledger, keyring.tenant, keyring.keyed_hash), keyring.keyed_hash)
     return Deployment(
         stamps.deployment,
         settings,
@@ -166,4 +170,5 @@ async def assemble(
         Erasure(destruction, keyring, ledger, clock, policy, moves=Moves(ledger), lasting=settings.lasting),
         Sweep(backend, keyring, destruction, clock),
         privacy,
+        lives,
     )

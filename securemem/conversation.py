@@ -154,6 +154,13 @@ class Conversation:
         self.newest.begin(keys.handle if keys is not None else None)
         self._user = keys.user if keys is not None else self._user
 
+    async def known_tags(self) -> tuple[str, ...]:
+        """Give the session's tags: those it was made with, or will be."""
+        if self._absent and not self.erased:
+            return self.tags
+        keys = await self.keys()
+        return keys.title.tags if keys is not None else self.tags
+
     @property
     def user(self) -> bytes | None:
         """The handle of its owner, as far as it is known."""

@@ -18,7 +18,7 @@ from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
 from securemem.conversations import Conversations
 from securemem.destruction import Outcome
-from securemem.errors import BackendUnavailableError, ConfigurationError, UserErasedError
+from securemem.errors import AccessDeniedError, BackendUnavailableError, ConfigurationError, UserErasedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
 from securemem.keys.unwrapped import SessionKeys
@@ -65,10 +65,12 @@ class SecureMemory:
             compose.assemble, settings, tenant=tenant, policy=policy, clock=clock, client=client, create=create
         )
         self._clock = clock
+        self._policy = policy
+        self._limits = limits
+        self.reader: Reader
+        self.writer: Writer
         self.context_window = context_window
         self.tokenizer = tokenizer
-        self.reader = Reader(clock)
-        self.writer = Writer(clock, limits, self.reader)
         self.keys = Keys(self._keyring, clock)
         self.tenants = Tenants(self._ready)
         self._deployment: Deployment | None = None
@@ -277,6 +279,11 @@ class SecureMemory:
 
     # What sessions need of the store (`session.Host`)
 
+    def check_right(self, actor: str | None, right: str) -> None:
+        """As `session.Host`."""
+        if actor is not None and not self._policy.allows(actor, right):
+            raise AccessDeniedError(f"the policy gives this actor no right to {right}")
+
     def begin(self) -> None:
         """Count a call that is under way."""
         self._check()
@@ -302,8 +309,9 @@ class SecureMemory:
         self._treating = self._treating or Treating(
             deployment.policy,
             deployment.privacy,
-            vaults=Vaults(self.conversation, self.reader, self._clock),
+            vaults=Vaults(self.conversation, self.reader, self._clock, deployment.lives),
             writer=self.writer,
+            lives=deployment.lives,
             clock=self._clock,
             keyed_hash=deployment.keyring.keyed_hash,
             log=deployment.log_reveal,
@@ -349,6 +357,9 @@ class SecureMemory:
                     raise ConfigurationError("this store was closed: open it anew")
                 if self._deployment is None:
                     self._deployment = await self._assemble()
+                    lives = self._deployment.lives
+                    self.reader = Reader(self._clock, lives, max_messages=self._limits.max_messages)
+                    self.writer = Writer(self._clock, self._limits, self.reader, lives)
         return self._deployment
 
     async def _at_hand(self) -> Conversations:

@@ -92,9 +92,11 @@ class HeadFlag(enum.IntFlag):
     """Nothing is appended any more."""
     MOVED = 4
     """It goes on at another server: what lies here is neither read nor written any more."""
+    RESTRICTED = 8
+    """A hold or a restriction: nothing in it is given to readers."""
 
 
-_KEEP, _CLOSED = int(HeadFlag.KEEP), int(HeadFlag.CLOSED)
+_KEEP, _CLOSED, _RESTRICTED = int(HeadFlag.KEEP), int(HeadFlag.CLOSED), int(HeadFlag.RESTRICTED)
 
 HOME = "default"
 """The name of the server that the store's own URL names."""
@@ -158,6 +160,11 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     def keep(self) -> bool:
         """Whether nothing may be taken out by a writer."""
         return self.flags & _KEEP != 0
+
+    @property
+    def restricted(self) -> bool:
+        """Whether nothing may be given to readers."""
+        return self.flags & _RESTRICTED != 0
 
     @property
     def live(self) -> int:

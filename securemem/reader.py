@@ -6,14 +6,16 @@ Decrypting is a few microseconds a message, so it is done on the event loop, whi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from securemem import codec
 from securemem.conversation import Conversation, Found
 from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed
 from securemem.crypto.head import Walk
+from securemem.errors import UserRestrictedError
 from securemem.keys.unwrapped import Entry, SessionKeys
+from securemem.lives import Lives
 from securemem.model import NEVER, Head, Message, from_milliseconds
 from securemem.ports import Clock
 
@@ -23,14 +25,20 @@ YIELD_EVERY = 100
 class Reader:
     """Reads the sessions of one store."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Take the store's clock."""
+    def __init__(self, clock: Clock, lives: Lives, *, max_messages: int) -> None:
+        """Take the store's clock, how long its records live, and how many a session has at most."""
         self._clock = clock
+        self._lives = lives
+        self._max_messages = max_messages
 
     async def newest(
-        self, conversation: Conversation, limit: int, before: int | None = None
+        self, conversation: Conversation, limit: int, before: int | None = None, *, actor: str | None = None
     ) -> tuple[list[Message], Head | None]:
         """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head.
+
+        Raises:
+            UserRestrictedError: the session is held or restricted.
+
 
         A page from the middle begins where an earlier one has ended, at a tag that was verified then; if none has, all
         from the head down to it is read and verified once.
@@ -42,11 +50,14 @@ class Reader:
             found = await conversation.read(ask + above, start)
             if found is None:
                 return [], None
+            check_restriction(found)
             if before is not None and before <= found.head.first:
                 return [], found.head
             if start is None and conversation.newest.rows_above(before) > above:
                 continue  # the head was not known, or has moved: now it is known how far it is
-            messages = await self._open(conversation, found)
+            messages = await self._open(conversation, found, actor)
+            if found.head.keep:
+                messages = self._within(messages, found.head)
             if before is not None:
                 messages = [message for message in messages if message.seq is not None and message.seq < before]
             if found.whole or len(messages) >= limit:
@@ -55,7 +66,20 @@ class Reader:
                 return messages, found.head
             ask *= 2
 
-    async def pinned(self, conversation: Conversation, messages: Sequence[Message], head: Head) -> list[Message]:
+    def _within(self, messages: list[Message], head: Head) -> list[Message]:
+        """Leave out what would have been trimmed, had nothing in the session to be kept."""
+        first = head.next - head.holes - self._max_messages
+        return [message for message in messages if (message.seq or 0) >= first or message.seq in head.pins]
+
+    async def is_over(self, sealed: Sealed, now: int) -> bool:
+        """Tell whether a record that was put in its place is past its time."""
+        kind = sealed.retention_class
+        await self._lives.know((kind,))
+        return NEVER < self._lives.seen(kind, sealed.hour, sealed.expiry) <= now
+
+    async def pinned(
+        self, conversation: Conversation, messages: Sequence[Message], head: Head, *, actor: str | None = None
+    ) -> list[Message]:
         """Give the pinned messages that live, oldest first: those among `messages`, and those that are older.
 
         An older one is read and verified with all that lies above it, once as long as the session's keys are held.
@@ -71,40 +95,40 @@ class Reader:
             records = found.records() if found is not None else []
             for sealed in records:
                 if sealed.seq in head.pins and sealed.subject is None:
-                    keys.pinned[sealed.seq] = (sealed.seq, sealed.flags, sealed.expiry, keys.owner.open(sealed))
+                    keys.pinned[sealed.seq] = _opened(sealed, keys.owner.open(sealed))
         pinned = []
         for seq in head.pins:
             if seq in at_hand:
                 pinned.append(at_hand[seq])
             elif seq in keys.pinned:
-                pinned += _living([keys.pinned[seq]], now)
+                pinned += await self._living([keys.pinned[seq]], now, actor)
         return pinned
 
-    async def _open(self, conversation: Conversation, found: Found) -> list[Message]:
-        """Verify and open a page, and leave out what is past its time."""
+    async def _open(self, conversation: Conversation, found: Found, actor: str | None) -> list[Message]:
+        """Verify and open a page, and leave out what is past its time, or for other actors."""
         now = self._clock()
         keys, walk, rows = found.keys, found.walk, found.rows
         done = newer = keys.known.newer(rows)
         messages: list[Message] = []
         if newer:
-            messages, done = await self._open_run(keys, walk, rows[:newer], now)
+            messages, done = await self._open_run(keys, walk, rows[:newer], now, actor)
         if done == newer:
             recalled = walk.recall(rows[done:] if done else rows, keys.known)
-            messages += _living(recalled, now)
+            messages += await self._living(recalled, now, actor)
             done += len(recalled)
             if done < len(rows):
-                older, count = await self._open_run(keys, walk, rows[done:], now)
+                older, count = await self._open_run(keys, walk, rows[done:], now, actor)
                 messages += older
                 done += count
         if done < len(rows):
-            messages += await self.open_all(conversation, keys, walk.page(rows[done:]))
+            messages += await self.open_all(conversation, keys, walk.page(rows[done:]), actor)
         if found.whole:
             walk.finish()
         conversation.newest.remember_boundary(walk)
         return messages
 
     async def _open_run(
-        self, keys: SessionKeys, walk: Walk, rows: list[tuple[int, bytes]], now: datetime
+        self, keys: SessionKeys, walk: Walk, rows: list[tuple[int, bytes]], now: datetime, actor: str | None
     ) -> tuple[list[Message], int]:
         """Open the ordinary records that rows begin with; gives the messages that live, and how many were opened."""
         messages: list[Message] = []
@@ -112,10 +136,13 @@ class Reader:
         while len(entries) < len(rows):
             some = rows[len(entries) : len(entries) + YIELD_EVERY]
             opened = walk.run(keys.owner, some)
+            lives = self._lives
+            if not lives.is_idle:
+                await lives.know({record[4] for record in opened})
             for record in opened:
-                message = _message(record)
-                entries.append(message if codec.is_text(message) else record)
-                if message.expires_at is None or message.expires_at > now:
+                message = _message(record, lives.seen(record[4], record[5], record[2]))
+                entries.append(message if codec.is_text(message) and lives.is_settled(record[4]) else record)
+                if (message.expires_at is None or message.expires_at > now) and lives.is_for(record[4], actor):
                     messages.append(message)
             if len(opened) < len(some):
                 break
@@ -124,7 +151,21 @@ class Reader:
         keys.known.add(rows[: len(entries)][::-1], entries[::-1], walk.expected)
         return messages, len(entries)
 
-    async def open_all(self, conversation: Conversation, keys: SessionKeys, records: list[Sealed]) -> list[Message]:
+    async def _living(self, entries: Sequence[Entry], now: datetime, actor: str | None) -> list[Message]:
+        """Give the messages that are not past their time, and for this actor."""
+        lives = self._lives
+        if not lives.is_idle:
+            await lives.know({entry[4] for entry in entries if not isinstance(entry, Message)})
+        messages = [
+            entry if isinstance(entry, Message) else _message(entry, lives.seen(entry[4], entry[5], entry[2]))
+            for entry in entries
+            if isinstance(entry, Message) or lives.is_for(entry[4], actor)
+        ]
+        return [message for message in messages if message.expires_at is None or message.expires_at > now]
+
+    async def open_all(
+        self, conversation: Conversation, keys: SessionKeys, records: list[Sealed], actor: str | None = None
+    ) -> list[Message]:
         """Open records that were put in their place, and leave out those past their time."""
         now = self._clock()
         messages: list[Message] = []
@@ -132,19 +173,28 @@ class Reader:
             sealer = keys.owner
             if sealed.subject is not None:
                 sealer = await conversation.guest_opener(keys, sealed.subject, sealed.seq)
-            messages += _living([(sealed.seq, sealed.flags, sealed.expiry, sealer.open(sealed))], now)
+            messages += await self._living([_opened(sealed, sealer.open(sealed))], now, actor)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
         return messages
 
 
-def _message(record: Opened) -> Message:
-    seq, flags, expiry, payload = record
+def check_restriction(found: Found) -> None:
+    """Refuse to give what a hold or a restriction keeps out of sight.
+
+    Raises:
+        UserRestrictedError: one is on the session.
+    """
+    if found.head.restricted:
+        raise UserRestrictedError(f"session {found.keys.handle.hex()}: is held or restricted: it is kept, and not read")
+
+
+def _opened(sealed: Sealed, payload: bytes) -> Opened:
+    return sealed.seq, sealed.flags, sealed.expiry, payload, sealed.retention_class, sealed.hour
+
+
+def _message(record: Opened, seen: int) -> Message:
+    """Give the message of a record that is given to readers until a moment, in milliseconds; NEVER for good."""
+    seq, flags, _, payload, _, _ = record
     plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
-    return codec.decode(plain, seq, None if expiry == NEVER else from_milliseconds(expiry))
-
-
-def _living(entries: Iterable[Entry], now: datetime) -> list[Message]:
-    """Give the messages that are not past their time."""
-    messages = [entry if type(entry) is Message else _message(entry) for entry in entries]  # type: ignore[arg-type]
-    return [message for message in messages if message.expires_at is None or message.expires_at > now]
+    return codec.decode(plain, seq, None if seen == NEVER else from_milliseconds(seen))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -10,14 +11,25 @@ from securemem import codec
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.head import MAX_PINS
 from securemem.keys.unwrapped import Entry, SessionKeys
-from securemem.model import NEVER, Change, Head, Message
+from securemem.model import NEVER, Change, Head, HeadFlag, Message
 
-NO_CLASS = 0
-"""The retention class of what no rule speaks of."""
+_KEEP = int(HeadFlag.KEEP)
 
 
 class Prepared(NamedTuple):
-    """A message that was checked and encoded, and only wants its place."""
+    """A message that was checked and encoded, and only wants its place.
+
+    Attributes:
+        message: as it will be stored.
+        payload: what is sealed.
+        compressed: whether that is compressed.
+        expiry: until when its caller wants it, in milliseconds; NEVER for no such end.
+        hour: in which it came, since 1970.
+        pinned: whether it stays in the window.
+        kind: its retention class.
+        gone: from when it is to be deleted, in milliseconds; NEVER if time alone does not.
+        keeps: whether nothing may delete it before a time that the policy sets.
+    """
 
     message: Message
     payload: bytes
@@ -25,6 +37,9 @@ class Prepared(NamedTuple):
     expiry: int
     hour: int
     pinned: bool
+    kind: int
+    gone: int
+    keeps: bool
 
     def __repr__(self) -> str:
         return f"Prepared({self.message!r})"
@@ -58,16 +73,22 @@ class Step(NamedTuple):
     sealers: dict[str | None, Sealer]
     prev: bytes
 
-    def finish(self, keys: SessionKeys) -> list[Message]:
+    def finish(self, keys: SessionKeys, is_settled: Callable[[int], bool]) -> list[Message]:
         """Give the messages that the caller gave, as they are stored now, in that order.
 
         What was sealed is kept beside the keys, where all of it is the owner's, so that it need not be opened again.
+
+        Args:
+            keys: the session's.
+            is_settled: tells of a class whether what is kept may be the messages themselves, without it.
         """
         rows, entries = self.run.rows, self.entries
         stored = [replace(entry.message, seq=seq) for entry, (seq, _) in zip(entries, rows, strict=True)]
         if len(self.sealers) == 1:
             found: list[Entry] = [
-                message if codec.is_text(message) else (message.seq or 0, entry.compressed, entry.expiry, entry.payload)
+                message
+                if codec.is_text(message) and is_settled(entry.kind)
+                else (message.seq or 0, entry.compressed, entry.expiry, entry.payload, entry.kind, entry.hour)
                 for message, entry in zip(stored, entries, strict=True)
             ]
             keys.known.add(rows, found, self.prev)
@@ -89,9 +110,9 @@ def in_order(carried: list[Prepared], prepared: list[Prepared], over: int) -> li
 def seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]) -> Run:
     """Seal messages for the places after a head."""
     prev, seq, rows, pins = head.last_tag, head.next, [], list(head.pins)
-    for message, payload, compressed, expiry, hour, pinned in entries:
+    for message, payload, compressed, expiry, hour, pinned, kind, _, _ in entries:
         record, prev = sealers[message.user_id].seal(
-            payload, seq=seq, prev=prev, expiry=expiry, retention_class=NO_CLASS, hour=hour, compressed=compressed
+            payload, seq=seq, prev=prev, expiry=expiry, retention_class=kind, hour=hour, compressed=compressed
         )
         rows.append((seq, record))
         if pinned:
@@ -121,12 +142,14 @@ def seal_step(
     """
     first = room.first
     run = seal(head, room.entries, sealers)
-    due, latest = _deadlines(head, [entry.expiry for entry in room.entries])
+    due = _due(head, room.entries)
+    latest = _latest(head, room.entries)
+    flags = head.flags | _KEEP if any(entry.keeps for entry in room.entries) else head.flags
     new = Head(
         version=head.version + 1,
         generation=head.generation,
         epoch=head.epoch,
-        flags=head.flags,
+        flags=flags,
         first=first,
         next=run.next,
         last_tag=run.last_tag,
@@ -143,22 +166,27 @@ def seal_step(
         rows=[row for row in run.rows if row[0] >= first] if first > head.next else run.rows,
         trim=(head.first, min(first, head.next)),
         due=due if due != head.due else None,
-        until=_until(head, latest),
+        until=_until(head, new),
     )
     return Step(change, new, run, room.entries, prepared, sealers, head.last_tag)
 
 
-def _until(head: Head, latest: int) -> int | None:
+def _until(head: Head, new: Head) -> int | None:
     """Give until when a store has to keep the session, where that is another moment than before; for good if kept."""
-    if head.keep:
+    if new.keep:
         return NEVER
-    return None if latest == head.latest_expiry and head.version else latest
+    return None if new.latest_expiry == head.latest_expiry and head.version else new.latest_expiry
 
 
-def _deadlines(head: Head, expiries: list[int]) -> tuple[int, int]:
-    """Give the head's `due` and `latest_expiry` once records of these expiries have come."""
-    ends = [expiry for expiry in expiries if expiry != NEVER]
-    due = min([*ends, head.due] if head.due != NEVER else ends, default=NEVER)
-    if len(ends) < len(expiries) or (head.latest_expiry == NEVER and head.next > 1):
-        return due, NEVER
-    return due, max([head.latest_expiry, *ends])
+def _due(head: Head, entries: list[Prepared]) -> int:
+    """Give when the worker should look next, once these have come."""
+    ends = [entry.gone for entry in entries if entry.gone != NEVER]
+    return min([*ends, head.due] if head.due != NEVER else ends, default=NEVER)
+
+
+def _latest(head: Head, entries: list[Prepared]) -> int:
+    """Give until when callers want the last of the records, once these have come; NEVER if one has no end."""
+    ends = [entry.expiry for entry in entries if entry.expiry != NEVER]
+    if len(ends) < len(entries) or (head.latest_expiry == NEVER and head.next > 1):
+        return NEVER
+    return max([head.latest_expiry, *ends])

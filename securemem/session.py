@@ -15,6 +15,7 @@ from securemem.model import Message
 from securemem.ports import Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
+from securemem.treating import Label
 from securemem.writer import Copies, Writer
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 PSEUDONYMISED = "pseudonymised"
 VIEWS = ("clear", PSEUDONYMISED)
+READ, WRITE = "read", "write"
 
 
 class Host(Protocol):
@@ -44,6 +46,9 @@ class Host(Protocol):
         actor: str | None = None,
     ) -> Session:
         """Give a handle of another session."""
+
+    def check_right(self, actor: str | None, right: str) -> None:
+        """Refuse what the policy gives an actor no right to; who names no actor is the application itself."""
 
     async def treating(self) -> Treating:
         """Give what treats personal data, and open the store if it is not open yet."""
@@ -148,9 +153,11 @@ class Session:
         return await self._with(lambda shared: self._append(shared, given, ttl)) if given else []
 
     async def _append(self, shared: Conversation, messages: list[Message], ttl: float | None) -> list[Message]:
+        self._host.check_right(self.actor, WRITE)
         treating = await self._host.treating()
         try:
-            prepared = await treating.prepare(messages, owner=self._user_id, handle=shared.user, ttl=ttl)
+            label = Label(await shared.known_tags(), self.purpose)
+            prepared = await treating.prepare(messages, owner=self._user_id, handle=shared.user, ttl=ttl, label=label)
         except UserErasedError:
             # The person's vault knows it first; this session is to know it too.
             shared.ask_anew()
@@ -182,7 +189,8 @@ class Session:
         return await self._with(lambda shared: self._history(shared, limit, before))
 
     async def _history(self, shared: Conversation, limit: int, before: int | None) -> list[Message]:
-        messages, _ = await self._host.reader.newest(shared, limit, before)
+        self._host.check_right(self.actor, READ)
+        messages, _ = await self._host.reader.newest(shared, limit, before, actor=self.actor)
         return await self._in_clear(messages)
 
     async def context(
@@ -214,9 +222,10 @@ class Session:
 
     async def _window(self, shared: Conversation, most: int, view: str) -> tuple[list[Message], Sequence[Message]]:
         """Give the newest messages and the pinned ones, as they are to be seen."""
+        self._host.check_right(self.actor, READ)
         reader = self._host.reader
-        messages, head = await reader.newest(shared, most)
-        pinned = await reader.pinned(shared, messages, head) if head is not None and head.pins else []
+        messages, head = await reader.newest(shared, most, actor=self.actor)
+        pinned = await reader.pinned(shared, messages, head, actor=self.actor) if head is not None and head.pins else []
         every = [*messages, *pinned]
         shown = await (self._in_clear(every) if view != PSEUDONYMISED else self._for_models(every))
         return shown[: len(messages)], shown[len(messages) :]
@@ -242,7 +251,7 @@ class Session:
         return await self._with(lambda shared: self._reveal(shared, text))
 
     async def _reveal(self, shared: Conversation, text: str) -> str:
-        await shared.keys()  # finds out whether the person was forgotten
+        await self._host.reader.newest(shared, 1)  # finds out whether the person was forgotten, or is restricted
         treating = await self._host.treating()
         return await treating.reveal(text, owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
 
@@ -254,7 +263,7 @@ class Session:
         Raises:
             AccessDeniedError, UserErasedError: as `reveal`.
         """
-        await self._with(lambda shared: shared.keys())  # finds out whether the person was forgotten
+        await self._with(lambda shared: self._host.reader.newest(shared, 1))  # as `reveal` does
         treating = await self._host.treating()
         async for piece in treating.reveal_stream(
             chunks, owner=self._user_id, guests=sorted(self._guests), actor=self.actor
@@ -287,6 +296,8 @@ class Session:
         return branch
 
     async def _copies(self, shared: Conversation, at: int | None) -> Copies:
+        self._host.check_right(self.actor, READ)
+        self._host.check_right(self.actor, WRITE)
         copies = await self._host.writer.copy(shared, at)
         treating = await self._host.treating()
         messages = await treating.prepare_again(copies.messages, owner=self._user_id, handle=copies.owner)

@@ -6,13 +6,16 @@ what stands under pseudonyms is given back in clear to those who have the right,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from securemem import codec
 from securemem.crypto.pae import pae
 from securemem.errors import AccessDeniedError, ConflictError
+from securemem.ledger.classes import NOTHING
+from securemem.lives import Lives
 from securemem.model import Message
 from securemem.policy import Policy
 from securemem.ports import Clock
@@ -28,6 +31,26 @@ _TRIES = 10
 _MARK_BYTES = 3
 
 
+class Label(NamedTuple):
+    """What is true of all messages of a call: their session's tags, and what they are written for."""
+
+    session_tags: tuple[str, ...] = ()
+    purpose: str | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether a rule could ask for it."""
+        return bool(self.session_tags) or self.purpose is not None
+
+
+class _Job(NamedTuple):
+    """A message to be treated: what was found in it, its retention class, and the treatments that rules have for it."""
+
+    found: Found
+    kind: int
+    otherwise: Mapping[str, str]
+
+
 class Treating:
     """Treats the messages of one store by its policy."""
 
@@ -38,6 +61,7 @@ class Treating:
         *,
         vaults: Vaults,
         writer: Writer,
+        lives: Lives,
         clock: Clock,
         keyed_hash: Callable[[bytes], bytes],
         log: Callable[[str, str | None], Awaitable[None]],
@@ -49,6 +73,7 @@ class Treating:
             privacy: its engines and treatments; None where it has none.
             vaults: of the store.
             writer: prepares messages.
+            lives: says what a rule asks for.
             clock: the store's.
             keyed_hash: the tenant's.
             log: takes down, before anything is given, whose pseudonyms were revealed to which actor.
@@ -57,6 +82,7 @@ class Treating:
         self._privacy = privacy
         self._vaults = vaults
         self._writer = writer
+        self._lives = lives
         self._clock = clock
         self._keyed_hash = keyed_hash
         self._log = log
@@ -65,7 +91,7 @@ class Treating:
     # In
 
     async def prepare(
-        self, messages: Sequence[Message], *, owner: str, handle: bytes | None, ttl: float | None
+        self, messages: Sequence[Message], *, owner: str, handle: bytes | None, ttl: float | None, label: Label
     ) -> list[Prepared]:
         """Check, treat and encode messages, and keep what their pseudonyms stand for.
 
@@ -75,6 +101,7 @@ class Treating:
             handle: the one that the owner has to have still, so that nothing is kept of who was forgotten; None where
                 none is known.
             ttl: the call's own, in seconds.
+            label: what their session and their writer say of them.
 
         Raises:
             InvalidInputError: one of them cannot be stored.
@@ -84,18 +111,30 @@ class Treating:
         """
         privacy = self._privacy
         if privacy is None:
-            return self._writer.prepare(messages, owner=owner, ttl=ttl)
+            kinds = [await self._kind(message, (), label) for message in messages]
+            return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
+        found = [await privacy.find_quickly(message) for message in messages]
+        kinds = [await self._kind(each.message, each.entities if each.spans else (), label) for each in found]
+        jobs = [_Job(each, kind, self._lives.on_write(kind)) for each, kind in zip(found, kinds, strict=True)]
         if not privacy.pseudonymises:
             desk = privacy.desk(self._nobodys, self._clock())
-            alone = [await privacy.treat_alone(message, desk) for message in messages]
-            return self._writer.prepare(alone, owner=owner, ttl=ttl)
-        found = [await privacy.find(codec.plain(message)) for message in messages]
+            treated = [privacy.treat(job.found, desk, None, job.otherwise) for job in jobs]
+        else:
 
-        def ends(message: Message) -> datetime | None:
-            return self._writer.end(message, ttl)
+            def ends(job: _Job) -> datetime | None:
+                return self._writer.end(job.found.message, ttl, job.kind)
 
-        treated = await self._treat_all(privacy, found, (owner, handle), ends)
-        return self._writer.prepare(treated, owner=owner, ttl=ttl)
+            treated = await self._treat_all(privacy, jobs, (owner, handle), ends)
+        return self._writer.prepare(treated, owner=owner, ttl=ttl, kinds=kinds)
+
+    async def _kind(self, message: Message, entities: Iterable[str], label: Label) -> int:
+        """Give the retention class of a message; most say nothing that a rule could ask for."""
+        if not (message.metadata or entities or label.says_something):
+            return NOTHING
+        tags = _tags(message.metadata)
+        return await self._lives.classify(
+            tags=tags, session_tags=label.session_tags, entities=entities, purpose=label.purpose
+        )
 
     async def prepare_again(self, prepared: Sequence[Prepared], *, owner: str, handle: bytes | None) -> list[Prepared]:
         """Treat what is copied from one session into another by the policy in force now; hours and ends stay."""
@@ -103,35 +142,38 @@ class Treating:
         if privacy is None:
             return list(prepared)
         clear = await self._originals([each.message for each in prepared], owner)
-        found = [await privacy.find(message) for message in clear]
-        treated = await self._treat_all(privacy, found, (owner, handle), lambda message: message.expires_at)
+        jobs = [
+            _Job(await privacy.find(message), old.kind, self._lives.on_write(old.kind))
+            for message, old in zip(clear, prepared, strict=True)
+        ]
+        treated = await self._treat_all(privacy, jobs, (owner, handle), lambda job: job.found.message.expires_at)
         return [self._writer.anew(message, old) for message, old in zip(treated, prepared, strict=True)]
 
     async def _treat_all(
         self,
         privacy: Privacy,
-        found: list[Found],
+        jobs: list[_Job],
         owner: tuple[str, bytes | None],
-        ends: Callable[[Message], datetime | None],
+        ends: Callable[[_Job], datetime | None],
     ) -> list[Message]:
         """Treat messages, each with the vault of the person it is about."""
         treated: dict[int, Message] = {}
         owner_id = owner[0]
-        people = {each.message.user_id or owner_id for each in found}
+        people = {job.found.message.user_id or owner_id for job in jobs}
         for person in sorted(people):
             codec.check_id(person, "user_id")
-            theirs = [place for place, each in enumerate(found) if (each.message.user_id or owner_id) == person]
+            theirs = [place for place, job in enumerate(jobs) if (job.found.message.user_id or owner_id) == person]
             who = owner if person == owner_id else (person, None)
-            made = await self._treat_for(privacy, [found[place] for place in theirs], who, ends)
+            made = await self._treat_for(privacy, [jobs[place] for place in theirs], who, ends)
             treated |= dict(zip(theirs, made, strict=True))
-        return [treated[place] for place in range(len(found))]
+        return [treated[place] for place in range(len(jobs))]
 
     async def _treat_for(
         self,
         privacy: Privacy,
-        found: list[Found],
+        jobs: list[_Job],
         who: tuple[str, bytes | None],
-        ends: Callable[[Message], datetime | None],
+        ends: Callable[[_Job], datetime | None],
     ) -> list[Message]:
         person, handle = who
         async with self._vaults.lock(person) if privacy.pseudonymises else nullcontext():
@@ -139,7 +181,7 @@ class Treating:
                 vault = await self._vaults.at_hand(person, handle) if privacy.pseudonymises else Vault()
                 desk = privacy.desk(vault, self._clock())
                 try:
-                    treated = [privacy.treat(each, desk, ends(each.message)) for each in found]
+                    treated = [privacy.treat(job.found, desk, ends(job), job.otherwise) for job in jobs]
                     if not desk.new or await self._vaults.keep(person, vault, desk.new, handle):
                         return treated
                 except BaseException:
@@ -224,6 +266,12 @@ class Treating:
             vaults[self._mark(guest)] = await self._vaults.fresh(guest)
         await self._log(owner, actor)
         return vaults
+
+
+def _tags(metadata: dict[str, Any] | None) -> list[str]:
+    """Give a message's tags, as its metadata names them."""
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list | tuple) else []
 
 
 async def _each(chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:

@@ -18,6 +18,8 @@ from securemem.codec import MAX_SEQ
 from securemem.conversation import Conversation
 from securemem.errors import CorruptRecordError, UserErasedError
 from securemem.keys.unwrapped import SessionKeys
+from securemem.ledger.classes import OWN
+from securemem.lives import Lives
 from securemem.model import VAULT, Message
 from securemem.ports import Clock
 from securemem.privacy.tokens import Token
@@ -43,12 +45,16 @@ class Vaults:
     """Reads and writes the vaults of one store."""
 
     def __init__(
-        self, conversation: Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]], reader: Reader, clock: Clock
+        self,
+        conversation: Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]],
+        reader: Reader,
+        clock: Clock,
+        lives: Lives,
     ) -> None:
-        """Take what gives conversations, and what reads them."""
+        """Take what gives conversations, what reads them, and how long what is in them lives."""
         self._conversation = conversation
         self._reader = reader
-        self._writer = Writer(clock, Limits(max_messages=MAX_SEQ, ttl=None, compress=False), reader)
+        self._writer = Writer(clock, Limits(max_messages=MAX_SEQ, ttl=None, compress=False), reader, lives)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, user_id: str) -> asyncio.Lock:
@@ -113,7 +119,7 @@ class Vaults:
         messages = [
             Message(_ROLE, [*entry.token[:3], entry.text, entry.surrogate], expires_at=entry.until) for entry in entries
         ]
-        prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None)
+        prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None, kinds=[OWN] * len(messages))
         seqs = [message.seq or 0 for message in await self._writer.append(conversation, prepared)]
         keys = await conversation.keys()
         if keys is not None and keys.made is None and seqs[0] == 1:

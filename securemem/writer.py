@@ -13,13 +13,13 @@ from securemem.conversation import Conversation, Place
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.errors import ConflictError, ExpiredError, InvalidInputError, UserErasedError
 from securemem.keys.unwrapped import SessionKeys
+from securemem.lives import HOUR, Lives
 from securemem.model import NEVER, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Clock
-from securemem.reader import Reader
+from securemem.reader import Reader, check_restriction
 from securemem.sealing import Prepared, Room, Step, in_order, seal_step
 
 CONFLICT_SECONDS = 30.0
-_HOUR = 3_600_000
 _ALL_ROWS = 0xFFFFFFFF
 
 
@@ -38,6 +38,22 @@ class Limits:
     compress: bool
 
 
+class _Terms(NamedTuple):
+    """What holds for all messages of a call.
+
+    Attributes:
+        owner: the session's, by real id.
+        now: when they come, and
+        hour: in which hour.
+        ends: until when they live at most, by the store's limits and the call.
+    """
+
+    owner: str
+    now: datetime
+    hour: int
+    ends: list[datetime]
+
+
 class Copies(NamedTuple):
     """Messages that were read from one session to be sealed for another, and whose they were."""
 
@@ -50,17 +66,21 @@ class Copies(NamedTuple):
 class Writer:
     """Appends to the sessions of one store."""
 
-    def __init__(self, clock: Clock, limits: Limits, reader: Reader) -> None:
-        """Take the store's clock and limits, and what opens messages that are to be sealed anew."""
+    def __init__(self, clock: Clock, limits: Limits, reader: Reader, lives: Lives) -> None:
+        """Take the store's clock and limits, what opens messages that are to be sealed anew, and how long they live."""
         self._clock = clock
+        self._lives = lives
         self._reader = reader
         self._limits = limits
 
-    def prepare(self, messages: Sequence[Message], *, owner: str, ttl: float | None) -> list[Prepared]:
+    def prepare(
+        self, messages: Sequence[Message], *, owner: str, ttl: float | None, kinds: Sequence[int]
+    ) -> list[Prepared]:
         """Check and encode messages, before anything is written.
 
         Args:
             messages: in order.
+            kinds: their retention classes.
             owner: the session's owner, whose `user_id` on a message says nothing new.
             ttl: the call's own, in seconds.
 
@@ -68,24 +88,27 @@ class Writer:
             InvalidInputError: one of them cannot be stored.
         """
         now = self._clock()
-        hour = to_milliseconds(now) // _HOUR
-        ends = self._ends(now, ttl)
-        return [self._prepare(codec.plain(message), now, hour, ends, owner) for message in messages]
+        terms = _Terms(owner, now, to_milliseconds(now) // HOUR, self._ends(now, ttl))
+        return [self._prepare(codec.plain(message), kind, terms) for message, kind in zip(messages, kinds, strict=True)]
 
-    def end(self, message: Message, ttl: float | None) -> datetime | None:
-        """Give when a message will end that is appended now; None if it has no end.
+    def end(self, message: Message, ttl: float | None, kind: int) -> datetime | None:
+        """Give when a message of a class will end that is appended now; None if it has no end.
 
         Raises:
             InvalidInputError: its end cannot be.
         """
-        ends = _with_own(self._ends(self._clock(), ttl), message)
-        return min(ends) if ends else None
+        now = self._clock()
+        ends = _with_own(self._ends(now, ttl), message)
+        expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
+        seen = self._lives.seen(kind, to_milliseconds(now) // HOUR, expiry)
+        return from_milliseconds(seen) if seen != NEVER else None
 
     def _ends(self, now: datetime, ttl: float | None) -> list[datetime]:
         return [until(now, life) for life in (self._limits.ttl, ttl) if life is not None]
 
-    def _prepare(self, message: Message, now: datetime, hour: int, ends: list[datetime], owner: str) -> Prepared:
-        """Check and encode a message, which lives until the first of `ends` and of its own."""
+    def _prepare(self, message: Message, kind: int, terms: _Terms) -> Prepared:
+        """Check and encode a message of a retention class."""
+        owner, now, hour, ends = terms
         timestamp = codec.check_time(message.timestamp, "timestamp") if message.timestamp is not None else now
         ends = _with_own(ends, message)
         expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
@@ -93,16 +116,19 @@ class Writer:
         if guest is not None:
             codec.check_id(guest, "user_id")
         payload, compressed = self._encode(message, timestamp, guest=guest is not None)
+        seen, gone, keeps = self._lives.ends(kind, hour, expiry)
         stored = Message(
             message.role,
             message.content,
             timestamp=timestamp,
             metadata=message.metadata,
             user_id=guest,
-            expires_at=from_milliseconds(expiry) if expiry else None,
+            expires_at=from_milliseconds(seen) if seen else None,
             pseudonymised=message.pseudonymised,
         )
-        return Prepared(stored, payload, compressed, expiry, hour, window.is_pinned(stored))
+        return Prepared(
+            stored, payload, compressed, expiry, hour, window.is_pinned(stored), kind=kind, gone=gone, keeps=keeps
+        )
 
     def anew(self, message: Message, old: Prepared) -> Prepared:
         """Prepare a message in place of another wording of it, with the hour and the end of that one."""
@@ -118,7 +144,10 @@ class Writer:
         """Prepare a stored message to be sealed anew, with the hour and the end that it had."""
         timestamp = codec.check_time(message.timestamp, "timestamp")
         payload, compressed = self._encode(message, timestamp, guest=message.user_id is not None)
-        return Prepared(message, payload, compressed, sealed.expiry, sealed.hour, window.is_pinned(message))
+        kind, hour, expiry = sealed.retention_class, sealed.hour, sealed.expiry
+        _, gone, keeps = self._lives.ends(kind, hour, expiry)
+        pinned = window.is_pinned(message)
+        return Prepared(message, payload, compressed, expiry, hour, pinned, kind=kind, gone=gone, keeps=keeps)
 
     async def append(self, conversation: Conversation, prepared: list[Prepared]) -> list[Message]:
         """Append messages in one atomic step.
@@ -147,7 +176,7 @@ class Writer:
                         continue
                     step = await self._step(conversation, place, prepared, sealers)
                     if await conversation.swap(keys, step.change, step.head):
-                        return step.finish(keys)
+                        return step.finish(keys, self._lives.is_settled)
                 if time.monotonic() > deadline:
                     raise ConflictError(f"session {keys.handle.hex()}: others were quicker for too long; try again")
 
@@ -182,6 +211,8 @@ class Writer:
             InvalidInputError: there is no such session, or no message of this seq.
         """
         found = await conversation.read(_ALL_ROWS, primary=True)
+        if found is not None:
+            check_restriction(found)
         keys, head = (found.keys, found.head) if found is not None else (None, None)
         if head is not None and at is not None and not head.first <= at < head.next:
             raise InvalidInputError(f"there is no message {at}: this session holds {head.first} to {head.next - 1}")
@@ -189,7 +220,7 @@ class Writer:
         if found is not None:
             now = to_milliseconds(self._clock())
             wanted = [sealed for sealed in found.records() if at is None or sealed.seq <= at]
-            if wanted and wanted[0].seq == at and NEVER < wanted[0].expiry <= now:
+            if wanted and wanted[0].seq == at and await self._reader.is_over(wanted[0], now):
                 raise ExpiredError(f"message {at} is past its time: fork at another")
             messages = await self._prepare_again(conversation, found.keys, wanted)
         if keys is None or not messages:

@@ -46,7 +46,7 @@ _KNOWN_FLAGS = FLAG_COMPRESSED | FLAG_GUEST
 HEADER = struct.Struct(">2sBBBQ16sQIII")
 HEADER_BYTES = HEADER.size
 _START = struct.pack(">2sBB", MAGIC, FORMAT, SUITE_AES_256_GCM)
-_PLAIN_HEADER = struct.Struct(">4sBQ16sQ8xI")
+_PLAIN_HEADER = struct.Struct(">4sBQ16sQIII")
 SUBJECT_BYTES = 16
 _NONCE = HEADER_BYTES + MAC_BYTES
 _BODY = _NONCE + NONCE_BYTES
@@ -58,8 +58,9 @@ AAD_LABEL = b"securemem/record/1"
 ROW_PURPOSE = b"sm-row-1"
 
 
-Opened = tuple[int, int, int, bytes]
-"""A record that was verified and opened: seq, flags, expiry, payload. A bare tuple, for the hot path makes many."""
+Opened = tuple[int, int, int, bytes, int, int]
+"""A record that was verified and opened: seq, flags, expiry, payload, retention class, hour. A bare tuple, for the hot
+path makes many."""
 
 
 class Sealed(NamedTuple):
@@ -211,14 +212,14 @@ class Sealer:
                 break
             if not SEALED_OVERHEAD <= len(raw) <= MAX_RECORD_BYTES:
                 break
-            start, flags, number, prev, expiry, sealed_under = unpack(raw)
+            start, flags, number, prev, expiry, kind, hour, sealed_under = unpack(raw)
             if start != _START or flags > FLAG_COMPRESSED or not at == number == seq or sealed_under != generation:
                 break
             try:
                 payload = decrypt(raw[_NONCE:_BODY], raw[_BODY:], aad + raw[:_NONCE])
             except InvalidTag:
                 break
-            out.append((seq, flags, expiry, payload))
+            out.append((seq, flags, expiry, payload, kind, hour))
             tag = prev
         return out, tag
 

@@ -76,5 +76,55 @@ class Tables:
             Column("policy", LargeBinary, nullable=False),
             Column("at", BigInteger, nullable=False),
             Column("hash", LargeBinary, nullable=False),
+            Column("session", LargeBinary, nullable=True),
+            Column("rule", LargeBinary, nullable=True),
+            Column("count", BigInteger, nullable=True),
             sqlite_autoincrement=True,
+        )
+        self.classes = Table(
+            named("classes"),
+            self.metadata,
+            Column("tenant", LargeBinary, primary_key=True),
+            Column("number", BigInteger, primary_key=True, autoincrement=False),
+            Column("facts", Text, nullable=False),
+        )
+        self.holds = Table(
+            named("holds"),
+            self.metadata,
+            Column("id", LargeBinary, primary_key=True),
+            Column("tenant", LargeBinary, nullable=False),
+            Column("person", LargeBinary, nullable=False),
+            Column("session", LargeBinary, nullable=True),
+            Column("reason", String(64), nullable=False),
+            Column("placed_at", BigInteger, nullable=False),
+            Column("released_at", BigInteger, nullable=True),
+        )
+        self.leases = Table(
+            named("leases"),
+            self.metadata,
+            Column("tenant", LargeBinary, primary_key=True),
+            Column("name", LargeBinary, primary_key=True),
+            Column("token", BigInteger, nullable=False),
+            Column("until", BigInteger, nullable=False),
+        )
+        self.policies = Table(
+            named("policies"),
+            self.metadata,
+            Column("number", _Serial, primary_key=True, autoincrement=True),
+            Column("tenant", LargeBinary, nullable=False),
+            Column("policy", LargeBinary, nullable=False),
+            Column("document", Text, nullable=False),
+            Column("actor", LargeBinary, nullable=True),
+            Column("at", BigInteger, nullable=False),
+            Column("applied", Boolean, nullable=False),
+            sqlite_autoincrement=True,
+        )
+        self.passes = Table(
+            named("passes"),
+            self.metadata,
+            Column("tenant", LargeBinary, primary_key=True),
+            Column("policy", LargeBinary, nullable=False),
+            Column("at", BigInteger, nullable=False),
+            Column("records", BigInteger, nullable=False),
+            Column("oldest", BigInteger, nullable=True),
         )

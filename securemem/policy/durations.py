@@ -1,7 +1,7 @@
 """Durations as a policy writes them: a whole number and a unit, `30m`, `24h`, `90d`, `2w`, `18mo`, `7y`.
 
-Months and years are the calendar's: a month after 31 January is the last day of February. Moments are milliseconds since
-1970, in UTC; what would lie beyond the year 9999 is its last moment.
+Months and years are the calendar's: a month after 31 January is the last day of February. Moments are milliseconds
+since 1970, in UTC; what would lie beyond the year 9999 is its last moment.
 """
 
 from __future__ import annotations

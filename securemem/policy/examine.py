@@ -52,9 +52,9 @@ def check(document: Document, file: schema.File, rules: Rules) -> None:
     Raises:
         PolicyError: the first such thing.
     """
-    if rules.min_ttl is not None and rules.max_ttl is not None:
-        if rules.min_ttl.rough_seconds > rules.max_ttl.rough_seconds:
-            raise document.error(("bounds", "min_ttl"), f"min_ttl {rules.min_ttl} is above max_ttl {rules.max_ttl}")
+    least, most = rules.min_ttl, rules.max_ttl
+    if least is not None and most is not None and least.rough_seconds > most.rough_seconds:
+        raise document.error(("bounds", "min_ttl"), f"min_ttl {least} is above max_ttl {most}")
     _check_ids(document, "rules", [rule.id for rule in file.rules])
     _check_ids(document, "erasure.notify", [recipient.id for recipient in file.erasure.notify])
     for number, (written, rule) in enumerate(zip(file.rules, rules.rules, strict=True)):
@@ -69,7 +69,7 @@ def check(document: Document, file: schema.File, rules: Rules) -> None:
 def _check_ids(document: Document, part: str, ids: list[str]) -> None:
     where: dict[str, Path] = {}
     for number, name in enumerate(ids):
-        path = (*part.split("."), number, "id")
+        path: Path = (*part.split("."), number, "id")
         if name in where:
             raise document.error(
                 path, f"id {name!r} is given twice", hint=f"it stood in line {document.line(where[name])}"
@@ -160,6 +160,6 @@ def _odd(document: Document, path: Path, rule: Rule, rules: Rules, looked_for: s
             (*path, "keep_for"), "is how long at least; nothing says how long at most", hint="say `ttl`"
         )
     for bound, key, beyond in ((rules.min_ttl, "min_ttl", -1), (rules.max_ttl, "max_ttl", 1)):
-        if rule.ttl is not None and bound is not None:
-            if (rule.ttl.rough_seconds - bound.rough_seconds) * beyond > 0:
-                yield document.error((*path, "ttl"), f"{rule.ttl} is beyond {key}", hint=f"it is taken as {bound}")
+        if rule.ttl is None or bound is None or (rule.ttl.rough_seconds - bound.rough_seconds) * beyond <= 0:
+            continue
+        yield document.error((*path, "ttl"), f"{rule.ttl} is beyond {key}", hint=f"it is taken as {bound}")

@@ -29,7 +29,7 @@ class Policy:
     sha256: str
     pii: Pii | None = None
     access: Access | None = None
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     safety: Safety = field(default_factory=Safety)
     recipients: tuple[str, ...] = ()
     backup_days: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from securemem.privacy.text import TOKEN, Treated, treat
 from securemem.privacy.tokens import TOKEN as TOKENS
 from securemem.privacy.tokens import token_of
 from securemem.privacy.treatments.table import TREATMENTS
+from securemem.privacy.treatments.treatment import Treatment
 from securemem.privacy.vault import Entry, Vault
 
 PSEUDONYMISE = "pseudonymise"
@@ -35,8 +36,26 @@ class Found(NamedTuple):
     message: Message
     spans: list[list[Span]]
 
+    @property
+    def entities(self) -> frozenset[str]:
+        """What was found in it."""
+        return frozenset(span.entity for spans in self.spans for span in spans)
+
     def __repr__(self) -> str:
         return f"Found({self.message!r})"
+
+
+class _Treated(NamedTuple):
+    """How entities are treated, and which of them so that their values can be given back."""
+
+    treatments: dict[str, Treatment]
+    reversible: frozenset[str]
+
+    @classmethod
+    def of(cls, entities: Mapping[str, str]) -> _Treated:
+        """Look up the treatments of entities by their names."""
+        treatments = {entity: TREATMENTS[name] for entity, name in entities.items()}
+        return cls(treatments, frozenset(entity for entity, name in entities.items() if name == PSEUDONYMISE))
 
 
 class Desk:
@@ -80,7 +99,11 @@ class Desk:
 
 
 class Privacy:
-    """One policy's engines and treatments."""
+    """One policy's engines and treatments.
+
+    Attributes:
+        pseudonymises: whether some entity is kept under pseudonyms.
+    """
 
     def __init__(
         self,
@@ -88,6 +111,8 @@ class Privacy:
         entities: dict[str, str],
         keyed_hash: Callable[[bytes], bytes],
         surrogates: Surrogates | None,
+        *,
+        by_rules: frozenset[str] = frozenset(),
     ) -> None:
         """Take an open detector.
 
@@ -96,17 +121,15 @@ class Privacy:
             entities: and the names of their treatments.
             keyed_hash: the tenant's.
             surrogates: for pseudonyms that are realistic; None for tokens.
+            by_rules: the names of treatments that rules have for some messages.
         """
+        self.pseudonymises = PSEUDONYMISE in {*entities.values(), *by_rules}
         self._detector = detector
         self._keyed_hash = keyed_hash
         self._surrogates = surrogates
-        self._treatments = {entity: TREATMENTS[name] for entity, name in entities.items()}
-        self._reversible = frozenset(entity for entity, name in entities.items() if name == PSEUDONYMISE)
-
-    @property
-    def pseudonymises(self) -> bool:
-        """Whether some entity is kept under pseudonyms."""
-        return bool(self._reversible)
+        self._entities = entities
+        self._usual = _Treated.of(entities)
+        self._otherwise: dict[frozenset[tuple[str, str]], _Treated] = {}
 
     def close(self) -> None:
         """End the engines' threads."""
@@ -123,34 +146,38 @@ class Privacy:
         spans = [await self._detector.find(leaf, language) for leaf in _texts(content, metadata)]
         return Found(message, spans if any(spans) else [])
 
-    async def treat_alone(self, message: Message, desk: Desk) -> Message:
-        """Find what stands in a message and treat it, under a policy that makes no pseudonyms.
+    async def find_quickly(self, message: Message) -> Found:
+        """Find what stands in a message; in one of text alone without a detour, where the engine is quick.
 
         Raises:
             InvalidInputError: it cannot be stored.
-            DetectionError, PIIBlockedError: as `find` and `treat`.
+            DetectionError: as `find`.
         """
         spans = self._detector.find_in_text(message.content) if codec.is_text(message) else None
         if spans is None:
-            return self.treat(await self.find(codec.plain(message)), desk, None)
-        return self.treat(Found(message, [spans] if spans else []), desk, None)
+            return await self.find(codec.plain(message))
+        return Found(message, [spans] if spans else [])
 
     def desk(self, vault: Vault, now: datetime) -> Desk:
         """Give what one person's messages are treated with."""
         return Desk(self._keyed_hash, vault, now, self._surrogates)
 
-    def treat(self, found: Found, desk: Desk, until: datetime | None) -> Message:
+    def treat(
+        self, found: Found, desk: Desk, until: datetime | None, otherwise: Mapping[str, str] | None = None
+    ) -> Message:
         """Treat a message.
 
         Args:
             found: the message.
             desk: its person's.
             until: when it ends; None if it has no end.
+            otherwise: treatments of some entities, in place of those that the policy has for all messages.
 
         Raises:
             PIIBlockedError: the policy refuses what stands in it.
         """
-        if not found.spans and not self._reversible:
+        how = self._how(otherwise) if otherwise else self._usual
+        if not found.spans and not how.reversible:
             return found.message
         message = found.message
         desk.until = until
@@ -159,7 +186,7 @@ class Privacy:
 
         def treated(leaf: Leaf) -> str:
             nonlocal marked
-            made = self._treat(leaf, next(spans, []), desk, speaks=message.role == _SPEAKS_IN_TOKENS)
+            made = _treat(leaf, next(spans, []), desk, how, speaks=message.role == _SPEAKS_IN_TOKENS)
             marked = marked or made.marked
             return made.text
 
@@ -167,15 +194,23 @@ class Privacy:
         metadata = rebuild(message.metadata, treated) if message.metadata is not None else None
         return replace(message, content=content, metadata=metadata, pseudonymised=marked)
 
-    def _treat(self, leaf: Leaf, spans: list[Span], desk: Desk, *, speaks: bool) -> Treated:
-        text = leaf.text
-        if self._reversible:
-            known = desk.vault.find(text, desk.now, is_identifier=leaf.is_identifier)
-            known = [span for span in known if span.entity in self._treatments]
-            own = list(_tokens(text, desk)) if speaks and "[" in text else []
-            if known or own:
-                spans = _without(own, settle([*spans, *known]))
-        return treat(text, spans, self._treatments, desk, reversible=self._reversible)
+    def _how(self, otherwise: Mapping[str, str]) -> _Treated:
+        key = frozenset(otherwise.items())
+        found = self._otherwise.get(key)
+        if found is None:
+            found = self._otherwise[key] = _Treated.of(self._entities | dict(otherwise))
+        return found
+
+
+def _treat(leaf: Leaf, spans: list[Span], desk: Desk, how: _Treated, *, speaks: bool) -> Treated:
+    text = leaf.text
+    if how.reversible:
+        known = desk.vault.find(text, desk.now, is_identifier=leaf.is_identifier)
+        known = [span for span in known if span.entity in how.treatments]
+        own = list(_tokens(text, desk)) if speaks and "[" in text else []
+        if known or own:
+            spans = _without(own, settle([*spans, *known]))
+    return treat(text, spans, how.treatments, desk, reversible=how.reversible)
 
 
 def _texts(content: Any, metadata: dict[str, Any] | None) -> Iterator[Leaf]:

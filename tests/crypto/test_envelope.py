@@ -48,7 +48,7 @@ def _read(
     sealers = {None: sealer, _GUEST: guest or sealer}
     walk = Walk(seal, head, session=_SESSION, owner=_USER, genuine=lambda each: sealers[each.subject].opens(each))
     found = sorted(rows.items(), reverse=True)
-    out = [payload for _, _, _, payload in (walk.run(sealer, found) if fast else [])]
+    out = [payload for _, _, _, payload, _, _ in (walk.run(sealer, found) if fast else [])]
     page = walk.page(found[len(out) :])
     out += [sealers[each.subject].open(each) for each in page]
     walk.finish()

@@ -115,7 +115,7 @@ async def _scanned(policy: Policy, contents: list[Any]) -> list[_Line]:
     from securemem.privacy.vault import Vault  # noqa: PLC0415
 
     key = os.urandom(32)
-    privacy = await make_privacy(policy.pii, lambda data: hmac_sha256(key, data))
+    privacy = await make_privacy(policy, lambda data: hmac_sha256(key, data))
     if privacy is None:
         return [_Line(content, [], content) for content in contents]
     desk = privacy.desk(Vault(), datetime.now(UTC))

@@ -1,0 +1,183 @@
+"""How long records live by the policy in force: what readers, the writer and the sweep ask. No I/O but the ledger's.
+
+A record's clear columns say its class, the hour in which it came, and until when its caller wants it. What the class
+stands for is in the ledger; a class that is not known there is asked for again after a while, and quarantined until.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from securemem.crypto.pae import pae
+from securemem.ledger.classes import NOTHING, OWN, Classes
+from securemem.model import NEVER
+from securemem.policy import Policy
+from securemem.policy.decide import Action, Asked, Decision, Record, decide
+from securemem.policy.rules import Branch, Condition, facts_of, hidden
+
+HOUR = 3_600_000
+_GONE = 1
+"""A moment long ago: until then is seen what nobody sees."""
+_MOST_CACHED = 16_384
+_ASK_AGAIN_SECONDS = 30.0
+_NOBODY = Asked()
+
+
+class Ends(NamedTuple):
+    """What time alone does to a record, in milliseconds; NEVER where it does nothing.
+
+    Attributes:
+        seen: until when it is given to readers.
+        gone: from when it is to be deleted.
+        keeps: whether a keep stood against that when it came.
+    """
+
+    seen: int
+    gone: int
+    keeps: bool
+
+
+class Lives:
+    """The lives of one tenant's records."""
+
+    def __init__(self, policy: Policy, classes: Classes, keyed_hash: Callable[[bytes], bytes]) -> None:
+        """Take the policy in force, the tenant's classes and its hash."""
+
+        def hide(word: str) -> str:
+            return keyed_hash(pae(b"securemem/fact/1", word.encode())).hex()
+
+        self.rules = policy.rules.bound(hide)
+        self.is_idle = self.rules.are_idle
+        self._hide = hide
+        self._classes = classes
+        self._actors = {hide(purpose): frozenset(actors) for purpose, actors in _purposes(policy).items()}
+        self._ends: dict[tuple[int, int], Ends] = {}
+        self._words: dict[Condition, Condition] = {}
+        self._asked_at: float | None = None
+
+    # What a record is
+
+    async def classify(
+        self,
+        *,
+        tags: Iterable[str] = (),
+        session_tags: Iterable[str] = (),
+        entities: Iterable[str] = (),
+        purpose: str | None = None,
+    ) -> int:
+        """Give the class of a message that is about to be written, which the ledger has when this returns."""
+        facts = frozenset(self._hidden(fact) for fact in facts_of(tags, session_tags, entities, purpose))
+        known = self._classes.number(facts)
+        return known if known is not None else await self._classes.make(facts)
+
+    def _hidden(self, fact: Condition) -> Condition:
+        made = self._words.get(fact)
+        if made is None:
+            if len(self._words) > _MOST_CACHED:
+                self._words.clear()
+            made = self._words[fact] = hidden(fact, self._hide)
+        return made
+
+    def facts(self, kind: int) -> Branch | None:
+        """Give what is true of the records of a class; None where that is not known."""
+        found = self._classes.facts(kind)
+        return frozenset(Condition(*fact) for fact in found) if found is not None else None
+
+    async def know(self, kinds: Iterable[int]) -> None:
+        """Ask the ledger for classes that this process has not met; at most every half minute for such as it lacks."""
+        if self.is_idle or all(kind == OWN or self._classes.facts(kind) is not None for kind in kinds):
+            return
+        now = time.monotonic()
+        if self._asked_at is None or now - self._asked_at > _ASK_AGAIN_SECONDS:
+            self._asked_at = now
+            await self._classes.load()
+            self._ends.clear()
+
+    def on_write(self, kind: int) -> dict[str, str]:
+        """Give the treatments, by entity, that rules have for what is written in a class; the most specific decides."""
+        facts = self.facts(kind) if self.rules.rules and kind != OWN else None
+        found: dict[str, str] = {}
+        for rule in self.rules.matching(facts) if facts else []:
+            found = rule.on_write | found
+        return found
+
+    # How long it lives
+
+    def ends(self, kind: int, hour: int, expiry: int = NEVER) -> Ends:
+        """Give what time does to a record."""
+        if self.is_idle or kind == OWN:
+            return Ends(expiry, expiry, keeps=False)
+        if expiry != NEVER:
+            return _ends(self._record(kind, hour, expiry), self)
+        found = self._ends.get((kind, hour))
+        if found is None:
+            if len(self._ends) > _MOST_CACHED:
+                self._ends.clear()
+            found = self._ends[kind, hour] = _ends(self._record(kind, hour, NEVER), self)
+        return found
+
+    def seen(self, kind: int, hour: int, expiry: int) -> int:
+        """Give until when a record is given to readers."""
+        if self.is_idle or kind == OWN:
+            return expiry
+        by_policy = self.ends(kind, hour).seen
+        return by_policy if expiry == NEVER else expiry if by_policy == NEVER else min(expiry, by_policy)
+
+    def decide(self, record: tuple[int, int, int], *, held: bool, asked: Asked = _NOBODY, now: int) -> Decision:
+        """Decide what becomes of a record: class, hour and expiry."""
+        kind, hour, expiry = record
+        if kind == OWN and not held:
+            if asked.erasure or NEVER < expiry <= now:
+                return Decision(Action.DELETE, "call", expiry, "over: it says so itself")
+            return Decision(Action.KEEP, "call", expiry, "it says itself for how long")
+        return decide(self._record(kind, hour, expiry), self.rules, held=held, asked=asked, now=now)
+
+    def _record(self, kind: int, hour: int, expiry: int) -> Record:
+        return Record(self.facts(kind), hour * HOUR, (hour + 1) * HOUR if hour else NEVER, expiry)
+
+    # Who may see it
+
+    def is_settled(self, kind: int) -> bool:
+        """Tell whether it is known for good who may read the records of a class, and until when: everybody is told."""
+        return not self._actors and (self.is_idle or kind == OWN or self._classes.facts(kind) is not None)
+
+    def is_for(self, kind: int, actor: str | None) -> bool:
+        """Tell whether an actor may read a record: its purpose, if it has one, is for that actor.
+
+        Who names no actor is the application itself.
+        """
+        if not self._actors or actor is None or kind in (NOTHING, OWN):
+            return True
+        facts = self.facts(kind)
+        if facts is None:
+            return False
+        purpose = next((fact.word for fact in facts if fact.kind == "purpose"), None)
+        for rule in self.rules.matching(facts):
+            if rule.purpose is not None:
+                purpose = self._hide(rule.purpose)
+                break
+        return purpose not in self._actors or actor in self._actors[purpose or ""]
+
+
+def _purposes(policy: Policy) -> dict[str, tuple[str, ...]]:
+    return policy.access.purposes if policy.access is not None else {}
+
+
+def _ends(record: Record, lives: Lives) -> Ends:
+    """Follow a record from its beginning: seen while it is kept, gone where it is deleted."""
+    now = record.since or 1
+    first = decision = decide(record, lives.rules, held=False, asked=_NOBODY, now=now)
+    seen = _GONE
+    is_seen = True
+    while True:
+        is_seen = is_seen and decision.action == Action.KEEP
+        if decision.action == Action.DELETE:
+            return Ends(seen, decision.deadline, first.keeps)
+        if is_seen:
+            seen = decision.deadline
+        if decision.deadline == NEVER:
+            return Ends(seen, NEVER, first.keeps)
+        now = max(now + 1, decision.deadline)
+        decision = decide(record, lives.rules, held=False, asked=_NOBODY, now=now)
