@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 PSEUDONYMISED = "pseudonymised"
 VIEWS = ("clear", PSEUDONYMISED)
-READ, WRITE = "read", "write"
+READ, WRITE, REVEAL = "read", "write", "reveal"
 
 
 class Host(Protocol):

@@ -61,6 +61,12 @@ def _through(proxy: FaultProxy, url: str) -> str:
     return parts._replace(netloc=f"{parts.username}:{parts.password}@{proxy.host}:{proxy.port}").geturl()
 
 
+_TABLES = (
+    *("version", "stamp", "acts", "tombstones", "moves", "audit"),
+    *("classes", "holds", "leases", "policies", "passes"),
+)
+
+
 async def test_three_stores_in_one_schema(postgres_url: str, admin: Connection) -> None:
     """Data, keystore and ledger with the names they have by default do not get into each other's way."""
     stores: list[PostgresBackend | PostgresKeystore] = [
@@ -78,7 +84,7 @@ async def test_three_stores_in_one_schema(postgres_url: str, admin: Connection) 
     assert await ledger.acts() == [act]
     names = await admin.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     assert {name for (name,) in names if "ledger" in name} == {
-        f"securemem_ledger_{table}" for table in ("version", "stamp", "acts", "tombstones", "moves", "audit")
+        f"securemem_ledger_{table}" for table in _TABLES
     }
     for store in stores:
         await store.aclose()
