@@ -52,7 +52,7 @@ def _rules(chance: random.Random) -> Rules:
                 ttl=maybe(0.6),
                 keep_for=keep,
                 basis="gdpr-17-3-b" if keep is not None and chance.random() < 0.5 else None,
-                while_kept=chance.choice((None, "use", "restrict")) if keep is not None else None,
+                while_kept=chance.choice((None, "use", "restrict")),
             )
         )
     chance.shuffle(rules)
