@@ -1,8 +1,11 @@
 """The audit: who was let do what with whose data and when, as a chain in which every event commits to those before it.
 
     hash = SHA-256(PAE("securemem/audit/1", hash before, kind, tenant, person, actor, policy, at u64))
+    hash = SHA-256(PAE("securemem/audit/2", hash before, kind, tenant, person, actor, policy, at u64,
+                       session, rule, count u64))            where a session, a rule or a count is named
 
-Handles and keyed hashes only: no column could take a text. An event is durable before what it tells of is done.
+Handles and hashes only, each of a fixed size: no column could take a text. A rule is named by the first 16 bytes of the
+SHA-256 of its id. An event is durable before what it tells of is done.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from securemem.ledger.schema import Tables
 
 _BEGINNING = bytes(32)
+_RULE_BYTES = 16
 
 
 class EventKind(enum.StrEnum):
@@ -28,6 +32,20 @@ class EventKind(enum.StrEnum):
 
     REVEAL = "reveal"
     """Somebody was given what stands under a person's pseudonyms."""
+    DELETE = "delete"
+    """Records are deleted, for their time is over."""
+    RESTRICT = "restrict"
+    """Records are kept out of sight from now on: their time is over, and something keeps them."""
+    REFUSE = "refuse"
+    """What was asked for is not done: it would delete more than the policy lets a worker, or what has to be kept."""
+    HOLD = "hold"
+    """A legal hold was placed."""
+    RELEASE = "release"
+    """A legal hold was released."""
+    APPLY = "apply"
+    """A policy was put in force."""
+    PROPOSE = "propose"
+    """A policy waits for a second person's word."""
 
 
 class Event(NamedTuple):
@@ -40,6 +58,9 @@ class Event(NamedTuple):
         actor: a keyed hash of who asked; None where no actor was named.
         policy: SHA-256 of the policy in force.
         at: in milliseconds.
+        session: the session's handle; None where it is about no single one.
+        rule: of the policy, as `rule_name` gives it; None where none decided.
+        count: of records; None where none are counted.
     """
 
     kind: EventKind
@@ -48,11 +69,33 @@ class Event(NamedTuple):
     actor: bytes | None
     policy: bytes
     at: int
+    session: bytes | None = None
+    rule: bytes | None = None
+    count: int | None = None
+
+    def check(self) -> None:
+        """Refuse what could be a text.
+
+        Raises:
+            ValueError: a part that has not the size of a handle or a hash.
+        """
+        sizes = ((self.tenant, 16), (self.person, 16), (self.actor, 32), (self.policy, 32))
+        sizes += ((self.session, 16), (self.rule, 16))
+        if any(part is not None and len(part) != size for part, size in sizes):
+            raise ValueError("an audited event holds handles and hashes, each of its size")
 
     def chained(self, before: bytes) -> bytes:
         """Give the hash of the event, as it follows another one."""
         parts = (self.kind.value.encode(), self.tenant, self.person or b"", self.actor or b"", self.policy)
-        return hashlib.sha256(pae(b"securemem/audit/1", before, *parts, u64(self.at))).digest()
+        if self.session is None and self.rule is None and self.count is None:
+            return hashlib.sha256(pae(b"securemem/audit/1", before, *parts, u64(self.at))).digest()
+        more = (self.session or b"", self.rule or b"", u64(self.count or 0))
+        return hashlib.sha256(pae(b"securemem/audit/2", before, *parts, u64(self.at), *more)).digest()
+
+
+def rule_name(rule: str) -> bytes:
+    """Give what an event names a rule by."""
+    return hashlib.sha256(rule.encode()).digest()[:_RULE_BYTES]
 
 
 class Audit:
@@ -62,8 +105,14 @@ class Audit:
         """Take the ledger."""
         self._ledger = ledger
 
-    async def write(self, event: Event) -> None:
-        """Write an event, durably, at the chain's end."""
+    async def write(self, *events: Event) -> None:
+        """Write events, durably, at the chain's end.
+
+        Raises:
+            ValueError: as `Event.check`.
+        """
+        for event in events:
+            event.check()
 
         async def work(connection: AsyncConnection, tables: Tables) -> None:
             from sqlalchemy import select  # noqa: PLC0415
@@ -72,10 +121,14 @@ class Audit:
             await in_order(connection, audit)
             newest = select(audit.c.hash).order_by(audit.c.number.desc()).limit(1)
             before: bytes = (await connection.execute(newest)).scalar() or _BEGINNING
-            values = event._asdict() | {"kind": event.kind.value, "hash": event.chained(before)}
-            await connection.execute(audit.insert().values(**values))
+            values = []
+            for event in events:
+                before = event.chained(before)
+                values.append(event._asdict() | {"kind": event.kind.value, "hash": before})
+            await connection.execute(audit.insert(), values)
 
-        await self._ledger.transact(work)
+        if events:
+            await self._ledger.transact(work)
 
     async def events(self) -> list[Event]:
         """Give all events, oldest first.
@@ -91,7 +144,8 @@ class Audit:
             events: list[Event] = []
             before = _BEGINNING
             for row in rows:
-                event = Event(EventKind(row.kind), row.tenant, row.person, row.actor, row.policy, row.at)
+                named = (row.tenant, row.person, row.actor, row.policy, row.at, row.session, row.rule, row.count)
+                event = Event(EventKind(row.kind), *named)
                 before = event.chained(before)
                 if row.hash != before:
                     raise ReorderedError(f"audit: event {row.number} was changed, or one before it is missing")

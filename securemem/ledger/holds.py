@@ -1,0 +1,93 @@
+"""Legal holds: on all that is held of a person, or on one session. Several may overlap; each is released by its id."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, NamedTuple
+
+from securemem.errors import InvalidInputError
+from securemem.ledger.store import Ledger
+from securemem.model import HANDLE_BYTES
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from securemem.ledger.schema import Tables
+
+
+class Hold(NamedTuple):
+    """One hold.
+
+    Attributes:
+        id: by which it is released.
+        tenant: the tenant's handle.
+        person: the person's handle.
+        session: the session's; None where it is on all that is held of the person.
+        reason: a code of the caller's own, such as the number of a case.
+        placed_at: when it was placed, in milliseconds.
+    """
+
+    id: bytes
+    tenant: bytes
+    person: bytes
+    session: bytes | None
+    reason: str
+    placed_at: int
+
+
+class Holds:
+    """The holds of one tenant."""
+
+    def __init__(self, ledger: Ledger, tenant: bytes) -> None:
+        """Take the ledger, and the tenant's handle."""
+        self._ledger = ledger
+        self._tenant = tenant
+
+    async def place(self, person: bytes, session: bytes | None, *, reason: str, at: int) -> Hold:
+        """Write a hold, durably; its sessions' heads are the caller's to mark."""
+        hold = Hold(secrets.token_bytes(HANDLE_BYTES), self._tenant, person, session, reason, at)
+
+        async def work(connection: AsyncConnection, tables: Tables) -> None:
+            from securemem.ledger.engine import insert_new  # noqa: PLC0415
+
+            await connection.execute(insert_new(tables.holds, connection.dialect.name), [hold._asdict()])
+
+        await self._ledger.transact(work)
+        return hold
+
+    async def release(self, hold: bytes, *, at: int) -> Hold:
+        """Mark a hold as released, and give it.
+
+        Raises:
+            InvalidInputError: there is none of this id.
+        """
+
+        async def work(connection: AsyncConnection, tables: Tables) -> Hold | None:
+            from sqlalchemy import select  # noqa: PLC0415
+
+            holds = tables.holds
+            mine = (holds.c.id == hold, holds.c.tenant == self._tenant)
+            row = (await connection.execute(select(holds).where(*mine))).first()
+            if row is None:
+                return None
+            update = holds.update().where(*mine, holds.c.released_at.is_(None)).values(released_at=at)
+            await connection.execute(update)
+            return Hold(*row[: len(Hold._fields)])
+
+        found = await self._ledger.transact(work)
+        if found is None:
+            raise InvalidInputError("there is no hold of this id")
+        return found
+
+    async def active(self) -> list[Hold]:
+        """Give the holds that were not released, the oldest first."""
+
+        async def work(connection: AsyncConnection, tables: Tables) -> list[Hold]:
+            from sqlalchemy import select  # noqa: PLC0415
+
+            holds = tables.holds
+            query = select(holds).where(holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
+            rows = await connection.execute(query.order_by(holds.c.placed_at))
+            return [Hold(*row[: len(Hold._fields)]) for row in rows]
+
+        return await self._ledger.transact(work)

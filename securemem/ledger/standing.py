@@ -1,0 +1,106 @@
+"""Which policy is in force for a tenant, who put it there, and when a worker last went through under which one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from securemem.ledger.store import Ledger, in_order
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from securemem.ledger.schema import Tables
+
+
+class InForce(NamedTuple):
+    """A policy that was applied, or is proposed to be.
+
+    Attributes:
+        number: in the order in which they came.
+        policy: SHA-256 of it.
+        document: what it says of time, as JSON.
+        actor: a keyed hash of who; None where no actor was named.
+        at: when, in milliseconds.
+        applied: whether it is in force; else it waits for somebody else's word.
+    """
+
+    number: int
+    policy: bytes
+    document: str
+    actor: bytes | None
+    at: int
+    applied: bool
+
+
+class Pass(NamedTuple):
+    """A worker's last way through a tenant's data.
+
+    Attributes:
+        policy: SHA-256 of the one that it went by.
+        at: when it ended, in milliseconds.
+        records: how many it took out.
+        oldest: since when the oldest record that it left should be gone; None where it left none.
+    """
+
+    policy: bytes
+    at: int
+    records: int
+    oldest: int | None
+
+
+class Standing:
+    """What is in force for one tenant."""
+
+    def __init__(self, ledger: Ledger, tenant: bytes) -> None:
+        """Take the ledger, and the tenant's handle."""
+        self._ledger = ledger
+        self._tenant = tenant
+
+    async def put(self, policy: bytes, document: str, *, actor: bytes | None, at: int, applied: bool) -> None:
+        """Write that a policy is applied, or proposed."""
+        values: dict[str, Any] = {"tenant": self._tenant, "policy": policy, "document": document}
+        values |= {"actor": actor, "at": at, "applied": applied}
+
+        async def work(connection: AsyncConnection, tables: Tables) -> None:
+            await in_order(connection, tables.policies)
+            await connection.execute(tables.policies.insert().values(**values))
+
+        await self._ledger.transact(work)
+
+    async def all(self) -> list[InForce]:
+        """Give what was applied and proposed, the newest first."""
+
+        async def work(connection: AsyncConnection, tables: Tables) -> list[InForce]:
+            from sqlalchemy import select  # noqa: PLC0415
+
+            policies = tables.policies
+            query = select(policies).where(policies.c.tenant == self._tenant).order_by(policies.c.number.desc())
+            return [
+                InForce(row.number, row.policy, row.document, row.actor, row.at, row.applied)
+                for row in await connection.execute(query)
+            ]
+
+        return await self._ledger.transact(work)
+
+    async def went_through(self, done: Pass) -> None:
+        """Write down that a worker went through."""
+
+        async def work(connection: AsyncConnection, tables: Tables) -> None:
+            passes = tables.passes
+            await in_order(connection, passes)
+            await connection.execute(passes.delete().where(passes.c.tenant == self._tenant))
+            await connection.execute(passes.insert().values(tenant=self._tenant, **done._asdict()))
+
+        await self._ledger.transact(work)
+
+    async def last_pass(self) -> Pass | None:
+        """Give the last way through; None where no worker was there yet."""
+
+        async def work(connection: AsyncConnection, tables: Tables) -> Pass | None:
+            from sqlalchemy import select  # noqa: PLC0415
+
+            passes = tables.passes
+            row = (await connection.execute(select(passes).where(passes.c.tenant == self._tenant))).first()
+            return Pass(row.policy, row.at, row.records, row.oldest) if row is not None else None
+
+        return await self._ledger.transact(work)
