@@ -7,7 +7,6 @@ purpose are keyed hashes, so rules are bound to a tenant (`Rules.bound`), whose 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import product
 from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
@@ -16,6 +15,7 @@ from securemem.policy import schema
 from securemem.policy.durations import Duration
 
 MOST_BRANCHES = 256
+"""Of a rule; and of a whole policy four times as many, for each is held against each other."""
 TAG, SESSION_TAG, ENTITY, PURPOSE = "tag", "session_tag", "entity", "purpose"
 HIDDEN = frozenset({TAG, SESSION_TAG, PURPOSE})
 """The kinds of conditions whose words are a caller's own."""
@@ -128,11 +128,14 @@ def make_rules(file: schema.File) -> Rules:
     """Give the rules of a policy file whose types were checked.
 
     Raises:
-        ValueError: a rule's `match` has too many branches.
+        ValueError: a rule's `match` has too many branches, or all of them together have.
     """
     defaults, bounds = file.defaults, file.bounds
+    rules = tuple(_rule(rule) for rule in file.rules)
+    if sum(len(rule.branches) for rule in rules) > 4 * MOST_BRANCHES:
+        raise ValueError("too many branches")
     return Rules(
-        tuple(_rule(rule) for rule in file.rules),
+        rules,
         _duration(defaults.ttl),
         _duration(bounds.min_ttl),
         _duration(bounds.max_ttl),
@@ -161,19 +164,28 @@ def branches_of(match: schema.Match) -> tuple[Branch, ...]:
     """Give the sets of conditions that a match is: it is true where one of them is.
 
     Raises:
-        ValueError: there are more than `MOST_BRANCHES`.
+        ValueError: there are more than `MOST_BRANCHES`, or would be on the way.
     """
-    parts: list[list[Branch]] = [[frozenset({condition})] for condition in _conditions(match)]
+    found: set[Branch] = {frozenset(_conditions(match))}
     if not isinstance(match.any, UnsetType):
-        parts.append([branch for each in match.any for branch in branches_of(each)])
+        found = _both(found, {branch for each in match.any for branch in branches_of(each)})
     if not isinstance(match.all, UnsetType):
-        parts += [list(branches_of(each)) for each in match.all]
-    found: set[Branch] = set()
-    for chosen in product(*parts):
-        found.add(frozenset().union(*chosen))
-        if len(found) > MOST_BRANCHES:
-            raise ValueError("too many branches")
+        for each in match.all:
+            found = _both(found, set(branches_of(each)))
     return tuple(sorted((branch for branch in found if branch), key=sorted))
+
+
+def _both(some: set[Branch], others: set[Branch]) -> set[Branch]:
+    """Give what is true where one of some is, and one of others.
+
+    Equal ones are put together at each step: a hundred times the same two conditions are two branches, and not 2¹⁰⁰.
+    """
+    if max(len(some), len(others)) > MOST_BRANCHES:
+        raise ValueError("too many branches")
+    found = {one | other for one in some for other in others}
+    if len(found) > MOST_BRANCHES:
+        raise ValueError("too many branches")
+    return found
 
 
 def _conditions(match: schema.Match) -> Iterator[Condition]:
