@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -16,24 +17,30 @@ from securemem.policy.document import Document, Path
 
 _PLACE = re.compile(r" - at `(?:key in )?(\$[^`]*)`\Z")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
-_INVALID = re.compile(r"Invalid enum value (?:'(.*)'|.*)\Z", re.DOTALL)
 _ANY = "..."
-_REGEX = re.compile(r"expected `str` matching regex '(.*)'\Z", re.DOTALL | re.IGNORECASE)
-_PARTS = (
-    *(schema.File, schema.Metadata, schema.Defaults, schema.Bounds, schema.Pii, schema.Match, schema.Basis),
-    *(schema.Rule, schema.Targets, schema.Recipient, schema.Erasure, schema.Requests, schema.Access),
-    *(schema.MaxDelete, schema.Safety, schema.Given, schema.Expected, schema.Case),
-)
-_LISTED = {"regimes": schema.Regime, "two_person": schema.Brake}
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
+_INVALID = re.compile(r"Invalid enum value (?:'(.*)'|.*)\Z", re.DOTALL)
+_KIND = re.compile(r"Expected `([a-z |]*)`, got `[a-z]*`\Z")
+_BOUND = re.compile(r"Expected `([a-z]*)` (>=|<=|>|<) (\S+)\Z")
+_LENGTH = re.compile(r"Expected `[a-z]*` of length (>=|<=) (\d+)\Z")
+_KINDS = {
+    "object": "keys and values",
+    "array": "a list",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+}
 _FORMS = {
     durations.PATTERN: ("no duration", durations.HINT),
     schema.ID_PATTERN: ("no id", "small letters, digits, `_`, `-` and `.`, a letter first"),
     schema.ARTICLE_PATTERN: ("no name of an article", "such as gdpr-17-3-b"),
+    schema.LANGUAGE_PATTERN: ("no language", "its code by ISO 639-1, such as en"),
+    schema.REGION_PATTERN: ("no region", "its code by ISO 3166-1, such as GB"),
+    schema.VARIABLE_PATTERN: ("no environment variable", "capitals, digits and `_`, such as CRM_ERASE_URL"),
 }
 _SHOWN = 60
-_FIELDS = {field.encode_name: field.type for part in _PARTS for field in msgspec.structs.fields(part)}
-_CHOICES = {name: get_args(kind) for name, kind in _FIELDS.items() if get_origin(kind) is Literal}
 
 
 def convert(document: Document) -> schema.File:
@@ -43,9 +50,24 @@ def convert(document: Document) -> schema.File:
         PolicyError: it is none; the first thing that is wrong.
     """
     try:
-        return msgspec.convert(document.data, schema.File)
+        file = msgspec.convert(document.data, schema.File)
     except msgspec.ValidationError as exc:
         raise _explained(document, str(exc)) from None
+    for path, value in leaves(document.data):
+        # Python's `$` is true before a last newline too, and msgspec goes by it.
+        if isinstance(value, str) and value.endswith("\n") and _pattern(_type_at(path)) in _FORMS:
+            message, hint = _formed(value, _type_at(path))
+            raise document.error(path, message, hint=hint)
+    return file
+
+
+def leaves(data: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Give what is no mapping and no list, with its path."""
+    if isinstance(data, dict | list):
+        for step, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from leaves(value, (*path, step))
+    else:
+        yield path, data
 
 
 def _explained(document: Document, complaint: str) -> PolicyError:
@@ -56,30 +78,76 @@ def _explained(document: Document, complaint: str) -> PolicyError:
     unknown = _UNKNOWN_FIELD.match(what)
     if unknown:
         key = unknown.group(1)
-        return document.error((*path, key), f"{key!r} is not known here", hint=meant(key, _FIELDS))
-    invalid = _INVALID.match(what)
-    if invalid and invalid.group(1) is not None:
-        return document.error(path, f"{invalid.group(1)!r} is not known here", hint=_choice(path, invalid.group(1)))
-    form = _REGEX.match(what)
-    if form is not None and form.group(1) in _FORMS:
-        wrong, hint = _FORMS[form.group(1)]
-        return document.error(path, f"{_shown(document, path)} is {wrong}", hint=hint)
-    if what.endswith("of length >= 1") or not path or what.startswith("Object"):
-        return document.error(path, what[:1].lower() + what[1:])
-    return document.error(path, f"{what[:1].lower() + what[1:]}: {_shown(document, path)}")
+        return document.error((*path, key), f"{key!r} is not known here", hint=meant(key, _keys(_type_at(path))))
+    message, hint = _said(what, _at(document.data, path), _type_at(path))
+    return document.error(path, message, hint=hint if path else None)
 
 
-def _choice(path: Path, word: str) -> str | None:
-    """Give the hint for a word that is none of those that may stand there."""
-    names = [str(step) for step in path]
-    field = names[-1] if names[-1:] and names[-1] in _CHOICES else next((n for n in names[::-1] if n in _LISTED), "")
-    known = _CHOICES.get(field) or get_args(_LISTED.get(field, schema.Right))
-    return meant(word, known) or (f"one of {', '.join(known)}" if field != "apiVersion" else None)
+def _said(what: str, value: Any, kind: Any) -> tuple[str, str | None]:
+    """Give a complaint about a value in our words, and a hint: what it should have been.
+
+    Args:
+        what: the complaint.
+        value: what stands there.
+        kind: the type that it should be of.
+    """
+    for pattern, say in _WORDS:
+        match = pattern.match(what)
+        if match is not None:
+            return say(match, value, kind)
+    if what.startswith("Expected `str` matching"):
+        return _formed(value, kind)
+    if what.startswith("Invalid RFC3339"):
+        return f"{_shown(value)} is no date", "such as 2027-01-31"
+    return f"{what[:1].lower()}{what[1:]}: {_shown(value)}", None
 
 
-def _shown(document: Document, path: Path) -> str:
+def _missing(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:  # noqa: ARG001  (one of several)
+    return f"{match.group(1)!r} is missing here", None
+
+
+def _no_choice(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
+    known = get_args(_bare(kind))
+    return f"{_shown(value)} is not known here", meant(match.group(1) or "", known) or f"one of {', '.join(known)}"
+
+
+def _other_kind(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
+    if isinstance(value, int | float) and _pattern(kind) in _FORMS:
+        return _formed(value, kind)
+    wanted = " or ".join(_KINDS[each] for each in match.group(1).split(" | ") if each != "null")
+    if value is None:
+        return f"expected {wanted}, got nothing", "leave the key out, or say what belongs there"
+    return f"expected {wanted}, got {_shown(value)}", None
+
+
+def _out_of_bounds(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
+    kind, sign, bound = match.groups()
+    return f"expected {_KINDS[kind]} {sign} {bound.removesuffix('.0')}, got {_shown(value)}", None
+
+
+def _too_long_or_empty(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:  # noqa: ARG001
+    sign, length = match.groups()
+    return (f"{_shown(value)} is empty", None) if sign == ">=" else (f"is over {length}: {_shown(value)}", None)
+
+
+_WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Any, Any], tuple[str, str | None]]], ...] = (
+    (_MISSING, _missing),
+    (_INVALID, _no_choice),
+    (_KIND, _other_kind),
+    (_BOUND, _out_of_bounds),
+    (_LENGTH, _too_long_or_empty),
+)
+
+
+def _formed(value: Any, kind: Any) -> tuple[str, str | None]:
+    """Say of a word that it has not the form that it should have."""
+    wrong, hint = _FORMS[_pattern(kind) or ""]
+    near = durations.meant(value) if isinstance(value, str) and _pattern(kind) == durations.PATTERN else None
+    return f"{_shown(value)} is {wrong}", f"did you mean {near!r}?" if near is not None else hint
+
+
+def _shown(value: Any) -> str:
     """Give a value as it may stand in an error: the beginning of it."""
-    value = _at(document.data, path)
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -90,12 +158,58 @@ def meant(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean {near[0]!r}?" if near else None
 
 
+# What type is wanted at a path
+
+
+def _type_at(path: Path) -> Any:
+    kind: Any = schema.File
+    for step in path:
+        kind = _inside(_bare(kind), step)
+    return kind
+
+
+def _inside(kind: Any, step: str | int) -> Any:
+    """Give the type of a part of what is of a type."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return next((each.type for each in msgspec.structs.fields(kind) if each.encode_name == step), Any)
+    arguments = get_args(kind)
+    if get_origin(kind) is dict:
+        return arguments[1]
+    return arguments[0] if get_origin(kind) is tuple else Any
+
+
+def _bare(kind: Any) -> Any:
+    """Give a type without what is said of it, and without the nothing that may stand in its place."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return _bare(next(each for each in get_args(kind) if each not in (type(None), msgspec.UnsetType)))
+    return kind
+
+
+def _pattern(kind: Any) -> str | None:
+    if get_origin(kind) in (Union, UnionType):
+        return next(filter(None, map(_pattern, get_args(kind))), None)
+    said = getattr(kind, "__metadata__", ())
+    return next((each.pattern for each in said if isinstance(each, msgspec.Meta)), None)
+
+
+def _keys(kind: Any) -> list[str]:
+    bare = _bare(kind)
+    if get_origin(bare) is Literal or not (isinstance(bare, type) and issubclass(bare, msgspec.Struct)):
+        return []
+    return [each.encode_name for each in msgspec.structs.fields(bare)]
+
+
+# Where msgspec's complaint is
+
+
 def _steps(place: str) -> Path:
     return tuple(int(index) if index.isdigit() else name or index for name, index in _STEP.findall(place))
 
 
 def _located(data: Any, path: Path) -> Path:
-    """Give the path with the keys that msgspec leaves out, by trying the values of such a mapping one by one.
+    """Give the path with the keys that msgspec leaves out, by trying the values of such a mapping.
 
     It ends where the document does: the complaint repeats keys, and one of them may read like a path.
     """
@@ -103,11 +217,20 @@ def _located(data: Any, path: Path) -> Path:
     for number, step in enumerate(path):
         part = _at(data, found)
         if step == _ANY and isinstance(part, dict):
-            step = next((key for key in part if _complains(data, found, key, path[: number + 1])), step)  # noqa: PLW2901
+            step = _wrong_key(data, found, path[: number + 1])  # noqa: PLW2901
         if not _is_there(part, step):
             break
         found.append(step)
     return tuple(found)
+
+
+def _wrong_key(data: Any, path: list[str | int], place: Path) -> str:
+    """Give the key of a mapping of whose value msgspec complains, by trying halves of what is left of it."""
+    keys = list(_at(data, path))
+    while len(keys) > 1:
+        half = keys[: len(keys) // 2]
+        keys = half if _complains(data, path, half, place) else keys[len(keys) // 2 :]
+    return keys[0] if keys and _complains(data, path, keys, place) else _ANY
 
 
 def _is_there(part: Any, step: str | int) -> bool:
@@ -122,10 +245,11 @@ def _at(data: Any, path: Iterable[str | int]) -> Any:
     return data
 
 
-def _complains(data: Any, path: list[str | int], key: str, place: Path) -> bool:
-    """Tell whether the document, with only this key left of a mapping, is complained of at the same place."""
+def _complains(data: Any, path: list[str | int], keys: list[str], place: Path) -> bool:
+    """Tell whether the document, with only these keys left of a mapping, is complained of at the same place."""
+    part = _at(data, path)
     try:
-        msgspec.convert(_with(data, path, {key: _at(data, path)[key]}), schema.File)
+        msgspec.convert(_with(data, path, {key: part[key] for key in keys}), schema.File)
     except msgspec.ValidationError as exc:
         match = _PLACE.search(str(exc))
         return match is not None and _steps(match.group(1))[: len(place)] == place

@@ -18,6 +18,9 @@ MOST_YEARS = 1000
 _TEXT = re.compile(PATTERN)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTHS = {"mo": 1, "y": 12}
+_LIKE = re.compile(r"\s*([0-9]{1,6})\s*([a-z]+)\s*\Z", re.IGNORECASE)
+_UNITS = ("seconds", "minutes", "hours", "days", "weeks", "months", "years")
+_ABBREVIATED = {"sec": "s", "secs": "s", "min": "m", "mins": "m", "hr": "h", "hrs": "h", "yr": "y", "yrs": "y"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 LAST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // _MILLISECOND
@@ -44,7 +47,7 @@ class Duration(NamedTuple):
         Raises:
             ValueError: it does not, or is over a thousand years.
         """
-        match = _TEXT.match(text)
+        match = _TEXT.fullmatch(text)
         if match is None:
             raise ValueError("no duration")
         unit = match.group(1)
@@ -73,6 +76,19 @@ class Duration(NamedTuple):
 
     def __str__(self) -> str:
         return self.text
+
+
+def meant(text: str) -> str | None:
+    """Give the duration that a text was probably meant to be: "9d" for "9 days"; None where none is near."""
+    match = _LIKE.match(text)
+    if match is None or not int(match.group(1)):
+        return None
+    word = match.group(2).lower()
+    unit = _ABBREVIATED.get(word, word if word in {**_SECONDS, **_MONTHS} else "")
+    if not unit:
+        near = next((each for each in _UNITS if word in (each, each[:-1])), None)
+        unit = "mo" if near == "months" else near[0] if near is not None else ""
+    return f"{int(match.group(1))}{unit}" if unit else None
 
 
 def _shifted(moment: int, months: int) -> int:

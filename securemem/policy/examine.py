@@ -7,10 +7,10 @@ matter of time, are an error: which of them stands first decides nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from securemem.errors import PolicyError
 from securemem.policy import schema
+from securemem.policy.check import leaves
 from securemem.policy.decide import RESERVED
 from securemem.policy.document import Document, Path
 from securemem.policy.durations import MOST_YEARS, Duration
@@ -26,24 +26,13 @@ def check_durations(document: Document) -> None:
     Raises:
         PolicyError: one is over a thousand years.
     """
-    for path, value in _leaves({part: document.data[part] for part in _PARTS if part in document.data}, ()):
+    for path, value in leaves({part: document.data[part] for part in _PARTS if part in document.data}):
         if not isinstance(value, str) or not (path[-1] in _SPANS or path[-2:-1] == ("targets",)):
             continue
         try:
             Duration.of(value)
         except ValueError:
             raise document.error(path, f"{value!r} is over {MOST_YEARS} years") from None
-
-
-def _leaves(data: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    if isinstance(data, dict):
-        for key, value in data.items():
-            yield from _leaves(value, (*path, key))
-    elif isinstance(data, list):
-        for number, value in enumerate(data):
-            yield from _leaves(value, (*path, number))
-    else:
-        yield path, data
 
 
 def check(document: Document, file: schema.File, rules: Rules) -> None:

@@ -10,12 +10,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 from securemem.policy import durations
 
-Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
-Region = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
-Right = Literal["read", "write", "erase", "export", "hold", "reveal", "audit"]
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
+LANGUAGE_PATTERN = r"^[a-z]{2,3}$"
+REGION_PATTERN = r"^[A-Z]{2}$"
+VARIABLE_PATTERN = r"^[A-Z_][A-Z0-9_]*$"
 ID_PATTERN = r"^[a-z][a-z0-9_.-]{0,63}$"
 ARTICLE_PATTERN = r"^[a-z][a-z0-9.-]{1,63}$"
+Language = Annotated[str, Meta(pattern=LANGUAGE_PATTERN)]
+Region = Annotated[str, Meta(pattern=REGION_PATTERN)]
+Right = Literal["read", "write", "erase", "export", "hold", "reveal", "audit"]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Id = Annotated[str, Meta(pattern=ID_PATTERN)]
 Span = Annotated[
     str,
@@ -180,7 +183,7 @@ class Recipient(Strict, frozen=True, kw_only=True):
     """
 
     id: Id
-    url_env: Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+    url_env: Annotated[str, Meta(pattern=VARIABLE_PATTERN)]
     ack_within: Span = "7d"
 
 
