@@ -159,9 +159,7 @@ def _said(given: Given) -> dict[str, Any]:
     """Give what a test says of its record, without what it leaves as it is."""
     nothing = type(given)()
     return {
-        name: getattr(given, name)
-        for name in given.__struct_fields__
-        if getattr(given, name) != getattr(nothing, name)
+        name: getattr(given, name) for name in given.__struct_fields__ if getattr(given, name) != getattr(nothing, name)
     }
 
 
@@ -205,8 +203,8 @@ def _coverage(rules: dict[str, int]) -> list[object]:
     if not rules:
         return [Text("It has no rules.", style="dim")]
     tested = sum(1 for count in rules.values() if count)
-    table = Table.grid(padding=(0, 2, 0, 2))
+    table = Table.grid(padding=(0, 2, 0, 0))
     for rule, count in rules.items():
         says = Text(_counted(count, "test")) if count else Text("no test touches it", style="yellow")
-        table.add_row(Text(rule, style="bold"), says)
+        table.add_row(Text(f"  {rule}", style="bold"), says)
     return [f"{tested} of {_counted(len(rules), 'rule')} tested:", table]
