@@ -98,8 +98,8 @@ def _said(what: str, value: Any, kind: Any) -> tuple[str, str | None]:
     if what.startswith("Expected `str` matching"):
         return _formed(value, kind)
     if what.startswith("Invalid RFC3339"):
-        return f"{_shown(value)} is no date", "such as 2027-01-31"
-    return f"{what[:1].lower()}{what[1:]}: {_shown(value)}", None
+        return f"{shown(value)} is no date", "such as 2027-01-31"
+    return f"{what[:1].lower()}{what[1:]}: {shown(value)}", None
 
 
 def _missing(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:  # noqa: ARG001  (one of several)
@@ -108,7 +108,7 @@ def _missing(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | No
 
 def _no_choice(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
     known = get_args(_bare(kind))
-    return f"{_shown(value)} is not known here", meant(match.group(1) or "", known) or f"one of {', '.join(known)}"
+    return f"{shown(value)} is not known here", meant(match.group(1) or "", known) or f"one of {', '.join(known)}"
 
 
 def _other_kind(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
@@ -117,17 +117,17 @@ def _other_kind(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str |
     wanted = " or ".join(_KINDS[each] for each in match.group(1).split(" | ") if each != "null")
     if value is None:
         return f"expected {wanted}, got nothing", "leave the key out, or say what belongs there"
-    return f"expected {wanted}, got {_shown(value)}", None
+    return f"expected {wanted}, got {shown(value)}", None
 
 
 def _out_of_bounds(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
     kind, sign, bound = match.groups()
-    return f"expected {_KINDS[kind]} {sign} {bound.removesuffix('.0')}, got {_shown(value)}", None
+    return f"expected {_KINDS[kind]} {sign} {bound.removesuffix('.0')}, got {shown(value)}", None
 
 
 def _too_long_or_empty(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:  # noqa: ARG001
     sign, length = match.groups()
-    return (f"{_shown(value)} is empty", None) if sign == ">=" else (f"is over {length}: {_shown(value)}", None)
+    return (f"{shown(value)} is empty", None) if sign == ">=" else (f"is over {length}: {shown(value)}", None)
 
 
 _WORDS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Any, Any], tuple[str, str | None]]], ...] = (
@@ -143,10 +143,10 @@ def _formed(value: Any, kind: Any) -> tuple[str, str | None]:
     """Say of a word that it has not the form that it should have."""
     wrong, hint = _FORMS[_pattern(kind) or ""]
     near = durations.meant(value) if isinstance(value, str) and _pattern(kind) == durations.PATTERN else None
-    return f"{_shown(value)} is {wrong}", f"did you mean {near!r}?" if near is not None else hint
+    return f"{shown(value)} is {wrong}", f"did you mean {near!r}?" if near is not None else hint
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Give a value as it may stand in an error: the beginning of it."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -58,9 +58,10 @@ class Document:
         mark = self._marks.get(path, Mark(1, 1))
         return PolicyError(message, file=mark.file or self.file, line=mark.line, column=mark.column, hint=hint)
 
-    def line(self, path: Path) -> int:
-        """Give the line in which a part begins."""
-        return self._marks[path].line
+    def line(self, path: Path) -> str:
+        """Say in which line a part begins, and of which file if that is another."""
+        mark = self._marks[path]
+        return f"line {mark.line}" if mark.file in (None, self.file) else f"line {mark.line} of {mark.file}"
 
     def part(self, path: Path) -> Document:
         """Give a part as a document of its own."""
@@ -81,20 +82,20 @@ class Document:
         joined = _joined(base.data, self.data, (), (), (marks, self))
         return Document(self.file, joined, marks)
 
-    def marks_below(self, path: Path) -> Iterator[tuple[Path, Mark]]:
-        """Give the marks of a part and of all in it, by what comes after its path."""
-        size = len(path)
-        return ((at[size:], _in_file(mark, self.file)) for at, mark in self._marks.items() if at[:size] == path)
+    def mark(self, path: Path) -> Mark:
+        """Give the mark of a part, with the file that it is in."""
+        return _in_file(self._marks[path], self.file)
 
 
 _APPENDED = "tests"
+_Places = tuple[dict[Path, Mark], Document]
 
 
 def _in_file(mark: Mark, file: str) -> Mark:
     return mark if mark.file is not None else replace(mark, file=file)
 
 
-def _joined(base: Any, mine: Any, at: Path, here: Path, places: tuple[dict[Path, Mark], Document]) -> Any:
+def _joined(base: Any, mine: Any, at: Path, here: Path, places: _Places) -> Any:
     """Join two values.
 
     Args:
@@ -104,22 +105,41 @@ def _joined(base: Any, mine: Any, at: Path, here: Path, places: tuple[dict[Path,
         here: where it stands in its document.
         places: the marks of what comes of it, and the document that comes over the base.
     """
-    marks, over = places
     if isinstance(base, dict) and isinstance(mine, dict):
         return base | {key: _joined(base.get(key), mine[key], (*at, key), (*here, key), places) for key in mine}
     if isinstance(base, list) and isinstance(mine, list) and (at == (_APPENDED,) or _have_ids([*base, *mine])):
-        found = list(base)
-        for number, part in enumerate(mine):
-            index = next((n for n, each in enumerate(base) if at != (_APPENDED,) and each["id"] == part["id"]), None)
-            if index is None:
-                index = len(found)
-                found.append(None)
-            found[index] = _joined(found[index], part, (*at, index), (*here, number), places)
-        return found
-    for old in [path for path in marks if path[: len(at)] == at]:
-        del marks[old]
-    marks.update({(*at, *path): mark for path, mark in over.marks_below(here)})
+        return _joined_lists(base, mine, at, here, places)
+    marks, over = places
+    for old in _paths(base, at):
+        marks.pop(old, None)
+    size = len(here)
+    marks.update({(*at, *path[size:]): over.mark(path) for path in _paths(mine, here)})
     return mine
+
+
+def _joined_lists(base: list[Any], mine: list[Any], at: Path, here: Path, places: _Places) -> list[Any]:
+    found = list(base)
+    known = {} if at == (_APPENDED,) else {part["id"]: number for number, part in reversed(list(enumerate(base)))}
+    over = places[1]
+    seen: set[str] = set()
+    for number, part in enumerate(mine):
+        name = part["id"] if at != (_APPENDED,) else None
+        if name is not None and name in seen:
+            raise over.error((*here, number, "id"), f"id {name!r} is given twice")
+        seen.add(name or "")
+        index = known.get(name, len(found))
+        if index == len(found):
+            found.append(None)
+        found[index] = _joined(found[index], part, (*at, index), (*here, number), places)
+    return found
+
+
+def _paths(data: Any, path: Path) -> Iterator[Path]:
+    """Give the path of a part, and of all in it."""
+    yield path
+    if isinstance(data, dict | list):
+        for step, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield from _paths(value, (*path, step))
 
 
 def _have_ids(parts: list[Any]) -> bool:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from securemem.errors import PolicyError
 from securemem.policy import examine, schema
-from securemem.policy.check import convert, meant
-from securemem.policy.document import Document, read
+from securemem.policy.check import convert, meant, shown
+from securemem.policy.document import MAX_BYTES, Document, read
 from securemem.policy.durations import Duration
 from securemem.policy.model import PSEUDONYMISE, Policy
 from securemem.policy.rules import make_rules
@@ -19,7 +19,9 @@ from securemem.policy.rules import make_rules
 TREATMENTS = ("keep", "redact", "mask", "hash", PSEUDONYMISE, "generalise", "block")
 NEVER_GIVEN_BACK = frozenset({"SECRET"})
 MOST_EXTENDED = 8
+MOST_ENVIRONMENTS = 32
 
+_NOT_IN_ENVIRONMENTS = frozenset({"apiVersion", "kind", "extends", "environments"})
 _ENTITY = re.compile(r"[A-Z][A-Z0-9_]{0,63}\Z")
 
 
@@ -68,28 +70,42 @@ def parse(text: str, file: str, sha256: str) -> Policy:
         text: of YAML.
         file: its name, for errors.
         sha256: of its bytes, in hex.
+
+    Raises:
+        PolicyError: as `load`; or it extends something.
     """
-    loaded = _finish(read(text, file), hashlib.sha256(), None)
-    return replace(loaded.policy, sha256=sha256)
+    document = read(text, file)
+    if _extended(document) is not None:
+        raise document.error(("extends",), "a text extends nothing", hint="load it from a file")
+    return replace(_finish(document, hashlib.sha256(), None).policy, sha256=sha256)
 
 
 def _read(path: Path, digest: hashlib._Hash, depth: int) -> Document:
     """Read a file over what it extends."""
     try:
-        raw = path.read_bytes()
-        text = raw.decode()
-    except OSError as exc:
-        raise PolicyError(f"cannot be read ({type(exc).__name__})", file=str(path)) from None
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        # One that is too long is refused by its length, whatever stands where it is cut off.
+        text = raw.decode(errors="strict" if len(raw) <= MAX_BYTES else "replace")
     except UnicodeDecodeError:
         raise PolicyError("is not UTF-8", file=str(path)) from None
-    digest.update(raw)
+    except (OSError, ValueError) as exc:
+        raise PolicyError(f"cannot be read ({type(exc).__name__})", file=str(path)) from None
     document = read(text, str(path))
-    base = document.data.get("extends") if isinstance(document.data, dict) else None
-    if not isinstance(base, str):
+    # No file holds a NUL, so that no two sets of files are the same bytes.
+    digest.update(b"\0" + raw if depth else raw)
+    base = _extended(document)
+    if base is None:
         return document
     if depth >= MOST_EXTENDED:
         raise document.error(("extends",), f"extends more than {MOST_EXTENDED} files, one the other")
     return document.over(_read(_found(document, base, path), digest, depth + 1))
+
+
+def _extended(document: Document) -> str | None:
+    """Give what a document extends; None for nothing, and for what the types refuse later."""
+    base = document.data.get("extends") if isinstance(document.data, dict) else None
+    return base if isinstance(base, str) and base else None
 
 
 def _found(document: Document, base: str, path: Path) -> Path:
@@ -99,24 +115,38 @@ def _found(document: Document, base: str, path: Path) -> Path:
     if base in names():
         return folder() / f"{base}.yaml"
     beside = path.parent / base
-    if not beside.is_file():
-        raise document.error(("extends",), f"there is no policy {base!r}", hint=meant(base, names()))
+    try:
+        is_there = beside.is_file()
+    except OSError:
+        is_there = False
+    if not is_there:
+        known = [*names(), *(each.name for each in path.parent.glob("*.yaml"))]
+        raise document.error(("extends",), f"there is no policy {shown(base)}", hint=meant(base, known))
     return beside
 
 
 def _finish(document: Document, digest: hashlib._Hash, environment: str | None) -> Loaded:
+    """Check a document as it stands, and as it is in each environment; give what it is in the one that is asked for."""
     loaded = _checked(document)
-    every = {name: document.part(("environments", name)).over(document) for name in loaded.file.environments}
-    for each in every.values():
-        _checked(each)
+    environments = list(loaded.file.environments)
+    if len(environments) > MOST_ENVIRONMENTS:
+        raise document.error(("environments",), f"there are more than {MOST_ENVIRONMENTS} environments")
+    every = {name: _checked(_overlaid(document, name)) for name in environments}
     if environment is not None:
         if environment not in every:
-            raise document.error(
-                ("environments",), f"there is no environment {environment!r}", hint=meant(environment, every)
-            )
-        digest.update(environment.encode("utf-8", "replace"))
-        loaded = _checked(every[environment])
+            message = f"there is no environment {shown(environment)}"
+            raise document.error(("environments",), message, hint=meant(environment, every))
+        digest.update(b"\0" + environment.encode("utf-8", "replace"))
+        loaded = every[environment]
     return loaded._replace(policy=replace(loaded.policy, sha256=digest.hexdigest()))
+
+
+def _overlaid(document: Document, environment: str) -> Document:
+    """Give a document with what is different in an environment."""
+    path = ("environments", environment)
+    for key in _NOT_IN_ENVIRONMENTS.intersection(document.data["environments"][environment]):
+        raise document.error((*path, key), f"{key!r} cannot differ between environments")
+    return document.part(path).over(document)
 
 
 def _checked(document: Document) -> Loaded:
