@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from securemem.errors import PolicyError
 from securemem.policy import schema
-from securemem.policy.check import leaves
+from securemem.policy.check import leaves, meant
 from securemem.policy.decide import RESERVED
 from securemem.policy.document import Document, Path
 from securemem.policy.durations import MOST_YEARS, Duration
-from securemem.policy.rules import ENTITY, PURPOSE, Branch, Rule, Rules
+from securemem.policy.rules import ENTITY, PURPOSE, SESSION_TAG, TAG, Branch, Condition, Rule, Rules
 
 _SPANS = frozenset({"ttl", "min_ttl", "max_ttl", "keep_for", "log_retention", "ack_within", "age", "key", "rows"})
 _PARTS = ("defaults", "bounds", "rules", "erasure", "requests", "tests")
@@ -52,7 +52,10 @@ def check(document: Document, file: schema.File, rules: Rules) -> None:
     known = {rule.id for rule in rules.rules} | RESERVED
     for number, case in enumerate(file.tests):
         if case.expect.rule is not None and case.expect.rule not in known:
-            raise document.error(("tests", number, "expect", "rule"), f"there is no rule {case.expect.rule!r}")
+            hint = meant(case.expect.rule, known)
+            raise document.error(
+                ("tests", number, "expect", "rule"), f"there is no rule {case.expect.rule!r}", hint=hint
+            )
 
 
 def _check_ids(document: Document, part: str, ids: list[str]) -> None:
@@ -60,9 +63,7 @@ def _check_ids(document: Document, part: str, ids: list[str]) -> None:
     for number, name in enumerate(ids):
         path: Path = (*part.split("."), number, "id")
         if name in where:
-            raise document.error(
-                path, f"id {name!r} is given twice", hint=f"it stood in line {document.line(where[name])}"
-            )
+            raise document.error(path, f"id {name!r} is given twice", hint=f"it stood in {document.line(where[name])}")
         if part == "rules" and name in RESERVED:
             raise document.error(
                 path, f"{name!r} is what decisions call something else", hint="name the rule otherwise"
@@ -72,11 +73,20 @@ def _check_ids(document: Document, part: str, ids: list[str]) -> None:
 
 def _check_rule(document: Document, number: int, written: schema.Rule, rule: Rule) -> None:
     path = ("rules", number)
-    if not rule.branches:
-        raise document.error((*path, "match"), "a match has to say something", hint="`defaults` hold for every record")
+    for empty in _empty(written.match, (*path, "match")):
+        raise document.error(empty, "a match has to say something", hint="`defaults` hold for every record")
     for key in ("keep_basis", "while_kept"):
         if getattr(written, key) is not None and rule.keep_for is None:
             raise document.error((*path, key), f"{key} says nothing without keep_for")
+
+
+def _empty(match: schema.Match, path: Path) -> Iterator[Path]:
+    """Give the paths of what says nothing in a match."""
+    if match == schema.Match():
+        yield path
+    for key, parts in (("any", match.any), ("all", match.all)):
+        for number, part in enumerate(parts if isinstance(parts, tuple) else ()):
+            yield from _empty(part, (*path, key, number))
 
 
 def _check_conflicts(document: Document, rules: tuple[Rule, ...]) -> None:
@@ -87,7 +97,7 @@ def _check_conflicts(document: Document, rules: tuple[Rule, ...]) -> None:
                 line, before = document.line(("rules", number)), document.line(("rules", other))
                 raise document.error(
                     ("rules", number),
-                    f"rule {rule.id!r} (line {line}) and rule {rules[other].id!r} (line {before}) can be true of the "
+                    f"rule {rule.id!r} ({line}) and rule {rules[other].id!r} ({before}) can be true of the "
                     f"same record, and differ in {found}",
                     hint="make one of them more specific",
                 )
@@ -108,9 +118,22 @@ def _conflict(one: Rule, other: Rule) -> str | None:
 
 
 def _may_tie(one: Rule, other: Rule) -> bool:
+    """Tell whether there can be a record for which two rules are equally specific.
+
+    If there is one, what is true of it holds a branch of each, equally long and the longest of its rule; then the two
+    tie for what these branches alone make true.
+    """
     return any(
-        len(mine) == len(theirs) and is_possible(mine | theirs) for mine in one.branches for theirs in other.branches
+        one.specificity(facts) == other.specificity(facts)
+        for mine in one.branches
+        for theirs in other.branches
+        if len(mine) == len(theirs) and is_possible(facts := _implied(mine | theirs))
     )
+
+
+def _implied(branch: Branch) -> Branch:
+    """Give what is true where a branch is: a session's tag is a tag of its messages."""
+    return branch | {Condition(TAG, each.word) for each in branch if each.kind == SESSION_TAG}
 
 
 def is_possible(branch: Branch) -> bool:
@@ -122,7 +145,7 @@ def warnings(document: Document, file: schema.File, rules: Rules) -> list[Policy
     """Give what is allowed and probably not meant."""
     looked_for = set(file.pii.entities) if file.pii is not None else set()
     looked_for |= {entity for rule in rules.rules for entity in rule.on_write}
-    found: list[PolicyError] = []
+    found = [*_beyond(document, ("defaults", "ttl"), rules.ttl, rules)]
     for number, rule in enumerate(rules.rules):
         found += _odd(document, ("rules", number), rule, rules, looked_for)
     roles = set(file.access.roles) if file.access is not None else set()
@@ -148,7 +171,10 @@ def _odd(document: Document, path: Path, rule: Rule, rules: Rules, looked_for: s
         yield document.error(
             (*path, "keep_for"), "is how long at least; nothing says how long at most", hint="say `ttl`"
         )
-    for bound, key, beyond in ((rules.min_ttl, "min_ttl", -1), (rules.max_ttl, "max_ttl", 1)):
-        if rule.ttl is None or bound is None or (rule.ttl.rough_seconds - bound.rough_seconds) * beyond <= 0:
-            continue
-        yield document.error((*path, "ttl"), f"{rule.ttl} is beyond {key}", hint=f"it is taken as {bound}")
+    yield from _beyond(document, (*path, "ttl"), rule.ttl, rules)
+
+
+def _beyond(document: Document, path: Path, ttl: Duration | None, rules: Rules) -> Iterator[PolicyError]:
+    for bound, key, sign in ((rules.min_ttl, "min_ttl", -1), (rules.max_ttl, "max_ttl", 1)):
+        if ttl is not None and bound is not None and (ttl.rough_seconds - bound.rough_seconds) * sign > 0:
+            yield document.error(path, f"{ttl} is beyond {key}", hint=f"it is taken as {bound}")
