@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from securemem import ConfigurationError, SecureMemory
+from securemem.errors import PolicyError
 from securemem.policy import find, resolve
 from securemem.policy.load import load
 from securemem.policy.shipped import AT_HAND, folder
@@ -57,14 +58,31 @@ def test_an_unknown_policy_is_refused(named: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_policy_is_half_carried_out(tmp_path: Path) -> None:
-    """A file with parts that this version does not carry out is refused by name, and found for whoever only looks."""
+def test_a_policy_with_rules_is_taken(tmp_path: Path) -> None:
+    """A file with rules and bounds opens a store, as it stands; one with a mistake in them opens none."""
     path = tmp_path / "policy.yaml"
-    path.write_text(PLAIN + "rules: []\nbounds: {}\n")
-    with pytest.raises(ConfigurationError, match="bounds, rules"):
+    path.write_text(PLAIN + "bounds: {max_ttl: 1y}\nrules: [{id: scratch, match: {tag: scratch}, ttl: 24h}]\n")
+    SecureMemory.open(f"sqlite:///{tmp_path}/store.db", policy=path)
+    assert [rule.id for rule in find(path).rules.rules] == ["scratch"]
+    path.write_text(path.read_text().replace("24h", "24 hours"))
+    with pytest.raises(PolicyError, match="'24 hours' is no duration, did you mean '24h'"):
         SecureMemory.open(f"sqlite:///{tmp_path}/store.db", policy=path)
-    assert find(path).not_carried_out == ("bounds", "rules")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_policy_is_found_for_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SECUREMEM_ENVIRONMENT` names what is different here; one that is unknown is refused, an empty one is none."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(PLAIN + "defaults: {ttl: 90d}\nenvironments: {staging: {defaults: {ttl: 7d}}}\n")
+    found = {}
+    for name in ("", "staging"):
+        monkeypatch.setenv("SECUREMEM_ENVIRONMENT", name)
+        found[name] = find(path)
+    assert {name: str(policy.rules.ttl) for name, policy in found.items()} == {"": "90d", "staging": "7d"}
+    assert found[""].sha256 == hashlib.sha256(path.read_bytes()).hexdigest() != found["staging"].sha256
+    monkeypatch.setenv("SECUREMEM_ENVIRONMENT", "stagging")
+    with pytest.raises(PolicyError, match="there is no environment 'stagging', did you mean 'staging'"):
+        find(path)
 
 
 async def test_a_receipt_names_the_policy(url: str) -> None:
