@@ -18,6 +18,7 @@ MOST_YEARS = 1000
 _TEXT = re.compile(PATTERN)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTHS = {"mo": 1, "y": 12}
+_MONTH_SECONDS = 2_629_746
 _LIKE = re.compile(r"\s*([0-9]{1,6})\s*([a-z]+)\s*\Z", re.IGNORECASE)
 _UNITS = ("seconds", "minutes", "hours", "days", "weeks", "months", "years")
 _ABBREVIATED = {"sec": "s", "secs": "s", "min": "m", "mins": "m", "hr": "h", "hrs": "h", "yr": "y", "yrs": "y"}
@@ -53,14 +54,14 @@ class Duration(NamedTuple):
         unit = match.group(1)
         count = int(text[: match.start(1)])
         found = cls(count * _MONTHS.get(unit, 0), count * _SECONDS.get(unit, 0), text)
-        if found.rough_seconds > MOST_YEARS * 366 * 86_400:
+        if found.rough_seconds > MOST_YEARS * 12 * _MONTH_SECONDS:
             raise ValueError("over a thousand years")
         return found
 
     @property
     def rough_seconds(self) -> int:
-        """Its length with months of 30.4 days, to put durations in order."""
-        return self.seconds + self.months * 2_629_746
+        """Its length with months as long as they are on average, 30.4 days, to put durations in order."""
+        return self.seconds + self.months * _MONTH_SECONDS
 
     def after(self, moment: int) -> int:
         """Give the moment that is so much later, in milliseconds."""

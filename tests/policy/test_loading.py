@@ -12,19 +12,13 @@ from hypothesis import strategies as st
 
 from securemem.errors import PolicyError
 from securemem.policy import Policy
-from securemem.policy.load import TREATMENTS, load, parse
+from securemem.policy.load import TREATMENTS, load
 from securemem.policy.schema import Access
+from tests.policy.texts import HEAD, NAMED, loaded
 
-HEAD = "apiVersion: securemem/v1\nkind: RetentionPolicy\n"
-NAMED = HEAD + "metadata: {name: mine}\n"
 ENTITIES = NAMED + "pii:\n  entities:\n"
 PII = NAMED + "pii: {entities: {URL: redact}, "
 RIGHTS = ("read", "write", "erase", "export", "hold", "reveal", "audit")
-
-
-def loaded(text: str) -> Policy:
-    """Give the policy that a text is."""
-    return parse(text, "mine.yaml", "00" * 32)
 
 
 KNOWN = "is not known here"
