@@ -26,6 +26,8 @@ from securemem.ports import Backend, Cautious, Clock, Replica, Spread
 from securemem.readiness import MakeData, Stores, agree, bind, catch_up, space_name
 from securemem.retention.sweep import Sweep
 from securemem.rights.erase import Erasure
+from securemem.rights.hold import Holding
+from securemem.rights.kept import Kept
 
 if TYPE_CHECKING:
     from securemem.privacy.privacy import Privacy
@@ -56,6 +58,8 @@ class Deployment:
     sweep: Sweep
     privacy: Privacy | None
     lives: Lives
+    kept: Kept
+    holding: Holding
 
     @property
     def caveats(self) -> list[str]:
@@ -72,7 +76,7 @@ class Deployment:
             self.keyring.tenant,
             row.handle if row is not None else None,
             self.keyring.keyed_hash(pae(b"securemem/actor/1", actor.encode())) if actor is not None else None,
-            bytes.fromhex(self.policy.sha256),
+            self.policy.digest,
             to_milliseconds(self.clock()),
         )
         await Audit(self.ledger).write(event)
@@ -153,7 +157,9 @@ async def assemble(
         await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)
         raise
     destruction = Destruction(backend, keyring, ledger, clock, stamps.deployment)
+    lasting = settings.lasting.or_backups(policy.backup_days)
     lives = Lives(policy, Classes(ledger, keyring.tenant, keyring.keyed_hash), keyring.keyed_hash)
+    kept = Kept(backend, keyring, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
     return Deployment(
         stamps.deployment,
         settings,
@@ -167,8 +173,10 @@ async def assemble(
         keyring,
         ledger,
         destruction,
-        Erasure(destruction, keyring, ledger, clock, policy, moves=Moves(ledger), lasting=settings.lasting),
-        Sweep(backend, keyring, destruction, clock),
+        Erasure(destruction, keyring, ledger, clock, policy, kept=kept, moves=Moves(ledger), lasting=lasting),
+        Sweep(backend, keyring, destruction, ledger=ledger, lives=lives, clock=clock, policy=policy.digest),
         privacy,
         lives,
+        kept,
+        Holding(backend, keyring, ledger, clock, policy=policy.digest),
     )

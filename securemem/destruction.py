@@ -10,7 +10,8 @@ out again when the store is opened next, and so is every act that a restored sto
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,6 +22,7 @@ from securemem.keys.keyring import Keyring
 from securemem.keys.rows import UserRow
 from securemem.keys.unwrapped import GENERATION
 from securemem.ledger.acts import Act, ActKind, Tombstone
+from securemem.ledger.leases import Fence
 from securemem.ledger.store import Ledger
 from securemem.model import Change, Head, HeadFlag, Residue, Stamp, to_milliseconds
 from securemem.ports import Backend, Clock
@@ -29,6 +31,7 @@ CLOSED_HEAD_SECONDS = 600
 """How long a closed head stays, to turn away whoever still has its keys in memory (300 seconds at most)."""
 
 _ALL_ROWS = 0xFFFFFFFF
+_AT_ONCE = 8
 _LAST_VERSION = 2**62
 
 
@@ -82,9 +85,25 @@ class Destruction:
         closed = self._closed(seal.decode(raw))
         return await self._backend.swap(_closing(session, raw, seal, closed)) is None
 
-    async def expire(self, session: bytes, generation: int) -> Outcome:
-        """Decide to destroy a session whose head was closed because its time is over, and do it."""
-        act = await self.decide_session(session, generation, ActKind.EXPIRE)
+    async def expire(self, sessions: Sequence[tuple[bytes, int]], *, fence: Fence | None = None) -> Outcome:
+        """Decide to destroy sessions whose heads were closed because their time is over, and do it.
+
+        Args:
+            sessions: handles and generations.
+            fence: fails within the transaction that decides, where the caller may not any more.
+
+        Raises:
+            ConflictError: as `fence`; nothing was decided.
+        """
+        act = await self._ledger.begin(
+            ActKind.EXPIRE,
+            tenant=self._keyring.tenant,
+            user=None,
+            generation=0,
+            sessions=[Tombstone(*session) for session in sessions],
+            at=self._now(),
+            fence=fence,
+        )
         done = await self.carry_out(act, purge_seconds=None)
         await self._ledger.finish(act.counter, at=self._now())
         return done
@@ -94,7 +113,7 @@ class Destruction:
         seal = self._keyring.head_seal(session)
         closed = self._closed(Head(version=_LAST_VERSION, generation=generation))
         if await self._backend.swap(_closing(session, b"", seal, closed)) is None:
-            await self.expire(session, generation)
+            await self.expire([(session, generation)])
 
     async def decide(self, row: UserRow) -> Act:
         """Decide to destroy everything of one person: their key, sessions, and messages in other people's sessions."""
@@ -119,11 +138,9 @@ class Destruction:
         outcome = Outcome(act.counter, act.user)
         sessions = {tombstone.session for tombstone in act.tombstones if not tombstone.guest}
         visited = {tombstone.session for tombstone in act.tombstones if tombstone.guest} - sessions
-        for session in sessions:
-            await self._close(session)
+        await _few_at_once(sessions, self._close)
         if act.user is None:
-            for session in sessions:
-                await self._keystore.shred_session(session)
+            await _few_at_once(sessions, self._keystore.shred_session)
         else:
             for session in visited:
                 await self._stub_out(session, act.user, outcome)
@@ -133,7 +150,9 @@ class Destruction:
                 await self._stub_out(session, act.user, outcome)
             self._keyring.forget_handle(act.user)
         outcome.sessions = len(sessions)
-        outcome.records += await self._backend.delete(sorted(sessions), heads=False)
+        ordered = sorted(sessions)
+        for start in range(0, len(ordered), _AT_ONCE):
+            outcome.records += await self._backend.delete(ordered[start : start + _AT_ONCE], heads=False)
         # A stamp says that all up to it is done: it never passes an act that another has under way.
         stamp = Stamp(self._deployment, await self._ledger.settled(act.counter))
         await self._keystore.stamp(stamp)
@@ -242,6 +261,13 @@ class Destruction:
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
+
+
+async def _few_at_once(sessions: Iterable[bytes], call: Callable[[bytes], Awaitable[None]]) -> None:
+    """Do something with each of some sessions, a few at a time, so that their commits go together."""
+    waiting = list(sessions)
+    for start in range(0, len(waiting), _AT_ONCE):
+        await asyncio.gather(*(call(session) for session in waiting[start : start + _AT_ONCE]))
 
 
 def _closing(session: bytes, raw: bytes, seal: HeadSeal, closed: Head) -> Change:

@@ -30,12 +30,12 @@ class Ends(NamedTuple):
 
     Attributes:
         seen: until when it is given to readers.
-        gone: from when it is to be deleted.
+        due: when something else is decided about it than at first.
         keeps: whether a keep stood against that when it came.
     """
 
     seen: int
-    gone: int
+    due: int
     keeps: bool
 
 
@@ -166,18 +166,14 @@ def _purposes(policy: Policy) -> dict[str, tuple[str, ...]]:
 
 
 def _ends(record: Record, lives: Lives) -> Ends:
-    """Follow a record from its beginning: seen while it is kept, gone where it is deleted."""
+    """Follow a record from its beginning, for as long as it is given to readers."""
     now = record.since or 1
     first = decision = decide(record, lives.rules, held=False, asked=_NOBODY, now=now)
     seen = _GONE
-    is_seen = True
-    while True:
-        is_seen = is_seen and decision.action == Action.KEEP
-        if decision.action == Action.DELETE:
-            return Ends(seen, decision.deadline, first.keeps)
-        if is_seen:
-            seen = decision.deadline
-        if decision.deadline == NEVER:
-            return Ends(seen, NEVER, first.keeps)
-        now = max(now + 1, decision.deadline)
+    while decision.action == Action.KEEP:
+        seen = decision.deadline
+        if seen == NEVER:
+            break
+        now = max(now + 1, seen)
         decision = decide(record, lives.rules, held=False, asked=_NOBODY, now=now)
+    return Ends(seen, first.deadline, first.keeps)

@@ -18,11 +18,18 @@ from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
 from securemem.conversations import Conversations
 from securemem.destruction import Outcome
-from securemem.errors import AccessDeniedError, BackendUnavailableError, ConfigurationError, UserErasedError
+from securemem.errors import (
+    AccessDeniedError,
+    BackendUnavailableError,
+    ConfigurationError,
+    UserErasedError,
+    UserRestrictedError,
+)
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.acts import ActKind
+from securemem.legalholds import LegalHolds
 from securemem.model import VAULT, SessionInfo, from_milliseconds, to_milliseconds
 from securemem.moving import Tenants
 from securemem.policy import Policy
@@ -73,6 +80,7 @@ class SecureMemory:
         self.tokenizer = tokenizer
         self.keys = Keys(self._keyring, clock)
         self.tenants = Tenants(self._ready)
+        self.holds = LegalHolds(self._ready)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -256,10 +264,12 @@ class SecureMemory:
 
         Raises:
             InvalidInputError: an id or a number that is none; nobody was forgotten.
+            LegalHoldError: a legal hold or a law demands that something of theirs is kept; nobody was forgotten.
         """
         codec.check_id(user_id, "user_id")
         seconds = check_purge_seconds(purge_seconds)
         deployment = await self._ready()
+        await deployment.erasure.check(user_id)
         (await self._at_hand()).end(user_id)
         deployment.keyring.forget_person(user_id)
         return await self._under_way.through(deployment.erasure.erase(user_id, purge_seconds=seconds))
@@ -334,6 +344,7 @@ class SecureMemory:
                 keys = await conversation.keys()
                 if keys is None:
                     return
+                await deployment.kept.check(keys.user, [keys.handle])
                 act = await deployment.destruction.decide_session(keys.handle, keys.generation, ActKind.CLEAR)
             conversation.interrupted = act
             await deployment.destruction.carry_out(act, purge_seconds=None)
@@ -385,19 +396,24 @@ class SecureMemory:
     async def _info(self, keys: SessionKeys) -> SessionInfo | None:
         key = (keys.user_id, keys.title.session_id, keys.title.tags)
         try:
-            messages, head = await self.reader.newest(await self.conversation(*key), 1)
+            conversation = await self.conversation(*key)
+            messages, head = await self.reader.newest(conversation, 1)
         except UserErasedError:
             # Another process forgot the person since; this row is one of theirs who came back.
-            messages, head = await self.reader.newest(await self.conversation(*key), 1)
+            conversation = await self.conversation(*key)
+            messages, head = await self.reader.newest(conversation, 1)
+        except UserRestrictedError:
+            messages, head = [], conversation.newest.head
         if head is None:
             return None
         return SessionInfo(
             session_id=keys.title.session_id,
             user_id=keys.user_id,
-            messages=head.live if messages or not head.latest_expiry else 0,
+            messages=head.live if messages or head.restricted or not head.latest_expiry else 0,
             created_at=from_milliseconds(keys.title.created_at),
             last_at=messages[0].timestamp if messages else None,
             tags=keys.title.tags,
+            held=head.restricted,
         )
 
     def __reduce__(self) -> NoReturn:

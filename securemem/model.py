@@ -225,7 +225,7 @@ class Residue:
     """Something of a deleted record that is still somewhere.
 
     Attributes:
-        store: which store: "data", "keystore", "ledger", "kms" or "process".
+        store: which store: "data", "keystore", "ledger", "kms" or "process"; "recipients" for what others were given.
         what: what lies there, in words, with no id.
         until: when it is gone, or None where only the operator can tell.
         kind: who can tell how long it lasts.

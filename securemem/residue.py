@@ -45,6 +45,12 @@ class Lasting:
     backups: timedelta | None = None
     memory: timedelta | None = None
 
+    def or_backups(self, days: int | None) -> Lasting:
+        """Give the same with what a policy says of backups, where the operator has said nothing."""
+        if self.backups is not None or days is None:
+            return self
+        return replace(self, backups=timedelta(days=days))
+
     def dated(self, residue: Iterable[Residue], at: datetime) -> list[Residue]:
         """Give what was left of something at a moment, with the dates that the operator states.
 

@@ -27,7 +27,7 @@ class Prepared(NamedTuple):
         hour: in which it came, since 1970.
         pinned: whether it stays in the window.
         kind: its retention class.
-        gone: from when it is to be deleted, in milliseconds; NEVER if time alone does not.
+        due: when a worker should look at it, in milliseconds; NEVER if not at all.
         keeps: whether nothing may delete it before a time that the policy sets.
     """
 
@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
     hour: int
     pinned: bool
     kind: int
-    gone: int
+    due: int
     keeps: bool
 
     def __repr__(self) -> str:
@@ -180,7 +180,7 @@ def _until(head: Head, new: Head) -> int | None:
 
 def _due(head: Head, entries: list[Prepared]) -> int:
     """Give when the worker should look next, once these have come."""
-    ends = [entry.gone for entry in entries if entry.gone != NEVER]
+    ends = [entry.due for entry in entries if entry.due != NEVER]
     return min([*ends, head.due] if head.due != NEVER else ends, default=NEVER)
 
 

@@ -311,6 +311,7 @@ class Session:
 
         Raises:
             InvalidInputError: no such number; nothing was destroyed.
+            LegalHoldError: a legal hold or a law demands that something in it is kept; nothing was destroyed.
         """
         seconds = check_purge_seconds(purge_seconds)
         await self._with(lambda shared: self._host.destroy(shared, purge_seconds=seconds))

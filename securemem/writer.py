@@ -116,7 +116,7 @@ class Writer:
         if guest is not None:
             codec.check_id(guest, "user_id")
         payload, compressed = self._encode(message, timestamp, guest=guest is not None)
-        seen, gone, keeps = self._lives.ends(kind, hour, expiry)
+        seen, due, keeps = self._lives.ends(kind, hour, expiry)
         stored = Message(
             message.role,
             message.content,
@@ -127,7 +127,7 @@ class Writer:
             pseudonymised=message.pseudonymised,
         )
         return Prepared(
-            stored, payload, compressed, expiry, hour, window.is_pinned(stored), kind=kind, gone=gone, keeps=keeps
+            stored, payload, compressed, expiry, hour, window.is_pinned(stored), kind=kind, due=due, keeps=keeps
         )
 
     def anew(self, message: Message, old: Prepared) -> Prepared:
@@ -145,9 +145,9 @@ class Writer:
         timestamp = codec.check_time(message.timestamp, "timestamp")
         payload, compressed = self._encode(message, timestamp, guest=message.user_id is not None)
         kind, hour, expiry = sealed.retention_class, sealed.hour, sealed.expiry
-        _, gone, keeps = self._lives.ends(kind, hour, expiry)
+        _, due, keeps = self._lives.ends(kind, hour, expiry)
         pinned = window.is_pinned(message)
-        return Prepared(message, payload, compressed, expiry, hour, pinned, kind=kind, gone=gone, keeps=keeps)
+        return Prepared(message, payload, compressed, expiry, hour, pinned, kind=kind, due=due, keeps=keeps)
 
     async def append(self, conversation: Conversation, prepared: list[Prepared]) -> list[Message]:
         """Append messages in one atomic step.

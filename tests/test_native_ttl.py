@@ -93,7 +93,7 @@ async def test_what_is_kept_does_not_expire(
         [name] = sessions()
         end = int(clock().timestamp() + TTL + 24 * 3600)
         assert raw.expiretime(name) == end
-        await _flag(memory, HeadFlag.KEEP, until)
+        await _flag(memory, HeadFlag.KEEP | HeadFlag.RESTRICTED, until)
         assert raw.expiretime(name) == (-1 if until == NEVER else end)
         for count in (3, 4):
             await _one_session(memory)

@@ -76,6 +76,11 @@ class Keyring:
         return self._tenant.handle
 
     @property
+    def tenant_number(self) -> int:
+        """The number of the tenant's row in the keystore."""
+        return self._tenant.number
+
+    @property
     def open_epoch(self) -> int:
         """The epoch that new keys are wrapped under, as far as this process knows."""
         return self._tenant.open_epoch

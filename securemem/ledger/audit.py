@@ -2,7 +2,7 @@
 
     hash = SHA-256(PAE("securemem/audit/1", hash before, kind, tenant, person, actor, policy, at u64))
     hash = SHA-256(PAE("securemem/audit/2", hash before, kind, tenant, person, actor, policy, at u64,
-                       session, rule, count u64))            where a session, a rule or a count is named
+                       session, rule, records u64))          where a session, a rule or a number is named
 
 Handles and hashes only, each of a fixed size: no column could take a text. A rule is named by the first 16 bytes of the
 SHA-256 of its id. An event is durable before what it tells of is done.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from securemem.crypto.pae import pae, u64
 from securemem.errors import ReorderedError
 from securemem.ledger.store import Ledger, in_order
+from securemem.model import HANDLE_BYTES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -60,7 +61,7 @@ class Event(NamedTuple):
         at: in milliseconds.
         session: the session's handle; None where it is about no single one.
         rule: of the policy, as `rule_name` gives it; None where none decided.
-        count: of records; None where none are counted.
+        records: how many; None where none are counted.
     """
 
     kind: EventKind
@@ -71,7 +72,7 @@ class Event(NamedTuple):
     at: int
     session: bytes | None = None
     rule: bytes | None = None
-    count: int | None = None
+    records: int | None = None
 
     def check(self) -> None:
         """Refuse what could be a text.
@@ -79,17 +80,17 @@ class Event(NamedTuple):
         Raises:
             ValueError: a part that has not the size of a handle or a hash.
         """
-        sizes = ((self.tenant, 16), (self.person, 16), (self.actor, 32), (self.policy, 32))
-        sizes += ((self.session, 16), (self.rule, 16))
+        handles = [(part, HANDLE_BYTES) for part in (self.tenant, self.person, self.session)]
+        sizes = [*handles, (self.actor, 32), (self.policy, 32), (self.rule, _RULE_BYTES)]
         if any(part is not None and len(part) != size for part, size in sizes):
             raise ValueError("an audited event holds handles and hashes, each of its size")
 
     def chained(self, before: bytes) -> bytes:
         """Give the hash of the event, as it follows another one."""
         parts = (self.kind.value.encode(), self.tenant, self.person or b"", self.actor or b"", self.policy)
-        if self.session is None and self.rule is None and self.count is None:
+        if self.session is None and self.rule is None and self.records is None:
             return hashlib.sha256(pae(b"securemem/audit/1", before, *parts, u64(self.at))).digest()
-        more = (self.session or b"", self.rule or b"", u64(self.count or 0))
+        more = (self.session or b"", self.rule or b"", u64(self.records or 0))
         return hashlib.sha256(pae(b"securemem/audit/2", before, *parts, u64(self.at), *more)).digest()
 
 
@@ -144,7 +145,7 @@ class Audit:
             events: list[Event] = []
             before = _BEGINNING
             for row in rows:
-                named = (row.tenant, row.person, row.actor, row.policy, row.at, row.session, row.rule, row.count)
+                named = (row.tenant, row.person, row.actor, row.policy, row.at, row.session, row.rule, row.records)
                 event = Event(EventKind(row.kind), *named)
                 before = event.chained(before)
                 if row.hash != before:

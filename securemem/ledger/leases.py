@@ -35,7 +35,7 @@ class Leases:
         self._milliseconds = int(seconds * 1000)
 
     async def take(self, names: Sequence[bytes]) -> dict[bytes, int]:
-        """Take those leases that nobody has; gives their tokens. Others that take at the same moment are not waited for."""
+        """Take those leases that nobody has, without waiting for others that do so too; gives their tokens."""
         token = secrets.randbits(62) + 1
 
         async def work(connection: AsyncConnection, tables: Tables) -> dict[bytes, int]:

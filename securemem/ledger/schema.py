@@ -78,7 +78,7 @@ class Tables:
             Column("hash", LargeBinary, nullable=False),
             Column("session", LargeBinary, nullable=True),
             Column("rule", LargeBinary, nullable=True),
-            Column("count", BigInteger, nullable=True),
+            Column("records", BigInteger, nullable=True),
             sqlite_autoincrement=True,
         )
         self.classes = Table(

@@ -86,12 +86,22 @@ class Ledger:
         return await self.transact(work)
 
     async def begin(
-        self, kind: ActKind, *, tenant: bytes, user: bytes | None, generation: int, sessions: list[Tombstone], at: int
+        self,
+        kind: ActKind,
+        *,
+        tenant: bytes,
+        user: bytes | None,
+        generation: int,
+        sessions: list[Tombstone],
+        at: int,
+        fence: Callable[[AsyncConnection, Tables], Awaitable[None]] | None = None,
     ) -> Act:
-        """Write an act and its tombstones, durably, before anything is touched."""
+        """Write an act and its tombstones, durably, before anything is touched; nothing where `fence` raises."""
         values = {"kind": kind.value, "tenant": tenant, "person": user, "generation": generation, "at": at}
 
         async def bury(connection: AsyncConnection, tables: Tables, counter: int) -> None:
+            if fence is not None:
+                await fence(connection, tables)
             await _bury(connection, tables, counter, sessions)
 
         counter = await self.decide(values, bury)

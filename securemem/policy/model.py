@@ -34,6 +34,11 @@ class Policy:
     recipients: tuple[str, ...] = ()
     backup_days: int | None = None
 
+    @property
+    def digest(self) -> bytes:
+        """Its hash as 32 bytes; zeros for one that was not loaded from a file."""
+        return bytes.fromhex(self.sha256) if self.sha256 else bytes(32)
+
     def allows(self, actor: str | None, right: str) -> bool:
         """Tell whether an actor has a right.
 

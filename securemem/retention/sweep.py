@@ -4,23 +4,40 @@ It holds no user's key. It reads the clear columns, checks them by their row tag
 the head by compare-and-swap, so that an append, a hold or another sweep that comes between makes it look again. A run
 of expired records at the front moves `first`; one in the middle leaves a stub. A session in which nothing is left to
 read is destroyed with its key.
+
+Any number of sweeps can go on at once, on any number of machines: each works on sessions that it has the lease of, a
+few at a time. Whatever is decided is in the audit before it is done; whoever is killed leaves leases that run out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import msgspec
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction, Outcome
-from securemem.errors import IntegrityError
+from securemem.errors import ConflictError, IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Floor, Owner
-from securemem.model import NEVER, Change, Head, to_milliseconds
+from securemem.ledger.audit import Audit, Event, EventKind, rule_name
+from securemem.ledger.holds import Holds
+from securemem.ledger.leases import Leases
+from securemem.ledger.store import Ledger
+from securemem.lives import Lives
+from securemem.model import to_milliseconds
 from securemem.ports import Backend, Clock
+from securemem.retention.judge import Court, Docket, Judgement, judge
 
-_BATCH = 100
+LEASE_SECONDS = 60.0
+
+T = TypeVar("T")
+
+_BATCH = 32
+_LISTED = 1024
+_AT_ONCE = 8
+_PAGE = 500
 _ALL_ROWS = 0xFFFFFFFF
 
 
@@ -33,84 +50,242 @@ class SweepReport:
         sessions: how many sessions were destroyed because nothing readable was left.
         closed_heads: how many heads of sessions destroyed earlier were removed.
         without_key: sessions whose key is not in the keystore: left alone, for the operator to look at.
+        restricted: how many records are kept out of sight from now on.
+        quarantined: how many records were met whose class or time is not known.
+        waiting: how many are over, and wait for somebody's word.
+        oldest: since when the oldest of those should be gone, in milliseconds; None where there is none.
     """
 
     records: int = 0
     sessions: int = 0
     closed_heads: int = 0
     without_key: int = 0
+    restricted: int = 0
+    quarantined: int = 0
+    waiting: int = 0
+    oldest: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """How a sweep is done.
+
+    Attributes:
+        may: tells whether something may be deleted by a rule.
+        everything: whether sessions are looked at too that were not to be looked at yet, for the policy has changed.
+        pace: is awaited between batches, with the number of records that were taken out; whoever wants to slow a sweep
+            down or stop it does so there.
+        lease_seconds: how long others leave alone what a sweep has begun.
+    """
+
+    may: Callable[[str], bool] = lambda _: True
+    everything: bool = False
+    pace: Callable[[int], Awaitable[bool]] | None = None
+    lease_seconds: float = LEASE_SECONDS
+
+
+class _Case(NamedTuple):
+    """A session as it was read."""
+
+    docket: Docket
+    owner: Owner
+    rows: list[tuple[int, bytes]]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What came of some sessions: those to be destroyed, with their generation, and the errors."""
+
+    ending: list[tuple[bytes, int]] = field(default_factory=list)
+    damaged: list[IntegrityError] = field(default_factory=list)
 
 
 class Sweep:
     """Sweeps one tenant's sessions."""
 
-    def __init__(self, backend: Backend, keyring: Keyring, destruction: Destruction, clock: Clock) -> None:
-        """Take the rooms that it needs."""
+    def __init__(
+        self,
+        backend: Backend,
+        keyring: Keyring,
+        destruction: Destruction,
+        *,
+        ledger: Ledger,
+        lives: Lives,
+        clock: Clock,
+        policy: bytes,
+    ) -> None:
+        """Take the rooms that it needs, and the SHA-256 of the policy in force."""
         self._backend = backend
         self._keyring = keyring
         self._destruction = destruction
+        self._ledger = ledger
+        self._lives = lives
         self._clock = clock
+        self._policy = policy
+        self._audit = Audit(ledger)
+        self._holds = Holds(ledger, keyring.tenant)
 
-    async def run(self, *, purge_seconds: float) -> SweepReport:
-        """Take out all that is due now, and what the deletions left on disk.
+    async def run(self, orders: Orders | None = None, *, purge_seconds: float | None) -> SweepReport:
+        """Take out all that is due now.
+
+        Args:
+            orders: how.
+            purge_seconds: how long to work on what the deletions left on disk, and to wait for whoever keeps it in use;
+                None to leave it.
 
         Raises:
             IntegrityError: a record or head is not as it was written; nothing of its session was deleted, and all the
                 others were swept.
         """
+        orders = orders or Orders()
         report = SweepReport()
-        now = to_milliseconds(self._clock())
-        looked_at: set[bytes] = set()
+        leases = Leases(self._ledger, self._keyring.tenant, seconds=orders.lease_seconds)
         damaged: list[IntegrityError] = []
-        while True:
-            due = await self._backend.due(now, len(looked_at) + _BATCH)
-            fresh = [session for session in due if session not in looked_at]
-            if not fresh:
+        async for sessions in self._sessions(orders):
+            before = report.records
+            taken = await leases.take(sessions)
+            try:
+                batch = await self._batch(list(taken), orders, report)
+                damaged += batch.damaged
+                await self._end(batch, leases, taken, report)
+            finally:
+                await leases.give_back(taken)
+            if orders.pace is not None and not await orders.pace(report.records - before):
                 break
-            for session in fresh:
-                try:
-                    await self._session(session, now, report)
-                except IntegrityError as exc:
-                    damaged.append(exc)
-            looked_at.update(fresh)
-        if report.records or report.sessions or report.closed_heads:
+        if purge_seconds is not None and (report.records or report.sessions or report.closed_heads):
             await self._destruction.purge(Outcome(), purge_seconds)
         if damaged:
             raise damaged[0]
         return report
 
-    async def _session(self, session: bytes, now: int, report: SweepReport) -> None:
-        owner = await self._keyring.keystore.owner_of(session)
-        seal = self._keyring.head_seal(session)
-        if owner is None:
-            await self._without_key(session, seal, report)
-            return
-        while owner.tenant == self._keyring.tenant:
+    async def _sessions(self, orders: Orders) -> AsyncIterator[list[bytes]]:
+        """Give the sessions to look at, a few at a time: those that are due, or all of them first."""
+        looked_at: set[bytes] = set()
+        if orders.everything:
+            async for sessions in self._every():
+                looked_at.update(sessions)
+                yield sessions
+        now = to_milliseconds(self._clock())
+        while True:
+            due = await self._backend.due(now, len(looked_at) + _LISTED)
+            fresh = [session for session in due if session not in looked_at]
+            if not fresh:
+                return
+            looked_at.update(fresh)
+            for start in range(0, len(fresh), _BATCH):
+                yield fresh[start : start + _BATCH]
+
+    async def _every(self) -> AsyncIterator[list[bytes]]:
+        after = 0
+        while True:
+            page = await self._keyring.keystore.page(self._keyring.tenant_number, after=after, limit=_BATCH, user=None)
+            if not page:
+                return
+            after = page[-1][0]
+            yield [row.handle for _, _, row in page]
+
+    async def _batch(self, sessions: list[bytes], orders: Orders, report: SweepReport) -> _Batch:
+        """Judge some sessions, write down what was decided, and do it, but for what ends whole sessions."""
+        batch = _Batch()
+        cases = await _few_at_once(sessions, lambda session: self._read(session, report, batch))
+        found = [case for case in cases if case is not None]
+        while found:
+            judged = await self._judge(found, orders, batch)
+            await self._write_down(judged)
+            again = await _few_at_once(judged, lambda each: self._carry_out(*each, report, batch))
+            found = [case for case in again if case is not None]
+        return batch
+
+    async def _read(self, session: bytes, report: SweepReport, batch: _Batch) -> _Case | None:
+        """Read a session that this tenant's sweep may touch; None where there is nothing to judge."""
+        try:
+            owner = await self._keyring.keystore.owner_of(session)
+            seal = self._keyring.head_seal(session)
+            if owner is None:
+                await self._without_key(session, seal, report)
+                return None
+            if owner.tenant != self._keyring.tenant:
+                return None
             raw, rows = await self._backend.tail(session, _ALL_ROWS)
             head = owner.accepts(seal.decode(raw), session) if raw else None
-            if head is None or head.keep:
-                return
-            if head.closed:  # and its time is past: whoever closed it was interrupted
-                await self._destroy(session, owner, report)
-                return
-            change, count, ends = self._change(seal, head, raw, rows, session=session, owner=owner.user, now=now)
-            if change is None:
-                if await self._destruction.close_as_read(session, raw):
-                    await self._destroy(session, owner, report)
-                    return
-            elif await self._backend.swap(change) is None:
-                await self._keyring.keystore.raise_floors([Floor(session, head.version + 1, ends)])
-                report.records += count
-                return
+        except IntegrityError as exc:
+            batch.damaged.append(exc)
+            return None
+        if head is None:
+            return None
+        if head.closed:
+            if head.due <= to_milliseconds(self._clock()):  # whoever closed it was interrupted
+                batch.ending.append((session, owner.generation))
+            return None
+        return _Case(Docket(session, seal, head, raw), owner, rows)
 
-    async def _destroy(self, session: bytes, owner: Owner, report: SweepReport) -> None:
-        """Destroy a session that was closed because nothing is left in it to read.
+    async def _judge(self, cases: list[_Case], orders: Orders, batch: _Batch) -> list[tuple[_Case, Judgement]]:
+        """Judge sessions by the holds that stand once they were read."""
+        holds = await self._holds.active()
+        held = frozenset(hold.session or hold.person for hold in holds)
+        court = Court(lives=self._lives, held=held, now=to_milliseconds(self._clock()), may=orders.may)
+        judged = []
+        for case in cases:
+            docket = case.docket
+            try:
+                walk = Walk(docket.seal, docket.head, session=docket.session, owner=case.owner.user)
+                records = []
+                for start in range(0, len(case.rows), _PAGE):
+                    records += walk.page(case.rows[start : start + _PAGE])
+                    await asyncio.sleep(0)
+                walk.finish()
+            except IntegrityError as exc:
+                batch.damaged.append(exc)
+                continue
+            await self._lives.know({sealed.retention_class for sealed in records})
+            judged.append((case, judge(court, docket, case.owner.user, records)))
+        return judged
 
-        It is closed before this is decided, unlike a clear: an append that came between would be lost by a decision
-        that stood already.
+    async def _write_down(self, judged: Sequence[tuple[_Case, Judgement]]) -> None:
+        events = []
+        at = to_milliseconds(self._clock())
+        for case, found in judged:
+            for kind, counts in ((EventKind.DELETE, found.deleted), (EventKind.RESTRICT, found.restricted)):
+                named = (self._keyring.tenant, case.owner.user, None, self._policy, at, case.docket.session)
+                events += [Event(kind, *named, rule_name(rule), count) for rule, count in counts.items() if count]
+        await self._audit.write(*events)
+
+    async def _carry_out(self, case: _Case, found: Judgement, report: SweepReport, batch: _Batch) -> _Case | None:
+        """Do what was decided; gives the session as it stands where somebody was quicker, or more is to go."""
+        session = case.docket.session
+        if found.ends:
+            if await self._destruction.close_as_read(session, case.docket.raw):
+                batch.ending.append((session, case.owner.generation))
+                return None
+            return await self._read(session, report, batch)
+        if found.change is not None and await self._backend.swap(found.change) is not None:
+            return await self._read(session, report, batch)
+        if found.change is not None and found.head is not None:
+            floor = Floor(session, found.head.version, found.head.latest_expiry)
+            await self._keyring.keystore.raise_floors([floor])
+        report.records += found.deleted.total()
+        report.restricted += found.restricted.total()
+        if found.more:
+            return await self._read(session, report, batch)
+        report.quarantined += found.quarantined
+        report.waiting += len(found.waiting)
+        report.oldest = min([*found.waiting, *([report.oldest] if report.oldest is not None else [])], default=None)
+        return None
+
+    async def _end(self, batch: _Batch, leases: Leases, taken: dict[bytes, int], report: SweepReport) -> None:
+        """Destroy sessions that were closed because nothing is left in them to read.
+
+        They are closed before this is decided, unlike by a clear: an append that came between would be lost by a
+        decision that stood already.
         """
-        done = await self._destruction.expire(session, owner.generation)
-        report.sessions += 1
+        if not batch.ending:
+            return
+        mine = {session: taken[session] for session, _ in batch.ending}
+        try:
+            done = await self._destruction.expire(batch.ending, fence=leases.fence(mine))
+        except ConflictError:
+            return  # the lease was lost, and whoever has it now finds them closed
+        report.sessions += len(batch.ending)
         report.records += done.records
 
     async def _without_key(self, session: bytes, seal: HeadSeal, report: SweepReport) -> None:
@@ -126,40 +301,13 @@ class Sweep:
         elif raw:
             report.without_key += 1
 
-    def _change(
-        self,
-        seal: HeadSeal,
-        head: Head,
-        raw: bytes,
-        rows: list[tuple[int, bytes]],
-        *,
-        session: bytes,
-        owner: bytes,
-        now: int,
-    ) -> tuple[Change | None, int, int]:
-        """Work out what goes, None where nothing would be left; how many records, and when the last other one ends."""
-        walk = Walk(seal, head, session=session, owner=owner)
-        records = walk.page(rows)
-        walk.finish()
-        stubs = dict(seal.stub_for(sealed) for sealed in records if NEVER < sealed.expiry <= now)
-        left = [sealed for sealed in records if sealed.seq not in stubs]
-        if not left:
-            return None, len(stubs), NEVER
-        first = min(sealed.seq for sealed in left)
-        ends = [sealed.expiry for sealed in left if sealed.expiry != NEVER]
-        due, latest = min(ends, default=NEVER), max(ends) if len(ends) == len(left) else NEVER
-        new = msgspec.structs.replace(
-            head,
-            version=head.version + 1,
-            first=first,
-            holes=head.next - first - len(left),
-            due=due,
-            latest_expiry=latest,
-            edits={seq: tag for seq, tag in head.edits.items() if seq >= first and seq not in stubs},
-            pins=tuple(pin for pin in head.pins if pin >= first and pin not in stubs),
-        )
-        kept_stubs = sorted((seq, stub) for seq, stub in stubs.items() if seq > first)
-        change = Change(
-            session, raw, seal.encode(new), rows=kept_stubs, trim=(head.first, first), due=due, until=latest
-        )
-        return change, len(stubs), latest
+
+A = TypeVar("A")
+
+
+async def _few_at_once(items: Sequence[A], call: Callable[[A], Awaitable[T]]) -> list[T]:
+    """Do something with each of some items, a few at a time."""
+    found: list[T] = []
+    for start in range(0, len(items), _AT_ONCE):
+        found += await asyncio.gather(*(call(item) for item in items[start : start + _AT_ONCE]))
+    return found

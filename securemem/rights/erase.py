@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from securemem.destruction import Destruction, Outcome
 from securemem.keys.keyring import CACHE_SECONDS, Keyring
+from securemem.keys.rows import UserRow
 from securemem.ledger.acts import Act
 from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
@@ -15,6 +16,7 @@ from securemem.model import Residue, ResidueKind, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Clock
 from securemem.residue import Lasting
+from securemem.rights.kept import Kept
 from securemem.rights.receipt import LOGICAL, SHREDDED, Receipt, issue
 
 
@@ -29,10 +31,12 @@ class Erasure:
         clock: Clock,
         policy: Policy,
         *,
+        kept: Kept,
         moves: Moves,
         lasting: Lasting,
     ) -> None:
         """Take the rooms that it needs, and what the operator states of copies."""
+        self._kept = kept
         self._destruction = destruction
         self._keyring = keyring
         self._ledger = ledger
@@ -46,6 +50,9 @@ class Erasure:
     async def erase(self, user_id: str, *, purge_seconds: float) -> Receipt:
         """Erase a person; of somebody who is not known the receipt says that nothing is held.
 
+        Raises:
+            LegalHoldError: something has to be kept; nothing was erased.
+
         Once it is decided, a failure is followed by the rest of the same act, here or when the store is opened; who
         came back since is erased too.
         """
@@ -56,9 +63,24 @@ class Erasure:
                 [act, *_] = await self._ledger.acts(after=act.counter - 1)
                 receipt = await self._finish(user_id, act, purge_seconds)
             while (row := await self._keyring.find_user(user_id)) is not None:
+                await self._check(row)
                 act = self._interrupted[user_id] = await self._destruction.decide(row)
                 receipt = await self._finish(user_id, act, purge_seconds)
             return receipt or self._receipt(Outcome(purged={"data", "keystore"}))
+
+    async def check(self, user_id: str) -> None:
+        """Refuse an erasure that could not be carried out whole, before anybody is told of it.
+
+        Raises:
+            LegalHoldError: something of the person has to be kept.
+        """
+        row = await self._keyring.find_user(user_id)
+        if row is not None:
+            await self._check(row)
+
+    async def _check(self, row: UserRow) -> None:
+        own, _ = await self._keyring.keystore.sessions_of(row.number)
+        await self._kept.check(row.handle, own)
 
     async def _finish(self, user_id: str, act: Act, purge_seconds: float) -> Receipt:
         outcome = await self._destruction.carry_out(act, purge_seconds=purge_seconds)
@@ -73,6 +95,10 @@ class Erasure:
         at = self._clock()
         held = outcome.user is not None
         residue = list(outcome.residue)
+        residue += [
+            Residue("recipients", f"what recipient {name!r} was given: tell them")
+            for name in (self._policy.recipients if held else ())
+        ]
         if held:
             residue += [
                 Residue(

@@ -22,6 +22,7 @@ _ID = "urn:securemem:policy:v1"
 _REF = "#/$defs/"
 _NEVER_JOINED = frozenset({"Case", "Given", "Expected"})
 """The parts of `tests`, which are put one after the other and not over each other."""
+_NOT_IN_ENVIRONMENTS = frozenset({"apiVersion", "kind", "extends", "environments"})
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
@@ -49,8 +50,9 @@ def make_schema() -> dict[str, Any]:
     parts = {name: _described(part) for name, part in parts.items()}
     parts["Pii"]["properties"]["entities"]["additionalProperties"] = {"enum": list(TREATMENTS)}
     parts["Rule"]["properties"]["on_write"]["propertyNames"] = {"enum": list(TREATMENTS)}
-    parts["File"]["properties"]["environments"]["additionalProperties"] = {"$ref": f"{_REF}{_over('File')}"}
+    parts["File"]["properties"]["environments"]["additionalProperties"] = {"$ref": f"{_REF}Environment"}
     parts |= {_over(name): _laid_over(part) for name, part in parts.items() if name not in _NEVER_JOINED}
+    parts["Environment"] = _environment(parts[_over("File")])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": _ID,
@@ -90,7 +92,12 @@ def _laid_over(part: dict[str, Any]) -> dict[str, Any]:
     return copy | {"required": [key for key in part["required"] if key == "id"]}
 
 
+def _environment(file: dict[str, Any]) -> dict[str, Any]:
+    properties = {name: value for name, value in file["properties"].items() if name not in _NOT_IN_ENVIRONMENTS}
+    return file | {"title": "Environment", "description": "What is different there.", "properties": properties}
+
+
 def _renamed(value: dict[str, Any]) -> dict[str, Any]:
     name = str(value.get("$ref", "")).removeprefix(_REF)
-    is_joined = bool(name) and name not in _NEVER_JOINED and not name.endswith(_over(""))
+    is_joined = bool(name) and name not in _NEVER_JOINED | {"Environment"}
     return value | {"$ref": f"{_REF}{_over(name)}"} if is_joined else value

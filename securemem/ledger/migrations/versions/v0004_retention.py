@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Create the tables that retention needs, and the columns of events that say of what and how many."""
-    for name, kind in (("session", sa.LargeBinary), ("rule", sa.LargeBinary), ("count", sa.BigInteger)):
+    for name, kind in (("session", sa.LargeBinary), ("rule", sa.LargeBinary), ("records", sa.BigInteger)):
         op.add_column(named("audit"), sa.Column(name, kind, nullable=True))
     op.create_table(
         named("classes"),

@@ -1,0 +1,174 @@
+"""What a sweep does to one session, worked out from what lies there. Pure: no I/O, no clock.
+
+Every record was put in its place in the chain and its clear columns were checked by its row tag, before anything is
+decided by them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from securemem.crypto.envelope import Sealed
+from securemem.crypto.head import HeadSeal
+from securemem.lives import Lives
+from securemem.model import NEVER, Change, Head, HeadFlag
+from securemem.policy.decide import Action, Decision
+
+MOST_AT_ONCE = 200
+"""How many records one change takes out at most, so that no write is held up for long."""
+
+_KEEP, _RESTRICTED = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED)
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What becomes of a session.
+
+    Attributes:
+        change: to be made; None where there is nothing to change.
+        head: that it sets.
+        ends: whether nothing would be left: the session is destroyed instead.
+        more: whether there is more to take out than one change does.
+        deleted: how many records of which rule the change takes out; of a session that ends, all of them.
+        restricted: how many are newly kept out of sight, by rule.
+        quarantined: how many lie there whose class or time is not known.
+        waiting: of each record that is over and waits for somebody's word: since when, in milliseconds.
+    """
+
+    change: Change | None = None
+    head: Head | None = None
+    ends: bool = False
+    more: bool = False
+    deleted: Counter[str] = field(default_factory=Counter)
+    restricted: Counter[str] = field(default_factory=Counter)
+    quarantined: int = 0
+    waiting: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Court:
+    """By what sessions are judged.
+
+    Attributes:
+        lives: the policy's, with the classes of the records known.
+        held: the handles of people and sessions that a legal hold is on.
+        now: in milliseconds.
+        may: tells whether something may be deleted by a rule; what may not waits.
+    """
+
+    lives: Lives
+    held: frozenset[bytes]
+    now: int
+    may: Callable[[str], bool]
+
+    def decide(self, sealed: Sealed) -> Decision:
+        """Decide about a record of a session that no hold is on; a guest's may be held all the same."""
+        held = sealed.subject is not None and sealed.subject in self.held
+        return self.lives.decide((sealed.retention_class, sealed.hour, sealed.expiry), held=held, now=self.now)
+
+    def count(self, found: Judgement, sealed: Sealed, decision: Decision, due: int) -> None:
+        """Count a record that stays; `due` is when somebody was to look at its session."""
+        if decision.action == Action.QUARANTINE:
+            found.quarantined += 1
+        elif decision.action == Action.DELETE:
+            found.waiting.append(decision.deadline)
+        elif decision.action == Action.RESTRICT and NEVER < due <= self.now:
+            # What was over before the moment at which somebody was to look, somebody has seen.
+            seen = self.lives.ends(sealed.retention_class, sealed.hour, sealed.expiry).seen
+            found.restricted[decision.rule] += seen >= due
+
+
+class Docket(NamedTuple):
+    """A session that is judged.
+
+    Attributes:
+        session: its handle.
+        seal: makes its heads and stubs.
+        head: that stands, verified.
+        raw: its bytes.
+    """
+
+    session: bytes
+    seal: HeadSeal
+    head: Head
+    raw: bytes
+
+    def change(self, new: Head, *, until: int, rows: list[tuple[int, bytes]], trim: tuple[int, int]) -> Change:
+        """Give the change that sets another head."""
+        return Change(self.session, self.raw, self.seal.encode(new), rows=rows, trim=trim, due=new.due, until=until)
+
+
+def judge(court: Court, docket: Docket, owner: bytes, records: list[Sealed]) -> Judgement:
+    """Judge a session.
+
+    Args:
+        court: by what.
+        docket: which.
+        owner: its owner's handle.
+        records: all that lie there, verified, newest first.
+    """
+    found, head = Judgement(), docket.head
+    if {docket.session, owner} & court.held:
+        return _marked(found, docket)
+    if head.restricted:
+        return found
+    decided = [(sealed, court.decide(sealed)) for sealed in reversed(records)]
+    going = [sealed for sealed, decision in decided if decision.action == Action.DELETE and court.may(decision.rule)]
+    found.ends = len(going) == len(records)
+    found.more = not found.ends and len(going) > MOST_AT_ONCE
+    gone = {sealed.seq for sealed in (going if found.ends else going[:MOST_AT_ONCE])}
+    for sealed, decision in decided:
+        if sealed.seq in gone:
+            found.deleted[decision.rule] += 1
+        elif not found.more:
+            court.count(found, sealed, decision, head.due)
+    if not found.ends:
+        _take_out(found, docket, decided, gone)
+    return found
+
+
+def _marked(found: Judgement, docket: Docket) -> Judgement:
+    """Mark a session that was begun after the hold was placed."""
+    head = docket.head
+    if not (head.keep and head.restricted):
+        new = held_head(head)
+        found.head, found.change = new, docket.change(new, until=NEVER, rows=[], trim=(0, 0))
+    return found
+
+
+def held_head(head: Head) -> Head:
+    """Give the head of a session that a hold is on: nothing of it goes, and nothing of it is read."""
+    return msgspec.structs.replace(
+        head, version=head.version + 1, epoch=head.epoch + 1, flags=head.flags | _KEEP | _RESTRICTED, due=NEVER
+    )
+
+
+def _take_out(found: Judgement, docket: Docket, decided: list[tuple[Sealed, Decision]], gone: set[int]) -> None:
+    """Work out the change that takes some records out, and says when to look again and what is kept."""
+    head = docket.head
+    left = [(sealed, decision) for sealed, decision in decided if sealed.seq not in gone]
+    first = left[0][0].seq if gone else head.first
+    stubs = [docket.seal.stub_for(sealed) for sealed, _ in decided if sealed.seq in gone and sealed.seq > first]
+    expiries = [sealed.expiry for sealed, _ in left]
+    latest = max(expiries) if NEVER not in expiries else NEVER
+    deadlines = [decision.deadline for _, decision in left if decision.deadline != NEVER]
+    keeps = any(decision.keeps for _, decision in left)
+    new = msgspec.structs.replace(
+        head,
+        version=head.version + 1,
+        flags=head.flags | _KEEP if keeps else head.flags & ~_KEEP,
+        first=first,
+        holes=head.next - first - len(left) if gone else head.holes,
+        due=min(deadlines, default=NEVER),
+        latest_expiry=latest,
+        edits={seq: tag for seq, tag in head.edits.items() if seq >= first and seq not in gone},
+        pins=tuple(pin for pin in head.pins if pin >= first and pin not in gone),
+    )
+    if gone or (new.due, new.flags, new.latest_expiry) != (head.due, head.flags, head.latest_expiry):
+        until = NEVER if keeps else latest
+        found.head, found.change = new, docket.change(new, until=until, rows=stubs, trim=(head.first, first))

@@ -1,0 +1,164 @@
+"""Legal holds: what is held is kept whatever a policy, a clear or an erasure says, and nobody reads it.
+
+    ledger's hold → heads marked (compare-and-swap, committed) → audit; only then it is reported
+
+A worker reads the holds after the heads that it judges, and deletes by compare-and-swap on these: a hold that comes
+between moves the head, and the deletion fails. Sessions that are begun later are marked by the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from securemem.crypto.head import HeadSeal
+from securemem.errors import InvalidInputError
+from securemem.keys.keyring import Keyring
+from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.holds import Hold, Holds
+from securemem.ledger.store import Ledger
+from securemem.model import NEVER, Change, Head, HeadFlag, from_milliseconds, to_milliseconds
+from securemem.ports import Backend, Clock
+from securemem.retention.judge import held_head
+
+MAX_REASON = 64
+_KEEP, _RESTRICTED = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED)
+
+
+@dataclass(frozen=True, slots=True)
+class LegalHold:
+    """A hold that stands.
+
+    Attributes:
+        id: by which it is released, in hex.
+        handle: the person's, in hex.
+        session: the session's handle in hex; None where all of the person's is held.
+        reason_code: the caller's own.
+        placed_at: since when.
+    """
+
+    id: str
+    handle: str
+    session: str | None
+    reason_code: str
+    placed_at: datetime
+
+    @classmethod
+    def of(cls, hold: Hold) -> LegalHold:
+        """Give a hold as callers see it."""
+        session = hold.session.hex() if hold.session is not None else None
+        return cls(hold.id.hex(), hold.person.hex(), session, hold.reason, from_milliseconds(hold.placed_at))
+
+
+class Holding:
+    """Places and releases the holds of one tenant."""
+
+    def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, *, policy: bytes) -> None:
+        """Take the stores, and the SHA-256 of the policy in force."""
+        self._backend = backend
+        self._keyring = keyring
+        self._clock = clock
+        self._policy = policy
+        self._holds = Holds(ledger, keyring.tenant)
+        self._audit = Audit(ledger)
+
+    async def place(self, user_id: str, *, session_id: str | None, reason_code: str) -> LegalHold:
+        """Place a hold; it stands when this returns.
+
+        Raises:
+            InvalidInputError: nothing is held of this person, or in this session, or the code is none.
+        """
+        if not 0 < len(reason_code) <= MAX_REASON or not reason_code.isprintable():
+            raise InvalidInputError(f"reason_code has to be a text of 1 to {MAX_REASON} characters")
+        person = await self._keyring.find_user(user_id)
+        if person is None:
+            raise InvalidInputError("nothing is held of this person")
+        session: bytes | None = None
+        if session_id is not None:
+            keys = await self._keyring.find(user_id, session_id)
+            if keys is None:
+                raise InvalidInputError("this person has no session of this id")
+            session = keys.handle
+        hold = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
+        await self._log(EventKind.HOLD, hold)
+        for handle in await self._sessions(hold):
+            await self._mark(handle, hold.person)
+        return LegalHold.of(hold)
+
+    async def release(self, hold_id: str) -> LegalHold:
+        """Release a hold; what no other holds is read again, and a worker looks at it next.
+
+        Raises:
+            InvalidInputError: there is no hold of this id.
+        """
+        try:
+            name = bytes.fromhex(hold_id)
+        except (TypeError, ValueError):
+            raise InvalidInputError("a hold's id is what `place` gave") from None
+        hold = await self._holds.release(name, at=self._now())
+        await self._log(EventKind.RELEASE, hold)
+        for handle in await self._sessions(hold):
+            await self._unmark(handle)
+        return LegalHold.of(hold)
+
+    async def standing(self) -> list[LegalHold]:
+        """Give the holds that stand, the oldest first."""
+        return [LegalHold.of(hold) for hold in await self._holds.active()]
+
+    async def _sessions(self, hold: Hold) -> list[bytes]:
+        if hold.session is not None:
+            return [hold.session]
+        number = await self._keyring.keystore.user_number(hold.person)
+        if number is None:
+            return []
+        own, visited = await self._keyring.keystore.sessions_of(number)
+        return [*own, *visited]
+
+    async def _mark(self, session: bytes, person: bytes) -> None:
+        """Mark a session as held; in somebody else's nothing is hidden, but nothing is trimmed either."""
+
+        async def marked(head: Head, owner: bytes) -> Head | None:
+            new = held_head(head) if owner == person else _changed(head, head.flags | _KEEP, head.due)
+            return new if new.flags != head.flags else None
+
+        await self._move(session, marked)
+
+    async def _unmark(self, session: bytes) -> None:
+        """Let a session go that no hold is on any more.
+
+        It stays kept until a worker has looked: something else may have to be kept in it.
+        """
+
+        async def freed(head: Head, owner: bytes) -> Head | None:
+            standing = await self._holds.active()
+            if any(hold.session == session or (hold.session is None and hold.person == owner) for hold in standing):
+                return None
+            return _changed(head, head.flags & ~_RESTRICTED, self._now())
+
+        await self._move(session, freed)
+
+    async def _move(self, session: bytes, moved: Callable[[Head, bytes], Awaitable[Head | None]]) -> None:
+        """Set a session's head, by compare-and-swap; one that is closed, or has none, is left."""
+        seal: HeadSeal = self._keyring.head_seal(session)
+        while (owner := await self._keyring.keystore.owner_of(session)) is not None:
+            raw, _ = await self._backend.tail(session, 0)
+            head = seal.decode(raw) if raw else None
+            new = await moved(head, owner.user) if head is not None and not head.closed else None
+            if new is None:
+                return
+            if await self._backend.swap(Change(session, raw, seal.encode(new), due=new.due, until=NEVER)) is None:
+                return
+
+    async def _log(self, kind: EventKind, hold: Hold) -> None:
+        tenant, at = self._keyring.tenant, self._now()
+        await self._audit.write(Event(kind, tenant, hold.person, None, self._policy, at, hold.session))
+
+    def _now(self) -> int:
+        return to_milliseconds(self._clock())
+
+
+def _changed(head: Head, flags: int, due: int) -> Head:
+    return msgspec.structs.replace(head, version=head.version + 1, epoch=head.epoch + 1, flags=flags, due=due)
