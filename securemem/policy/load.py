@@ -94,6 +94,8 @@ def _read(path: Path, digest: hashlib._Hash, depth: int) -> Document:
     document = read(text, str(path))
     # No file holds a NUL, so that no two sets of files are the same bytes.
     digest.update(b"\0" + raw if depth else raw)
+    if depth and not isinstance(document.data, dict):
+        raise document.error((), "is no policy that another could extend")
     base = _extended(document)
     if base is None:
         return document
