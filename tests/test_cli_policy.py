@@ -273,3 +273,41 @@ def test_the_schema_is_printed_as_it_is_shipped() -> None:
     text = (folder() / "securemem-policy.v1.json").read_text(encoding="utf-8")
     assert (done.exit_code, done.stdout) == (0, text)
     assert document(run("schema", "--json")) == json.loads(text)
+
+
+# scan
+
+ON_WRITE = (
+    HEAD
+    + """pii: {entities: {EMAIL_ADDRESS: pseudonymise}}
+rules:
+  - {id: health, match: {tag: health}, on_write: {redact: [EMAIL_ADDRESS], mask: [PHONE_NUMBER]}}
+  - {id: care, match: {tag: health, purpose: care}, on_write: {keep: [EMAIL_ADDRESS]}}
+  - {id: paid, match: {entity: CREDIT_CARD, session_tag: shop}, on_write: {block: [CREDIT_CARD]}}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "email", "phone"),
+    [
+        ((), "pseudonymise", "keep"),
+        (("--tag", "other", "--tag", "health"), "redact", "mask"),
+        (("--session-tag", "health"), "redact", "mask"),
+        (("--tag", "health", "--purpose", "care"), "keep", "mask"),
+    ],
+)
+def test_a_scan_treats_as_rules_say(options: tuple[str, ...], email: str, phone: str) -> None:
+    """What it is told of a text decides which rules are for it, the most specific first."""
+    Path("text").write_text("sarah@example.com or +44 20 7946 0958\n", encoding="utf-8")
+    done = run("scan", "text", "--json", "--policy", written(ON_WRITE), *options)
+    assert [span["treatment"] for span in document(done)["spans"]] == [email, phone]
+
+
+def test_a_scan_goes_by_what_it_found() -> None:
+    """A rule for what is found in a text is for that text."""
+    Path("text").write_text(json.dumps({"content": "4111 1111 1111 1111"}), encoding="utf-8")
+    found = document(run("scan", "text", "--json", "--policy", written(ON_WRITE), "--session-tag", "shop"))
+    assert [span["treatment"] for span in found["spans"]] == ["block"]
+    assert "content" not in found
+    assert document(run("scan", "text", "--json", "--policy", "mine.yaml"))["content"] == "4111 1111 1111 1111"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from securemem.model import Span
     from securemem.policy import Policy
+    from securemem.policy.rules import Branch
 
 _STYLES = {
     "keep": "dim",
@@ -37,6 +38,11 @@ _File = Annotated[
     str, typer.Argument(metavar="FILE|-", help="A text, or JSON Lines with `content`; - is standard input.")
 ]
 _Policy = Annotated[str | None, typer.Option("--policy", metavar="NAME|FILE", help="A policy; `default` if not given.")]
+_Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="As if it had this tag; again for more.")]
+_SessionTags = Annotated[
+    list[str] | None, typer.Option("--session-tag", metavar="TAG", help="As if its session had this tag.")
+]
+_Purpose = Annotated[str | None, typer.Option(metavar="PURPOSE", help="As if it were written for this purpose.")]
 
 
 class _Line(NamedTuple):
@@ -46,35 +52,46 @@ class _Line(NamedTuple):
         content: as it was given.
         spans: of each of its texts.
         treated: what would be stored; None where the message would be refused.
+        treatments: by entity, those of the policy and of the rules that are for it.
         refusal: why it would be.
     """
 
     content: Any
     spans: list[list[Span]]
     treated: Any
+    treatments: dict[str, str]
     refusal: str = ""
 
 
 @command(app, "scan")
-async def _scan(*, out: Output, file: _File, policy: _Policy = None) -> None:
+async def _scan(
+    *,
+    out: Output,
+    file: _File,
+    policy: _Policy = None,
+    tag: _Tags = None,
+    session_tag: _SessionTags = None,
+    purpose: _Purpose = None,
+) -> None:
     """Show what of a text would be found and how it would be treated; nothing is stored.
 
     With --json, one object a line of input: `spans` with `start`, `end` (in code points), `entity` and `treatment`, and
     `content` as it would be stored. The texts of structured content are counted by `leaf`.
     """
     from securemem import policy as policies  # noqa: PLC0415
+    from securemem.policy.rules import facts_of  # noqa: PLC0415
 
     found = policies.find(policy if policy is not None else "default")
-    treatments = found.pii.entities if found.pii is not None else {}
+    marks = facts_of(tag or (), session_tag or (), purpose=purpose)
     text, is_jsonl = _read(file)
     with out.working("Looking for personal data"):
-        lines = await _scanned(found, list(_contents(text)) if is_jsonl else [text])
+        lines = await _scanned(found, marks, list(_contents(text)) if is_jsonl else [text])
     if not is_jsonl and out.as_json:
         lines = list(_by_line(lines[0]))
     counts: Counter[tuple[str, str]] = Counter()
     for line in lines:
-        counts.update((span.entity, treatments[span.entity]) for spans in line.spans for span in spans)
-        out.answer(_as_json(line, treatments), *([] if out.as_json else _as_text(line, treatments)))
+        counts.update((span.entity, line.treatments[span.entity]) for spans in line.spans for span in spans)
+        out.answer(_as_json(line), *([] if out.as_json else _as_text(line)))
     if not out.as_json:
         out.answer({}, *_summary(counts, found.name))
 
@@ -105,7 +122,7 @@ def _contents(text: str) -> Iterator[Any]:
             raise InvalidInputError(f"line {number} is no JSON object with `content`") from None
 
 
-async def _scanned(policy: Policy, contents: list[Any]) -> list[_Line]:
+async def _scanned(policy: Policy, marks: Branch, contents: list[Any]) -> list[_Line]:
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from securemem import codec  # noqa: PLC0415
@@ -117,16 +134,29 @@ async def _scanned(policy: Policy, contents: list[Any]) -> list[_Line]:
     key = os.urandom(32)
     privacy = await make_privacy(policy, lambda data: hmac_sha256(key, data))
     if privacy is None:
-        return [_Line(content, [], content) for content in contents]
+        return [_Line(content, [], content, {}) for content in contents]
     desk = privacy.desk(Vault(), datetime.now(UTC))
     lines: list[_Line] = []
     for content in contents:
         found = await privacy.find(codec.plain(Message("user", content)))
+        treatments = _treatments(policy, marks, found.entities)
         try:
-            lines.append(_Line(content, found.spans, privacy.treat(found, desk, None).content))
+            treated = privacy.treat(found, desk, None, treatments).content
+            lines.append(_Line(content, found.spans, treated, treatments))
         except PIIBlockedError as exc:
-            lines.append(_Line(content, found.spans, None, str(exc)))
+            lines.append(_Line(content, found.spans, None, treatments, str(exc)))
     return lines
+
+
+def _treatments(policy: Policy, marks: Branch, entities: frozenset[str]) -> dict[str, str]:
+    """Give how entities are treated in a text in which some were found; the most specific rule comes last."""
+    from securemem.discretion import entities_of  # noqa: PLC0415
+    from securemem.policy.rules import facts_of  # noqa: PLC0415
+
+    found = entities_of(policy)
+    for rule in reversed(policy.rules.matching(marks | facts_of(entities=entities))):
+        found |= rule.on_write
+    return found
 
 
 def _by_line(whole: _Line) -> Iterator[_Line]:
@@ -139,13 +169,13 @@ def _by_line(whole: _Line) -> Iterator[_Line]:
             for span in (whole.spans[0] if whole.spans else [])
             if span.start < end and start < span.end
         ]
-        yield _Line(line, [spans], None)
+        yield _Line(line, [spans], None, whole.treatments)
         start = end + 1
 
 
-def _as_json(line: _Line, treatments: dict[str, str]) -> dict[str, Any]:
+def _as_json(line: _Line) -> dict[str, Any]:
     spans = [
-        {"start": span.start, "end": span.end, "entity": span.entity, "treatment": treatments[span.entity]}
+        {"start": span.start, "end": span.end, "entity": span.entity, "treatment": line.treatments[span.entity]}
         | ({} if isinstance(line.content, str) else {"leaf": leaf})
         for leaf, spans in enumerate(line.spans)
         for span in spans
@@ -153,7 +183,7 @@ def _as_json(line: _Line, treatments: dict[str, str]) -> dict[str, Any]:
     return {"spans": spans} | ({"content": line.treated} if line.treated is not None else {})
 
 
-def _as_text(line: _Line, treatments: dict[str, str]) -> list[Text]:
+def _as_text(line: _Line) -> list[Text]:
     from rich.text import Text  # noqa: PLC0415
 
     if not isinstance(line.content, str):
@@ -161,7 +191,7 @@ def _as_text(line: _Line, treatments: dict[str, str]) -> list[Text]:
     else:
         shown = Text(printable(line.content))
         for span in line.spans[0] if line.spans else []:
-            shown.stylize(_STYLES.get(treatments[span.entity], ""), span.start, span.end)
+            shown.stylize(_STYLES.get(line.treatments[span.entity], ""), span.start, span.end)
     if line.refusal:
         return [shown, Text(line.refusal, style=_STYLES["block"])]
     if line.treated == line.content:
