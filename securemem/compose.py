@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from securemem.adapters import make_data, make_keystore, make_kms, make_ledger, make_replica, space_of
 from securemem.config import Settings, is_server
-from securemem.crypto.pae import pae
 from securemem.destruction import Destruction
 from securemem.handover import Handover
 from securemem.keys.keyring import Keyring, open_keyring
@@ -24,6 +23,8 @@ from securemem.places import advice, make_home
 from securemem.policy import Policy
 from securemem.ports import Backend, Cautious, Clock, Replica, Spread
 from securemem.readiness import MakeData, Stores, agree, bind, catch_up, space_name
+from securemem.retention.gate import Gate
+from securemem.retention.keeper import Keeper
 from securemem.retention.sweep import Sweep
 from securemem.rights.erase import Erasure
 from securemem.rights.hold import Holding
@@ -60,6 +61,7 @@ class Deployment:
     lives: Lives
     kept: Kept
     holding: Holding
+    keeper: Keeper
 
     @property
     def caveats(self) -> list[str]:
@@ -75,7 +77,7 @@ class Deployment:
             EventKind.REVEAL,
             self.keyring.tenant,
             row.handle if row is not None else None,
-            self.keyring.keyed_hash(pae(b"securemem/actor/1", actor.encode())) if actor is not None else None,
+            self.keyring.actor_hash(actor) if actor is not None else None,
             self.policy.digest,
             to_milliseconds(self.clock()),
         )
@@ -145,6 +147,7 @@ async def assemble(
     stores = Stores(backend, keystore, ledger, kms, clock, route)
     try:
         stamps = await agree(stores, create=create)
+        is_new = await keystore.tenant(route.name) is None
         keyring = await open_keyring(keystore, kms, route.name, confirm=route.current)
         bind(backend, keyring.tenant)
         bind(replica, keyring.tenant)
@@ -159,6 +162,10 @@ async def assemble(
     destruction = Destruction(backend, keyring, ledger, clock, stamps.deployment)
     lasting = settings.lasting.or_backups(policy.backup_days)
     lives = Lives(policy, Classes(ledger, keyring.tenant, keyring.keyed_hash), keyring.keyed_hash)
+    sweep = Sweep(backend, keyring, destruction, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
+    gate = Gate(ledger, keyring.tenant, policy)
+    if is_new:
+        await gate.begin(to_milliseconds(clock()))
     kept = Kept(backend, keyring, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
     return Deployment(
         stamps.deployment,
@@ -174,9 +181,10 @@ async def assemble(
         ledger,
         destruction,
         Erasure(destruction, keyring, ledger, clock, policy, kept=kept, moves=Moves(ledger), lasting=lasting),
-        Sweep(backend, keyring, destruction, ledger=ledger, lives=lives, clock=clock, policy=policy.digest),
+        sweep,
         privacy,
         lives,
         kept,
         Holding(backend, keyring, ledger, clock, policy=policy.digest),
+        Keeper(policy, backend, keyring, ledger, lives, sweep, gate, clock, stamps.deployment),
     )

@@ -36,6 +36,7 @@ from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
+from securemem.retaining import Retention
 from securemem.retention.sweep import SweepReport
 from securemem.rights.receipt import Receipt
 from securemem.session import READ, REVEAL, Session
@@ -81,6 +82,7 @@ class SecureMemory:
         self.keys = Keys(self._keyring, clock)
         self.tenants = Tenants(self._ready)
         self.holds = LegalHolds(self._ready)
+        self.retention = Retention(self._ready, self._conversation_of)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -276,7 +278,9 @@ class SecureMemory:
 
     async def caveats(self) -> list[str]:
         """Say what works and could hurt one day: settings of the data's server, keys on this machine alone."""
-        return (await self._ready()).caveats
+        deployment = await self._ready()
+        idle = await deployment.keeper.caveat()
+        return deployment.caveats if idle is None else [*deployment.caveats, idle]
 
     async def sweep(self, *, purge_seconds: float = PURGE_SECONDS) -> SweepReport:
         """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time.
@@ -285,7 +289,7 @@ class SecureMemory:
             purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
         """
         seconds = check_purge_seconds(purge_seconds)
-        return await (await self._ready()).sweep.run(purge_seconds=seconds)
+        return await (await self._ready()).keeper.go_through(purge_seconds=seconds)
 
     # What sessions need of the store (`session.Host`)
 
@@ -389,6 +393,10 @@ class SecureMemory:
                 )
             )
         return self._conversations
+
+    async def _conversation_of(self, user_id: str, session_id: str) -> Conversation:
+        await self._ready()
+        return await self.conversation(user_id, session_id, ())
 
     async def _keyring(self) -> Keyring:
         return (await self._ready()).keyring

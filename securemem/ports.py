@@ -111,6 +111,21 @@ class Spread(Protocol):
 
 
 @runtime_checkable
+class Countable(Protocol):
+    """An ability of a data store: it counts records by the columns that say how long they live."""
+
+    async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
+        """Count records, stubs left out.
+
+        Args:
+            sessions: whose; all that lie there if None.
+
+        Returns:
+            How many there are, by the 16 bytes of their headers that say expiry, class and hour, as they lie there.
+        """
+
+
+@runtime_checkable
 class Cautious(Protocol):
     """An ability of a data store: once open, it says what of its server's settings may lose what was written."""
 

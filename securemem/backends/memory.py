@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from securemem.model import NEVER, Change, Residue, Stamp, Tail
+
+_RECORD, _CLEAR = b"SM\1\1", slice(29, 45)
 
 
 @dataclass(slots=True)
@@ -72,6 +75,12 @@ class MemoryBackend:
             if heads:
                 del self._sessions[session]
         return deleted
+
+    async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
+        """As `ports.Countable`."""
+        wanted = self._sessions if sessions is None else [each for each in sessions if each in self._sessions]
+        bodies = (body for session in wanted for body in self._sessions[session].rows.values())
+        return Counter(body[_CLEAR] for body in bodies if body[:4] == _RECORD)
 
     async def due(self, now: int, limit: int) -> list[bytes]:
         """As `ports.Backend`."""

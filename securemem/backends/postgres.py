@@ -118,6 +118,15 @@ class PostgresBackend:
         rows = await self._server.call(lambda con, _: con.fetch(self._sql["due"], now, limit))
         return [row[0] for row in rows]
 
+    async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
+        """As `ports.Countable`."""
+        if not await self._exists():
+            return {}
+        if sessions is None:
+            return _counts(await self._server.call(lambda con, _: con.fetch(self._sql["census"])))
+        wanted = list(sessions)
+        return _counts(await self._server.call(lambda con, _: con.fetch(self._sql["census_of"], wanted)))
+
     async def purge(self, seconds: float) -> list[Residue]:
         """Remove what deletions left in the tables' files and the server's log, as `postgrespurge.purge` does."""
         if not await self._exists():
@@ -266,6 +275,10 @@ class PostgresBackend:
             return _pairs(await con.fetch(self._sql["rows_at"], session, seqs))
 
         return rows_at
+
+
+def _counts(rows: Iterable[Iterable[Any]]) -> dict[bytes, int]:
+    return dict(tuple(row) for row in rows)
 
 
 def _pairs(rows: Iterable[Iterable[Any]]) -> dict[Any, bytes]:

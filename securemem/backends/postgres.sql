@@ -111,5 +111,13 @@ DELETE FROM {sessions} WHERE session = ANY ($1);
 -- name: due
 SELECT session FROM {sessions} WHERE due > 0 AND due <= $1 ORDER BY due LIMIT $2;
 
+-- name: census
+SELECT substring(body FROM 30 FOR 16) AS clear, count(*) FROM {table}
+WHERE substring(body FROM 1 FOR 4) = '\x534d0101'::bytea GROUP BY clear;
+
+-- name: census_of
+SELECT substring(body FROM 30 FOR 16) AS clear, count(*) FROM {table}
+WHERE session = ANY ($1) AND substring(body FROM 1 FOR 4) = '\x534d0101'::bytea GROUP BY clear;
+
 -- name: rows_at
 SELECT seq, body FROM {table} WHERE session = $1 AND seq = ANY ($2);

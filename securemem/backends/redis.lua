@@ -138,3 +138,24 @@ for place, step in ipairs(steps) do
     if found and place == 1 then return found end
 end
 return found
+
+-- name: census
+-- Counts the records of a list by expiry, class and hour; the last element is the head.
+local counts, order = {}, {}
+local rows = redis.call('LRANGE', KEYS[1], 0, -2)
+for _, row in ipairs(rows) do
+    if string.sub(row, 1, 4) == 'SM\1\1' then
+        local clear = string.sub(row, 30, 45)
+        if not counts[clear] then
+            counts[clear] = 0
+            order[#order + 1] = clear
+        end
+        counts[clear] = counts[clear] + 1
+    end
+end
+local answer = {}
+for _, clear in ipairs(order) do
+    answer[#answer + 1] = clear
+    answer[#answer + 1] = counts[clear]
+end
+return answer

@@ -21,6 +21,7 @@ import asyncio
 import heapq
 import os
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,23 @@ class RedisBackend:
                 found = await self._dues(node, keys, now)
                 most = heapq.nsmallest(limit, {*most, *found})
         return [session for _, session in most]
+
+    async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
+        """As `ports.Countable`; list by list, each counted where it lies."""
+        found: Counter[bytes] = Counter()
+        if sessions is not None:
+            for start in range(0, len(sessions), _AT_ONCE):
+                await self._count([self._key(session) for session in sessions[start : start + _AT_ONCE]], found)
+            return found
+        for node in await self._server.primaries():
+            async for keys in self._keys(node):
+                await self._count(keys, found)
+        return found
+
+    async def _count(self, keys: list[bytes], found: Counter[bytes]) -> None:
+        script = self._scripts["census"]
+        for counts, _ in await asyncio.gather(*(self._server.call(key, script.on(key)) for key in keys)):
+            found.update(dict(zip(counts[::2], counts[1::2], strict=True)))
 
     async def purge(self, seconds: float) -> list[Residue]:
         """As `ports.Backend`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 from typing import Protocol
@@ -21,7 +22,7 @@ import msgspec
 from securemem.crypto.head import is_fence, is_moved
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.model import Change, Residue, Route, Stamp, Tail
-from securemem.ports import Backend, Carrier, TenantBound
+from securemem.ports import Backend, Carrier, Countable, TenantBound
 
 LEASE_SECONDS = 5.0
 """How long a session may take to begin before the keystore is asked whether its tenant is still there; far less than a
@@ -270,6 +271,16 @@ class RoutedBackend:
         """As `ports.Backend`."""
         servers = [await self.at(server) for server in (await self._way.current()).servers]
         return sum([await server.delete(sessions, heads=heads) for server in servers])
+
+    async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
+        """As `ports.Countable`, of all servers that the tenant is on."""
+        found: Counter[bytes] = Counter()
+        for server in (await self._way.current()).servers:
+            backend = await self.at(server)
+            if not isinstance(backend, Countable):
+                raise ConfigurationError(f"server {server!r} cannot count its records")
+            found.update(await backend.census(sessions))
+        return found
 
     async def due(self, now: int, limit: int) -> list[bytes]:
         """As `ports.Backend`; while the tenant is moved, from both servers in turn."""

@@ -7,14 +7,19 @@ stays right until the session is deleted with its head and comes back: where not
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from securemem import sql
 from securemem.errors import ConfigurationError, InvalidInputError
+from securemem.lane import translated
 from securemem.model import Change, Residue, Stamp, Tail
 from securemem.sqlitefile import SqliteFile, placeholders
 
@@ -101,6 +106,27 @@ class SqliteBackend:
         """As `ports.Backend`."""
         sessions: list[bytes] = await self._file.read(self._find_due, (now, limit))
         return sessions
+
+    async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
+        """As `ports.Countable`; over a connection of its own, for it takes long and holds up nobody."""
+        return await asyncio.to_thread(self._count, sessions)
+
+    def _count(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
+        found: Counter[bytes] = Counter()
+        if not Path(self._file.path).exists():
+            return found
+        try:
+            with closing(sqlite3.connect(f"file:{quote(self._file.path)}?mode=ro", uri=True)) as con:
+                con.execute("PRAGMA busy_timeout = 5000")
+                if sessions is None:
+                    found.update(dict(con.execute(self._sql["census"])))
+                for session in sessions or ():
+                    for (number,) in con.execute(self._sql["number"], (session,)).fetchall():
+                        low = number << 32
+                        found.update(dict(con.execute(self._sql["census_of"], (low, low | (_HEAD_SEQ - 1)))))
+        except sqlite3.Error as exc:
+            raise translated(exc, self._file.path) from exc
+        return found
 
     async def purge(self, seconds: float) -> list[Residue]:
         """Overwrite what deletions left, as `SqliteFile.scrub` does."""

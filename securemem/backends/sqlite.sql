@@ -25,6 +25,9 @@ ON CONFLICT (one) DO UPDATE SET counter = max(counter, excluded.counter);
 -- name: numbers
 SELECT handle, number FROM "{table}_sessions" WHERE handle IN
 
+-- name: number
+SELECT number FROM "{table}_sessions" WHERE handle = ?;
+
 -- name: new_number
 INSERT INTO "{table}_sessions" (handle) VALUES (?) RETURNING number;
 
@@ -48,6 +51,13 @@ DELETE FROM "{table}_sessions" WHERE number = ?;
 
 -- name: set_due
 UPDATE "{table}_sessions" SET due = ? WHERE number = ?;
+
+-- name: census
+SELECT substr(body, 30, 16), count(*) FROM "{table}" WHERE substr(body, 1, 4) = x'534d0101' GROUP BY 1;
+
+-- name: census_of
+SELECT substr(body, 30, 16), count(*) FROM "{table}"
+WHERE id BETWEEN ? AND ? AND substr(body, 1, 4) = x'534d0101' GROUP BY 1;
 
 -- name: due
 SELECT handle FROM "{table}_sessions" WHERE due > 0 AND due <= ? ORDER BY due LIMIT ?;

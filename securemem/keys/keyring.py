@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.head import HeadSeal
+from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import Signer
 from securemem.crypto.wrapping import box_of, check, enclose
@@ -97,6 +98,10 @@ class Keyring:
     def keyed_hash(self, data: bytes) -> bytes:
         """Give a hash of 32 bytes under a key of the tenant's, as `tenant.TenantKeys.keyed_hash`."""
         return self._tenant.keyed_hash(data)
+
+    def actor_hash(self, actor: str) -> bytes:
+        """Give the hash by which the audit knows an actor."""
+        return self.keyed_hash(pae(b"securemem/actor/1", actor.encode()))
 
     def cached(self, user_id: str, session_id: str) -> SessionKeys | None:
         """Give a session's keys if they are in memory."""

@@ -54,6 +54,7 @@ class SweepReport:
         quarantined: how many records were met whose class or time is not known.
         waiting: how many are over, and wait for somebody's word.
         oldest: since when the oldest of those should be gone, in milliseconds; None where there is none.
+        refusal: why rules deleted nothing, and what to do; empty where they did.
     """
 
     records: int = 0
@@ -64,6 +65,7 @@ class SweepReport:
     quarantined: int = 0
     waiting: int = 0
     oldest: int | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +258,7 @@ class Sweep:
         if found.ends:
             if await self._destruction.close_as_read(session, case.docket.raw):
                 batch.ending.append((session, case.owner.generation))
+                report.records += found.deleted.total()
                 return None
             return await self._read(session, report, batch)
         if found.change is not None and await self._backend.swap(found.change) is not None:
@@ -282,11 +285,10 @@ class Sweep:
             return
         mine = {session: taken[session] for session, _ in batch.ending}
         try:
-            done = await self._destruction.expire(batch.ending, fence=leases.fence(mine))
+            await self._destruction.expire(batch.ending, fence=leases.fence(mine))
         except ConflictError:
             return  # the lease was lost, and whoever has it now finds them closed
         report.sessions += len(batch.ending)
-        report.records += done.records
 
     async def _without_key(self, session: bytes, seal: HeadSeal, report: SweepReport) -> None:
         """Remove the closed head of a session of this tenant that was destroyed; leave all else alone."""

@@ -47,8 +47,7 @@ class Kept:
         marked = [session for session in sessions if await self._is_marked(session)]
         if not marked:
             return
-        holds = await self._holds.active()
-        if any(hold.person == person and (hold.session is None or hold.session in sessions) for hold in holds):
+        if any([await self.is_held(person, session) for session in sessions]):
             why = "a legal hold is on it: release that first"
         elif any([await self._is_kept(session, person) for session in marked]):
             why = "a law demands that something is kept for longer, as the policy says"
@@ -57,6 +56,11 @@ class Kept:
         at = to_milliseconds(self._clock())
         await self._audit.write(Event(EventKind.REFUSE, self._keyring.tenant, person, None, self._policy, at))
         raise LegalHoldError(f"data of person {person.hex()}: {why}; nothing was erased")
+
+    async def is_held(self, person: bytes, session: bytes) -> bool:
+        """Tell whether a legal hold is on a session, or on all of its person."""
+        holds = await self._holds.active()
+        return any(hold.session == session or (hold.session is None and hold.person == person) for hold in holds)
 
     async def _is_marked(self, session: bytes) -> bool:
         raw, _ = await self._backend.tail(session, 0)

@@ -1,0 +1,131 @@
+"""Retention as a caller asks for it (`memory.retention`): what the policy would do, did, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from securemem import codec
+from securemem.compose import Deployment
+from securemem.conversation import Conversation
+from securemem.errors import InvalidInputError
+from securemem.lives import HOUR
+from securemem.model import NEVER, from_milliseconds, to_milliseconds
+from securemem.residue import PURGE_SECONDS, check_purge_seconds
+from securemem.retention.keeper import Pace
+from securemem.retention.plan import Plan
+from securemem.retention.sweep import SweepReport
+
+_ALL_ROWS = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What becomes of one message, and why.
+
+    Attributes:
+        action: "keep", "restrict", "delete" or "quarantine".
+        rule: by which rule, or one of the words that decisions have for other reasons.
+        deadline: when that will be another action, or since when it should be gone; None where time changes nothing.
+        why: in words.
+        came: the hour in which it came.
+        expires_at: until when its caller wants it; None for no such end.
+        entities: what was found in it when it was written.
+        matching: the rules that are for it, the most specific first.
+    """
+
+    action: str
+    rule: str
+    deadline: datetime | None
+    why: str
+    came: datetime
+    expires_at: datetime | None
+    entities: list[str]
+    matching: list[str]
+
+
+class Retention:
+    """What a store's policy does with time."""
+
+    def __init__(
+        self, ready: Callable[[], Awaitable[Deployment]], conversation: Callable[[str, str], Awaitable[Conversation]]
+    ) -> None:
+        """Take what opens the store, where it is not open yet, and gives conversations."""
+        self._ready = ready
+        self._conversation = conversation
+
+    async def plan(self) -> Plan:
+        """Say what the policy would do now and within a week; nothing is changed.
+
+        Raises:
+            ConfigurationError: a data store of another package that cannot count its records.
+        """
+        return await (await self._ready()).keeper.plan()
+
+    async def apply(
+        self, token: str, *, actor: str | None = None, pace: Pace | None = None, purge_seconds: float = PURGE_SECONDS
+    ) -> SweepReport:
+        """Put the policy in force, and delete what it says is past its time.
+
+        Args:
+            token: of the plan that somebody has read.
+            actor: who applies it; the audit has a keyed hash of it.
+            pace: is awaited between batches with the number of records that were taken out; False ends it early.
+            purge_seconds: as `SecureMemory.sweep`.
+
+        Returns:
+            What was taken out; with a `refusal` where a second person's word is wanted first.
+
+        Raises:
+            ConflictError: it is no plan of this policy and this store, or the world has moved past what it said.
+        """
+        seconds = check_purge_seconds(purge_seconds)
+        keeper = (await self._ready()).keeper
+        return await keeper.apply(token, actor=actor, pace=pace, purge_seconds=seconds)
+
+    async def work(self, *, pace: Pace | None = None, purge_seconds: float | None = PURGE_SECONDS) -> SweepReport:
+        """Take out, once, what is past its time, as a worker does.
+
+        Args:
+            pace: as `apply`.
+            purge_seconds: likewise; None leaves to a later purge what the deletions left on disk.
+        """
+        seconds = check_purge_seconds(purge_seconds) if purge_seconds is not None else None
+        return await (await self._ready()).keeper.go_through(pace=pace, purge_seconds=seconds)
+
+    async def explain(self, session_id: str, seq: int, *, user_id: str | None = None) -> Explanation:
+        """Say what becomes of a message, and why.
+
+        Raises:
+            InvalidInputError: there is no such session, or no such message.
+            IntegrityError: the session is not as it was written.
+        """
+        codec.check_id(session_id, "session_id")
+        owner = user_id if user_id is not None else session_id
+        codec.check_id(owner, "user_id")
+        deployment = await self._ready()
+        found = await (await self._conversation(owner, session_id)).read(_ALL_ROWS)
+        sealed = next((each for each in (found.records() if found is not None else []) if each.seq == seq), None)
+        if found is None or sealed is None:
+            raise InvalidInputError("there is no such message: it was never there, or is gone")
+        lives = deployment.lives
+        kind, now = sealed.retention_class, to_milliseconds(deployment.clock())
+        await lives.know((kind,))
+        held = await deployment.kept.is_held(found.keys.user, found.keys.handle)
+        decision = lives.decide((kind, sealed.hour, sealed.expiry), held=held, now=now)
+        facts = lives.facts(kind) or frozenset()
+        return Explanation(
+            decision.action.value,
+            decision.rule,
+            _moment(decision.deadline),
+            decision.why,
+            from_milliseconds(sealed.hour * HOUR),
+            _moment(sealed.expiry),
+            sorted(fact.word for fact in facts if fact.kind == "entity"),
+            [rule.id for rule in lives.rules.matching(facts)],
+        )
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    return from_milliseconds(milliseconds) if milliseconds != NEVER else None

@@ -1,0 +1,148 @@
+"""Retention as an operator asks for it: plan, apply, explain, and the passes of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from securemem.errors import ConflictError
+from securemem.keys.keyring import Keyring
+from securemem.ledger.classes import Classes
+from securemem.ledger.standing import Pass, Standing
+from securemem.ledger.store import Ledger
+from securemem.lives import Lives
+from securemem.model import from_milliseconds, to_milliseconds
+from securemem.policy import Policy
+from securemem.ports import Backend, Clock
+from securemem.retention.gate import Gate, Verdict
+from securemem.retention.plan import Plan, Planner, Token, limit
+from securemem.retention.sweep import Orders, Sweep, SweepReport
+
+Pace = Callable[[int], Awaitable[bool]]
+_DAY = 86_400_000
+_IDLE_DAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Carries out one tenant's policy.
+
+    Attributes:
+        policy: that the store was opened under.
+        sweep: of the tenant.
+        gate: says whether workers may go by the policy.
+    """
+
+    policy: Policy
+    backend: Backend
+    keyring: Keyring
+    ledger: Ledger
+    lives: Lives
+    sweep: Sweep
+    gate: Gate
+    clock: Clock
+    deployment: bytes
+
+    async def plan(self) -> Plan:
+        """Say what the policy would do; nothing is changed.
+
+        Raises:
+            ConfigurationError: a data store that cannot count its records.
+        """
+        now = to_milliseconds(self.clock())
+        plan = await self._planned(now)
+        plan.token = Token(now, plan.by_rules).text(self.keyring.keyed_hash, self.policy.digest, self.deployment)
+        if self.policy.backup_days is not None:
+            plan.gone_at = now + self.policy.backup_days * _DAY
+        return plan
+
+    async def _planned(self, now: int) -> Plan:
+        rules, _ = await self.gate.in_force()
+        classes = Classes(self.ledger, self.keyring.tenant, self.keyring.keyed_hash)
+        before = None
+        if rules != self.policy.rules:
+            before = Lives(replace(self.policy, rules=rules), classes, self.keyring.keyed_hash)
+        return await Planner(self.backend, self.keyring, self.ledger, self.lives).plan(now, before=before)
+
+    async def apply(
+        self, token: str, *, actor: str | None, pace: Pace | None = None, purge_seconds: float | None
+    ) -> SweepReport:
+        """Put the policy in force, and delete what it says is past its time.
+
+        Args:
+            token: of the plan that somebody has read.
+            actor: who applies it.
+            pace: as `Orders`.
+            purge_seconds: as `Sweep.run`.
+
+        Raises:
+            ConflictError: it is no plan of this policy and this store, or more would be deleted by now than the plan
+                said and the policy allows on top of that.
+        """
+        now = to_milliseconds(self.clock())
+        planned = Token.read(token, self.keyring.keyed_hash, self.policy.digest, self.deployment)
+        plan = await self._planned(now)
+        if plan.by_rules > planned.deletes + self._allowed(plan):
+            await self.gate.refused(plan.by_rules, now)
+            raise ConflictError(
+                f"the plan was to delete {planned.deletes:,} records; by now it would be {plan.by_rules:,}: plan again"
+            )
+        refusal = await self.gate.approve(self._hash(actor), now)
+        if refusal:
+            return SweepReport(refusal=refusal)
+        return await self._go(Verdict(is_open=True), pace, purge_seconds=purge_seconds)
+
+    def _hash(self, actor: str | None) -> bytes | None:
+        return self.keyring.actor_hash(actor) if actor is not None else None
+
+    def _allowed(self, plan: Plan) -> int:
+        """Give how many records may go without a word; all of them where the policy has no limit."""
+        most = self.policy.safety.max_delete
+        return limit(most.percent, most.records, plan.records) if most is not None else plan.records
+
+    async def go_through(self, *, pace: Pace | None = None, purge_seconds: float | None) -> SweepReport:
+        """Take out, once, what is past its time, as far as workers may."""
+        now = to_milliseconds(self.clock())
+        verdict = await self.gate.ask(now)
+        if verdict.is_open and self.policy.safety.max_delete is not None and not self.policy.rules.are_idle:
+            plan = await self._planned(now)
+            if plan.by_rules > self._allowed(plan):
+                await self.gate.refused(plan.by_rules, now)
+                why = (
+                    f"{plan.by_rules:,} of {plan.records:,} records are past their time, more than the policy lets go "
+                    "at once: see `securemem policy plan`, and `securemem policy apply` if that is meant"
+                )
+                verdict = Verdict(is_open=False, why=why, policy=verdict.policy)
+        return await self._go(verdict, pace, purge_seconds=purge_seconds)
+
+    async def _go(self, verdict: Verdict, pace: Pace | None, *, purge_seconds: float | None) -> SweepReport:
+        standing = Standing(self.ledger, self.keyring.tenant)
+        last = await standing.last_pass()
+        # Heads say when to look by the policy under which they were written.
+        is_new = last is None or last.policy != self.policy.digest
+        everything = verdict.is_open and is_new and not self.policy.rules.are_idle
+        stopped = False
+
+        async def paced(records: int) -> bool:
+            nonlocal stopped
+            stopped = pace is not None and not await pace(records)
+            return not stopped
+
+        orders = Orders(may=verdict.may, everything=everything, pace=paced)
+        swept = await self.sweep.run(orders, purge_seconds=purge_seconds)
+        if not stopped:
+            policy = self.policy.digest if verdict.is_open else (last.policy if last is not None else bytes(32))
+            await standing.went_through(Pass(policy, to_milliseconds(self.clock()), swept.records, swept.oldest))
+        swept.refusal = verdict.why
+        return swept
+
+    async def caveat(self) -> str | None:
+        """Say that something is past its time and no worker takes it out; None where that is not so."""
+        if self.policy.rules.are_idle:
+            return None
+        now = to_milliseconds(self.clock())
+        last = await Standing(self.ledger, self.keyring.tenant).last_pass()
+        if (last is not None and last.at > now - _IDLE_DAYS * _DAY) or not await self.backend.due(now, 1):
+            return None
+        since = "none was ever here" if last is None else f"the last was here on {from_milliseconds(last.at):%d %B %Y}"
+        return f"records are past their time and no worker takes them out ({since}): run `securemem worker`"
