@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from securemem.errors import PolicyError
-from securemem.policy import durations, schema
+from securemem.policy import durations, schema, words
 from securemem.policy.document import Document, Path
 
 _PLACE = re.compile(r" - at `(?:key in )?(\$[^`]*)`\Z")
@@ -31,14 +31,15 @@ _KINDS = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
+    "date": "a date such as 2027-01-31",
 }
 _FORMS = {
     durations.PATTERN: ("no duration", durations.HINT),
-    schema.ID_PATTERN: ("no id", "small letters, digits, `_`, `-` and `.`, a letter first"),
-    schema.ARTICLE_PATTERN: ("no name of an article", "such as gdpr-17-3-b"),
-    schema.LANGUAGE_PATTERN: ("no language", "its code by ISO 639-1, such as en"),
-    schema.REGION_PATTERN: ("no region", "its code by ISO 3166-1, such as GB"),
-    schema.VARIABLE_PATTERN: ("no environment variable", "capitals, digits and `_`, such as CRM_ERASE_URL"),
+    words.ID_PATTERN: ("no id", "small letters, digits, `_`, `-` and `.`, a letter first"),
+    words.ARTICLE_PATTERN: ("no name of an article", "such as gdpr-17-3-b"),
+    words.LANGUAGE_PATTERN: ("no language", "its code by ISO 639-1, such as en"),
+    words.REGION_PATTERN: ("no region", "its code by ISO 3166-1, such as GB"),
+    words.VARIABLE_PATTERN: ("no environment variable", "capitals, digits and `_`, such as CRM_ERASE_URL"),
 }
 _SHOWN = 60
 
@@ -114,7 +115,7 @@ def _no_choice(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | 
 def _other_kind(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
     if isinstance(value, int | float) and _pattern(kind) in _FORMS:
         return _formed(value, kind)
-    wanted = " or ".join(_KINDS[each] for each in match.group(1).split(" | ") if each != "null")
+    wanted = " or ".join(_KINDS.get(each, each) for each in match.group(1).split(" | ") if each != "null")
     if value is None:
         return f"expected {wanted}, got nothing", "leave the key out, or say what belongs there"
     return f"expected {wanted}, got {shown(value)}", None
@@ -122,7 +123,7 @@ def _other_kind(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str |
 
 def _out_of_bounds(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:
     kind, sign, bound = match.groups()
-    return f"expected {_KINDS[kind]} {sign} {bound.removesuffix('.0')}, got {shown(value)}", None
+    return f"expected {_KINDS.get(kind, kind)} {sign} {bound.removesuffix('.0')}, got {shown(value)}", None
 
 
 def _too_long_or_empty(match: re.Match[str], value: Any, kind: Any) -> tuple[str, str | None]:  # noqa: ARG001
