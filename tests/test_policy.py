@@ -50,7 +50,7 @@ def test_what_is_at_hand_equals_its_file(name: str) -> None:
     assert resolve(name) == load(folder() / f"{name}.yaml")
 
 
-@pytest.mark.parametrize("named", ["none", "plain.yaml", "PLAIN", "", "./policies/none.yaml"])
+@pytest.mark.parametrize("named", ["none", "plain.yaml", "PLAIN", "", "./policies/none.yaml", "a" * 5000, "a\0b", "."])
 def test_an_unknown_policy_is_refused(named: str, tmp_path: Path) -> None:
     """A name that nobody knows is refused when the store is named, before a file is made."""
     with pytest.raises(ConfigurationError, match="policy"):

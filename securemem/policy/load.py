@@ -14,7 +14,7 @@ from securemem.policy.check import convert, meant, shown
 from securemem.policy.document import MAX_BYTES, Document, read
 from securemem.policy.durations import Duration
 from securemem.policy.model import PSEUDONYMISE, Policy
-from securemem.policy.rules import make_rules
+from securemem.policy.rules import branches_of, make_rules
 
 TREATMENTS = ("keep", "redact", "mask", "hash", PSEUDONYMISE, "generalise", "block")
 NEVER_GIVEN_BACK = frozenset({"SECRET"})
@@ -161,7 +161,8 @@ def _checked(document: Document) -> Loaded:
     try:
         rules = make_rules(file)
     except ValueError:
-        raise document.error(("rules",), "a match has too many ways to be true", hint="part it into rules") from None
+        at = _with_most_branches(file)
+        raise document.error(at, "a match has too many ways to be true", hint="part it into rules") from None
     examine.check(document, file, rules)
     backups = file.erasure.targets.backups
     policy = Policy(
@@ -175,6 +176,16 @@ def _checked(document: Document) -> Loaded:
         -(-Duration.of(backups).rough_seconds // 86_400) if backups is not None else None,
     )
     return Loaded(policy, file, examine.warnings(document, file, rules))
+
+
+def _with_most_branches(file: schema.File) -> tuple[str | int, ...]:
+    """Give the path of the match that has too many ways to be true; of the rules where only all together have."""
+    for number, rule in enumerate(file.rules):
+        try:
+            branches_of(rule.match)
+        except ValueError:
+            return ("rules", number, "match")
+    return ("rules",)
 
 
 def _check_entities(document: Document, pii: schema.Pii) -> None:

@@ -68,6 +68,10 @@ def file_of(policy: str | Path) -> Path:
     name = str(policy)
     if name and "/" not in name and name in names():
         return folder() / f"{name}.yaml"
-    if not name or not Path(policy).is_file():
+    try:
+        is_there = bool(name) and Path(policy).is_file()
+    except OSError:  # a name that no file can have
+        is_there = False
+    if not is_there:
         raise ConfigurationError(f"there is no policy of this name: name a file, or one of {', '.join(names())}")
     return Path(policy)
