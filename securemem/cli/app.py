@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from securemem.cli import demo, doctor, init, keys, models, policy, receipt, session, sweep, tenant, user
+from securemem.cli import demo, doctor, hold, init, keys, models, policy, receipt, session, sweep, tenant, user, worker
 from securemem.cli.command import group
 from securemem.cli.outcome import NO, USAGE, fail
 
@@ -77,12 +77,13 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _room in (demo, init, doctor, sweep):
+for _room in (demo, init, doctor, sweep, worker):
     _room.add_to(app)
 _groups = (
     ("session", session),
     ("user", user),
     ("tenant", tenant),
+    ("hold", hold),
     ("keys", keys),
     ("receipt", receipt),
     ("policy", policy),

@@ -13,6 +13,7 @@ from securemem.errors import ConfigurationError
 if TYPE_CHECKING:
     from securemem.config import Settings
     from securemem.memory import SecureMemory
+    from securemem.policy import Policy
 
 _SQLITE = b"SQLite format 3\0"
 
@@ -31,6 +32,10 @@ LedgerUrl = Annotated[
 KmsUrl = Annotated[
     str | None,
     typer.Option(metavar="URL", envvar="SECUREMEM_KMS", help="What the keys are wrapped under; beside the data."),
+]
+PolicyName = Annotated[
+    str | None,
+    typer.Option("--policy", metavar="NAME|FILE", envvar="SECUREMEM_POLICY", help="By what; `default` if not given."),
 ]
 Tenant = Annotated[
     str, typer.Option(metavar="NAME", envvar="SECUREMEM_TENANT", help="Whose sessions: the organisation.")
@@ -110,23 +115,42 @@ class Place:
             file(settings.kms, ".kek", "file", "passphrase"),
         )
 
-    def open(self, *, create: bool = True) -> SecureMemory:
-        """Give the store, made where there is none."""
+    def open(self, *, create: bool = True, policy: str | Policy | None = None) -> SecureMemory:
+        """Give the store, made where there is none; under the policy of `SECUREMEM_POLICY`, or `default`, if none is named."""
         from securemem.memory import SecureMemory  # noqa: PLC0415
 
         self.settings()
         return SecureMemory.open(
-            self.url, keystore=self.keystore, ledger=self.ledger, kms=self.kms, tenant=self.tenant, create=create
+            self.url,
+            keystore=self.keystore,
+            ledger=self.ledger,
+            kms=self.kms,
+            tenant=self.tenant,
+            create=create,
+            policy=policy,
         )
 
-    def existing(self) -> SecureMemory:
+    def for_retention(self, policy: str | None) -> SecureMemory:
+        """Give the store, which has to be there, to whoever writes nothing into it: no engine of the policy is opened.
+
+        Raises:
+            ConfigurationError: it is not there, or there is no such policy.
+            PolicyError: the policy is wrong.
+        """
+        from dataclasses import replace  # noqa: PLC0415
+
+        from securemem import policy as policies  # noqa: PLC0415
+
+        return self.existing(policy=replace(policies.resolve(policy), pii=None))
+
+    def existing(self, *, policy: str | Policy | None = None) -> SecureMemory:
         """Give the store, which has to be there.
 
         Raises:
             ConfigurationError: it is not; nothing was created.
         """
         self.check_exists()
-        return self.open(create=False)
+        return self.open(create=False, policy=policy)
 
     def check_exists(self) -> None:
         """Refuse a store that is not there, or of which a part is missing, as far as files tell.

@@ -34,13 +34,19 @@ def names() -> list[str]:
 
 
 def resolve(policy: str | Path | Policy | None) -> Policy:
-    """Give the policy that a store is opened under, by its name or its file; `default` where none is named.
+    """Give the policy that a store is opened under, by its name or its file.
+
+    Where none is named it is the one that `SECUREMEM_POLICY` names, or `default`.
 
     Raises:
         ConfigurationError: there is none of this name.
         PolicyError: its file is wrong.
     """
-    return policy if isinstance(policy, Policy) else find(policy if policy is not None else DEFAULT)
+    return (
+        policy
+        if isinstance(policy, Policy)
+        else find(policy if policy is not None else os.environ.get("SECUREMEM_POLICY") or DEFAULT)
+    )
 
 
 def find(policy: str | Path) -> Policy:

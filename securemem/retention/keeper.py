@@ -116,11 +116,10 @@ class Keeper:
         return await self._go(verdict, pace, purge_seconds=purge_seconds)
 
     async def _go(self, verdict: Verdict, pace: Pace | None, *, purge_seconds: float | None) -> SweepReport:
-        standing = Standing(self.ledger, self.keyring.tenant)
-        last = await standing.last_pass()
+        standing, idle = Standing(self.ledger, self.keyring.tenant), self.policy.rules.are_idle
+        last = await standing.last_pass() if not idle else None
         # Heads say when to look by the policy under which they were written.
-        is_new = last is None or last.policy != self.policy.digest
-        everything = verdict.is_open and is_new and not self.policy.rules.are_idle
+        everything = verdict.is_open and not idle and (last is None or last.policy != self.policy.digest)
         stopped = False
 
         async def paced(records: int) -> bool:
@@ -130,7 +129,7 @@ class Keeper:
 
         orders = Orders(may=verdict.may, everything=everything, pace=paced)
         swept = await self.sweep.run(orders, purge_seconds=purge_seconds)
-        if not stopped:
+        if not stopped and not idle:
             policy = self.policy.digest if verdict.is_open else (last.policy if last is not None else bytes(32))
             await standing.went_through(Pass(policy, to_milliseconds(self.clock()), swept.records, swept.oldest))
         swept.refusal = verdict.why

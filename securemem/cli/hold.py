@@ -1,0 +1,59 @@
+"""`securemem hold`: places, releases and lists legal holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from securemem.cli.command import command, group
+from securemem.cli.output import Output, grid
+from securemem.cli.place import Place
+
+if TYPE_CHECKING:
+    from securemem.rights.hold import LegalHold
+
+app = group("Place, release and list legal holds: what is held is not deleted, and nobody reads it.")
+
+_User = Annotated[str, typer.Argument(metavar="USER", help="The person's id.", show_default=False)]
+_Session = Annotated[
+    str | None, typer.Option("--session", metavar="ID", help="One session; all of theirs if not given.")
+]
+_Reason = Annotated[
+    str, typer.Option("--reason-code", metavar="CODE", help="Why, in a code of your own; no personal data.")
+]
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Of the hold, as `place` printed it.", show_default=False)]
+
+
+@command(app, "place")
+async def _place(*, place: Place, out: Output, user: _User, reason_code: _Reason, session: _Session = None) -> None:
+    """Hold all that is kept of a person, or one session of theirs."""
+    async with place.existing() as memory:
+        hold = await memory.holds.place(user, session_id=session, reason_code=reason_code)
+    out.answer(_as_json(hold), grid(("hold", hold.id), ("person", hold.handle), ("reason", hold.reason_code)))
+
+
+@command(app, "release")
+async def _release(*, place: Place, out: Output, hold: _Id) -> None:
+    """Release a hold; what no other holds is read again, and goes when its time has come."""
+    async with place.existing() as memory:
+        released = await memory.holds.release(hold)
+    out.answer(_as_json(released), "It is released.")
+
+
+@command(app, "list")
+async def _list(*, place: Place, out: Output) -> None:
+    """List the holds that stand."""
+    async with place.existing() as memory:
+        holds = await memory.holds.list()
+    for hold in holds:
+        what = f"session {hold.session}" if hold.session is not None else "all sessions"
+        row = (hold.id, f"person {hold.handle}", what, hold.reason_code, f"since {hold.placed_at:%d %B %Y}")
+        out.answer(_as_json(hold), grid(row))
+    if not holds and not out.as_json:
+        out.answer({}, "No hold stands.")
+
+
+def _as_json(hold: LegalHold) -> dict[str, Any]:
+    return asdict(hold) | {"placed_at": hold.placed_at.isoformat()}
