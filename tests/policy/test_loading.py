@@ -18,6 +18,7 @@ from tests.policy.texts import HEAD, NAMED, loaded
 
 ENTITIES = NAMED + "pii:\n  entities:\n"
 PII = NAMED + "pii: {entities: {URL: redact}, "
+TREATED = NAMED + "pii: {entities: {URL: redact}}\nrules: [{id: a, match: {tag: a}, on_write: {"
 RIGHTS = ("read", "write", "erase", "export", "hold", "reveal", "audit")
 
 
@@ -86,6 +87,17 @@ WRONG = [
         4,
         28,
         "'a' is no environment variable, capitals, digits and `_`, such as CRM_ERASE_URL",
+    ),
+    (TREATED + "redat: [URL]}}]\n", 5, 45, "'redat' is no treatment, did you mean 'redact'?"),
+    (TREATED + "hash: [URL, url]}}]\n", 5, 57, "'url' is no name of an entity, such as URL"),
+    (TREATED + "hash: [URL], mask: [AGE, URL]}}]\n", 5, 70, "URL has a treatment here already: hash"),
+    (TREATED + "pseudonymise: [SECRET]}}]\n", 5, 45, "a SECRET is never given back, redact, mask, hash or block it"),
+    (TREATED + "hash: URL}}]\n", 5, 45, "expected a list, got 'URL'"),
+    (
+        NAMED + "rules: [{id: a, match: {tag: a}, on_write: {hash: [URL]}}]\n",
+        4,
+        45,
+        "without `pii` nothing is looked for, say `pii: {entities: {…}}`",
     ),
     (NAMED + "access: {purposes: {q: [a], 'c d': [a, 1]}}\n", 4, 40, "expected text, got 1"),
 ]
