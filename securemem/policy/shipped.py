@@ -42,11 +42,9 @@ def resolve(policy: str | Path | Policy | None) -> Policy:
         ConfigurationError: there is none of this name.
         PolicyError: its file is wrong.
     """
-    return (
-        policy
-        if isinstance(policy, Policy)
-        else find(policy if policy is not None else os.environ.get("SECUREMEM_POLICY") or DEFAULT)
-    )
+    if isinstance(policy, Policy):
+        return policy
+    return find(policy if policy is not None else os.environ.get("SECUREMEM_POLICY") or DEFAULT)
 
 
 def find(policy: str | Path) -> Policy:
@@ -59,10 +57,13 @@ def find(policy: str | Path) -> Policy:
     name = str(policy)
     if name in AT_HAND:
         return replace(AT_HAND[name], sha256=hashlib.sha256((folder() / f"{name}.yaml").read_bytes()).hexdigest())
-    from securemem.policy.load import load  # noqa: PLC0415  (its YAML takes longer than opening a store)
+    from securemem.policy.load import load, load_whole  # noqa: PLC0415  (its YAML takes longer than opening a store)
 
     path = file_of(policy)
-    return load(path, environment=os.environ.get("SECUREMEM_ENVIRONMENT") or None)
+    loaded = load_whole(path)
+    environment = os.environ.get("SECUREMEM_ENVIRONMENT")
+    # A policy that names none is the same in all of them.
+    return load(path, environment=environment) if environment and loaded.file.environments else loaded.policy
 
 
 def file_of(policy: str | Path) -> Path:
