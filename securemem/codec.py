@@ -48,6 +48,8 @@ def check_id(value: object, what: str) -> bytes:
     """
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{what} has to be a text that is not empty")
+    if len(value) <= MAX_ID_BYTES and value.isascii():
+        return value.encode()
     if len(value) > MAX_ID_BYTES:
         raise InvalidInputError(f"{what} is over {MAX_ID_BYTES} bytes of UTF-8")
     try:

@@ -185,6 +185,6 @@ async def assemble(
         privacy,
         lives,
         kept,
-        Holding(backend, keyring, ledger, clock, policy=policy.digest),
+        Holding(backend, keyring, ledger, clock, policy=policy),
         Keeper(policy, backend, keyring, ledger, lives, sweep, gate, clock, stamps.deployment),
     )

@@ -154,6 +154,11 @@ class Conversation:
         self.newest.begin(keys.handle if keys is not None else None)
         self._user = keys.user if keys is not None else self._user
 
+    def tags_at_hand(self) -> tuple[str, ...] | None:
+        """Give the session's tags if they are in memory."""
+        keys = self._keyring.cached(self.user_id, self.session_id)
+        return keys.title.tags if keys is not None and keys.handle == self.newest.handle else None
+
     async def known_tags(self) -> tuple[str, ...]:
         """Give the session's tags: those it was made with, or will be."""
         if self._absent and not self.erased:

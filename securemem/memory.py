@@ -81,7 +81,7 @@ class SecureMemory:
         self.tokenizer = tokenizer
         self.keys = Keys(self._keyring, clock)
         self.tenants = Tenants(self._ready)
-        self.holds = LegalHolds(self._ready)
+        self.holds = LegalHolds(self._ready, self.check_right)
         self.retention = Retention(self._ready, self._conversation_of)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
@@ -89,7 +89,7 @@ class SecureMemory:
         self._under_way = UnderWay()
         self._belonging = Belonging()
         self._conversations: Conversations | None = None
-        self._treating: Treating | None = None
+        self.treats: Treating | None = None
 
     @classmethod
     def open(
@@ -205,7 +205,7 @@ class SecureMemory:
                 if self._conversations is not None:
                     await self._conversations.raise_floors()
         finally:
-            self._conversations = self._treating = None
+            self._conversations = self.treats = None
             await deployment.aclose()
 
     def session(
@@ -315,14 +315,14 @@ class SecureMemory:
 
     async def treating(self) -> Treating:
         """Give what treats personal data as the policy says."""
-        return self._treating or self._make_treating(await self._ready())
+        return self.treats or self._make_treating(await self._ready())
 
     def _make_treating(self, deployment: Deployment) -> Treating:
         from securemem.treating import Treating  # noqa: PLC0415  (importing a store does without)
         from securemem.vaults import Vaults  # noqa: PLC0415
 
         # One a store, however many ask at first: it has the locks under which pseudonyms are given.
-        self._treating = self._treating or Treating(
+        self.treats = self.treats or Treating(
             deployment.policy,
             deployment.privacy,
             vaults=Vaults(self.conversation, self.reader, self._clock, deployment.lives),
@@ -332,7 +332,7 @@ class SecureMemory:
             keyed_hash=deployment.keyring.keyed_hash,
             log=deployment.log_reveal,
         )
-        return self._treating
+        return self.treats
 
     async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
         """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
@@ -417,7 +417,7 @@ class SecureMemory:
         return SessionInfo(
             session_id=keys.title.session_id,
             user_id=keys.user_id,
-            messages=head.live if messages or head.restricted or not head.latest_expiry else 0,
+            messages=head.live if messages or head.restricted else 0,
             created_at=from_milliseconds(keys.title.created_at),
             last_at=messages[0].timestamp if messages else None,
             tags=keys.title.tags,

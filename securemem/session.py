@@ -33,6 +33,7 @@ class Host(Protocol):
 
     context_window: int
     tokenizer: Tokenizer
+    treats: Treating | None
     reader: Reader
     writer: Writer
 
@@ -154,24 +155,23 @@ class Session:
 
     async def _append(self, shared: Conversation, messages: list[Message], ttl: float | None) -> list[Message]:
         self._host.check_right(self.actor, WRITE)
-        treating = await self._host.treating()
+        treating = self._host.treats or await self._host.treating()
         try:
-            label = Label(await shared.known_tags(), self.purpose)
+            tags = shared.tags_at_hand()
+            label = Label(tags if tags is not None else await shared.known_tags(), self.purpose)
             prepared = await treating.prepare(messages, owner=self._user_id, handle=shared.user, ttl=ttl, label=label)
         except UserErasedError:
             # The person's vault knows it first; this session is to know it too.
             shared.ask_anew()
             await shared.keys()
             raise
-        return await self._in_clear(await self._host.writer.append(shared, prepared))
+        stored = await self._host.writer.append(shared, prepared)
+        return stored if _are_as_said(stored) else await self._in_clear(stored)
 
     async def _in_clear(self, messages: list[Message]) -> list[Message]:
-        """Give messages as they were said, if pseudonyms stand in some and the actor may see what for."""
-        for message in messages:
-            if message.pseudonymised:
-                treating = await self._host.treating()
-                return await treating.in_clear(messages, owner=self._user_id, actor=self.actor)
-        return messages
+        """Give messages as they were said, if the actor may see what stands under their pseudonyms."""
+        treating = await self._host.treating()
+        return await treating.in_clear(messages, owner=self._user_id, actor=self.actor)
 
     async def history(self, limit: int = 100, before: int | None = None) -> list[Message]:
         """Give the newest `limit` messages with a seq below `before`, oldest first.
@@ -191,7 +191,7 @@ class Session:
     async def _history(self, shared: Conversation, limit: int, before: int | None) -> list[Message]:
         self._host.check_right(self.actor, READ)
         messages, _ = await self._host.reader.newest(shared, limit, before, actor=self.actor)
-        return await self._in_clear(messages)
+        return messages if _are_as_said(messages) else await self._in_clear(messages)
 
     async def context(
         self, *, max_messages: int | None = None, max_tokens: int | None = None, view: str = "clear"
@@ -226,7 +226,9 @@ class Session:
         reader = self._host.reader
         messages, head = await reader.newest(shared, most, actor=self.actor)
         pinned = await reader.pinned(shared, messages, head, actor=self.actor) if head is not None and head.pins else []
-        every = [*messages, *pinned]
+        every = [*messages, *pinned] if pinned else messages
+        if view != PSEUDONYMISED and _are_as_said(every):
+            return messages, pinned
         shown = await (self._in_clear(every) if view != PSEUDONYMISED else self._for_models(every))
         return shown[: len(messages)], shown[len(messages) :]
 
@@ -347,6 +349,14 @@ class Session:
 
     def __reduce__(self) -> NoReturn:
         raise ConfigurationError("a session cannot be pickled: open the store in the process that uses it")
+
+
+def _are_as_said(messages: list[Message]) -> bool:
+    """Tell whether no pseudonym stands in any of some messages."""
+    for message in messages:  # noqa: SIM110  (a generator would take twice as long, on the path of every read)
+        if message.pseudonymised:
+            return False
+    return True
 
 
 def _messages(messages: Iterable[Message]) -> list[Message]:

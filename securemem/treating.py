@@ -111,10 +111,18 @@ class Treating:
         """
         privacy = self._privacy
         if privacy is None:
-            kinds = [await self._kind(message, (), label) for message in messages]
+            kinds = [
+                await self._kind(message, (), label) if message.metadata or label.says_something else NOTHING
+                for message in messages
+            ]
             return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
         found = [await privacy.find_quickly(message) for message in messages]
-        kinds = [await self._kind(each.message, each.entities if each.spans else (), label) for each in found]
+        kinds = [
+            await self._kind(each.message, each.entities, label)
+            if each.spans or each.message.metadata or label.says_something
+            else NOTHING
+            for each in found
+        ]
         jobs = [_Job(each, kind, self._lives.on_write(kind)) for each, kind in zip(found, kinds, strict=True)]
         if not privacy.pseudonymises:
             desk = privacy.desk(self._nobodys, self._clock())
@@ -128,9 +136,7 @@ class Treating:
         return self._writer.prepare(treated, owner=owner, ttl=ttl, kinds=kinds)
 
     async def _kind(self, message: Message, entities: Iterable[str], label: Label) -> int:
-        """Give the retention class of a message; most say nothing that a rule could ask for."""
-        if not (message.metadata or entities or label.says_something):
-            return NOTHING
+        """Give the retention class of a message of which something may be true that a rule could ask for."""
         tags = _tags(message.metadata)
         return await self._lives.classify(
             tags=tags, session_tags=label.session_tags, entities=entities, purpose=label.purpose

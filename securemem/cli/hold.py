@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from securemem.cli.command import command, group
+from securemem.cli.outcome import AnswerIsNo
 from securemem.cli.output import Output, grid
-from securemem.cli.place import Place
+from securemem.cli.place import Place, PolicyName
 
 if TYPE_CHECKING:
     from securemem.rights.hold import LegalHold
@@ -23,23 +24,40 @@ _Session = Annotated[
 _Reason = Annotated[
     str, typer.Option("--reason-code", metavar="CODE", help="Why, in a code of your own; no personal data.")
 ]
+_Actor = Annotated[
+    str | None, typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who says so, for the audit.")
+]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Of the hold, as `place` printed it.", show_default=False)]
 
 
 @command(app, "place")
-async def _place(*, place: Place, out: Output, user: _User, reason_code: _Reason, session: _Session = None) -> None:
+async def _place(
+    *,
+    place: Place,
+    out: Output,
+    user: _User,
+    reason_code: _Reason,
+    session: _Session = None,
+    actor: _Actor = None,
+    policy: PolicyName = None,
+) -> None:
     """Hold all that is kept of a person, or one session of theirs."""
-    async with place.existing() as memory:
-        hold = await memory.holds.place(user, session_id=session, reason_code=reason_code)
+    async with place.for_retention(policy) as memory:
+        hold = await memory.holds.place(user, session_id=session, reason_code=reason_code, actor=actor)
     out.answer(_as_json(hold), grid(("hold", hold.id), ("person", hold.handle), ("reason", hold.reason_code)))
 
 
 @command(app, "release")
-async def _release(*, place: Place, out: Output, hold: _Id) -> None:
-    """Release a hold; what no other holds is read again, and goes when its time has come."""
-    async with place.existing() as memory:
-        released = await memory.holds.release(hold)
-    out.answer(_as_json(released), "It is released.")
+async def _release(*, place: Place, out: Output, hold: _Id, actor: _Actor = None, policy: PolicyName = None) -> None:
+    """Release a hold; what no other holds is read again, and goes when its time has come.
+
+    Exits with 1 where the policy wants a second person to release it too.
+    """
+    async with place.for_retention(policy) as memory:
+        released = await memory.holds.release(hold, actor=actor)
+    out.answer(_as_json(released), *([] if released.waits else ["It is released."]))
+    if released.waits:
+        raise AnswerIsNo("a second person has to release it too, under another --actor: until then it stands")
 
 
 @command(app, "list")

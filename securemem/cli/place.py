@@ -116,7 +116,7 @@ class Place:
         )
 
     def open(self, *, create: bool = True, policy: str | Policy | None = None) -> SecureMemory:
-        """Give the store, made where there is none; under the policy of `SECUREMEM_POLICY`, or `default`, if none is named."""
+        """Give the store, made where there is none; by `SECUREMEM_POLICY`, or `default`, if no policy is named."""
         from securemem.memory import SecureMemory  # noqa: PLC0415
 
         self.settings()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.errors import InvalidInputError
 from securemem.ledger.store import Ledger
@@ -55,29 +55,41 @@ class Holds:
         await self._ledger.transact(work)
         return hold
 
-    async def release(self, hold: bytes, *, at: int) -> Hold:
-        """Mark a hold as released, and give it.
+    async def find(self, hold: bytes) -> tuple[Hold, bytes | None]:
+        """Give a hold that was not released, and a keyed hash of who has asked for its release so far.
 
         Raises:
-            InvalidInputError: there is none of this id.
+            InvalidInputError: there is none of this id, or it was released.
         """
 
-        async def work(connection: AsyncConnection, tables: Tables) -> Hold | None:
+        async def work(connection: AsyncConnection, tables: Tables) -> tuple[Hold, bytes | None] | None:
             from sqlalchemy import select  # noqa: PLC0415
 
             holds = tables.holds
-            mine = (holds.c.id == hold, holds.c.tenant == self._tenant)
+            mine = (holds.c.id == hold, holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
             row = (await connection.execute(select(holds).where(*mine))).first()
-            if row is None:
-                return None
-            update = holds.update().where(*mine, holds.c.released_at.is_(None)).values(released_at=at)
-            await connection.execute(update)
-            return Hold(*row[: len(Hold._fields)])
+            return (Hold(*row[: len(Hold._fields)]), row.asked_by) if row is not None else None
 
         found = await self._ledger.transact(work)
         if found is None:
-            raise InvalidInputError("there is no hold of this id")
+            raise InvalidInputError("there is no hold of this id, or it was released")
         return found
+
+    async def release(self, hold: bytes, *, at: int) -> None:
+        """Mark a hold as released."""
+        await self._set(hold, released_at=at)
+
+    async def ask(self, hold: bytes, actor: bytes) -> None:
+        """Note who wants a hold released, which waits for a second person's word."""
+        await self._set(hold, asked_by=actor)
+
+    async def _set(self, hold: bytes, **values: Any) -> None:
+        async def work(connection: AsyncConnection, tables: Tables) -> None:
+            holds = tables.holds
+            mine = (holds.c.id == hold, holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
+            await connection.execute(holds.update().where(*mine).values(**values))
+
+        await self._ledger.transact(work)
 
     async def active(self) -> list[Hold]:
         """Give the holds that were not released, the oldest first."""

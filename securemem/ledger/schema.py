@@ -98,6 +98,7 @@ class Tables:
             Column("reason", String(64), nullable=False),
             Column("placed_at", BigInteger, nullable=False),
             Column("released_at", BigInteger, nullable=True),
+            Column("asked_by", LargeBinary, nullable=True),
         )
         self.leases = Table(
             named("leases"),

@@ -15,16 +15,18 @@ from datetime import datetime
 import msgspec
 
 from securemem.crypto.head import HeadSeal
-from securemem.errors import InvalidInputError
+from securemem.errors import ConflictError, InvalidInputError
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Hold, Holds
 from securemem.ledger.store import Ledger
 from securemem.model import NEVER, Change, Head, HeadFlag, from_milliseconds, to_milliseconds
+from securemem.policy import Policy
 from securemem.ports import Backend, Clock
 from securemem.retention.judge import held_head
 
 MAX_REASON = 64
+HOLD_OVERRIDE = "hold_override"
 _KEEP, _RESTRICTED = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED)
 
 
@@ -38,6 +40,7 @@ class LegalHold:
         session: the session's handle in hex; None where all of the person's is held.
         reason_code: the caller's own.
         placed_at: since when.
+        waits: whether its release waits for a second person's word.
     """
 
     id: str
@@ -45,27 +48,29 @@ class LegalHold:
     session: str | None
     reason_code: str
     placed_at: datetime
+    waits: bool = False
 
     @classmethod
-    def of(cls, hold: Hold) -> LegalHold:
+    def of(cls, hold: Hold, *, waits: bool = False) -> LegalHold:
         """Give a hold as callers see it."""
         session = hold.session.hex() if hold.session is not None else None
-        return cls(hold.id.hex(), hold.person.hex(), session, hold.reason, from_milliseconds(hold.placed_at))
+        return cls(hold.id.hex(), hold.person.hex(), session, hold.reason, from_milliseconds(hold.placed_at), waits)
 
 
 class Holding:
     """Places and releases the holds of one tenant."""
 
-    def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, *, policy: bytes) -> None:
-        """Take the stores, and the SHA-256 of the policy in force."""
+    def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, *, policy: Policy) -> None:
+        """Take the stores, and the policy in force."""
         self._backend = backend
         self._keyring = keyring
         self._clock = clock
-        self._policy = policy
+        self._policy = policy.digest
+        self._two_person = policy.safety.two_person
         self._holds = Holds(ledger, keyring.tenant)
         self._audit = Audit(ledger)
 
-    async def place(self, user_id: str, *, session_id: str | None, reason_code: str) -> LegalHold:
+    async def place(self, user_id: str, *, session_id: str | None, reason_code: str, actor: str | None) -> LegalHold:
         """Place a hold; it stands when this returns.
 
         Raises:
@@ -83,23 +88,35 @@ class Holding:
                 raise InvalidInputError("this person has no session of this id")
             session = keys.handle
         hold = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
-        await self._log(EventKind.HOLD, hold)
+        await self._log(EventKind.HOLD, hold, self._keyring.actor_hash(actor) if actor is not None else None)
         for handle in await self._sessions(hold):
             await self._mark(handle, hold.person)
         return LegalHold.of(hold)
 
-    async def release(self, hold_id: str) -> LegalHold:
+    async def release(self, hold_id: str, *, actor: str | None) -> LegalHold:
         """Release a hold; what no other holds is read again, and a worker looks at it next.
+
+        Where the policy wants two persons for it, the first one's word is noted, and the hold stands.
 
         Raises:
             InvalidInputError: there is no hold of this id.
+            ConflictError: the policy wants to know who says so.
         """
         try:
             name = bytes.fromhex(hold_id)
         except (TypeError, ValueError):
             raise InvalidInputError("a hold's id is what `place` gave") from None
-        hold = await self._holds.release(name, at=self._now())
-        await self._log(EventKind.RELEASE, hold)
+        hold, asked_by = await self._holds.find(name)
+        who = self._keyring.actor_hash(actor) if actor is not None else None
+        if HOLD_OVERRIDE in self._two_person:
+            if who is None:
+                raise ConflictError("the policy wants two persons' word to release a hold: say whose this is (actor)")
+            if asked_by is None or asked_by == who:
+                await self._log(EventKind.PROPOSE, hold, who)
+                await self._holds.ask(name, who)
+                return LegalHold.of(hold, waits=True)
+        await self._holds.release(name, at=self._now())
+        await self._log(EventKind.RELEASE, hold, who)
         for handle in await self._sessions(hold):
             await self._unmark(handle)
         return LegalHold.of(hold)
@@ -152,9 +169,9 @@ class Holding:
             if await self._backend.swap(Change(session, raw, seal.encode(new), due=new.due, until=NEVER)) is None:
                 return
 
-    async def _log(self, kind: EventKind, hold: Hold) -> None:
+    async def _log(self, kind: EventKind, hold: Hold, actor: bytes | None) -> None:
         tenant, at = self._keyring.tenant, self._now()
-        await self._audit.write(Event(kind, tenant, hold.person, None, self._policy, at, hold.session))
+        await self._audit.write(Event(kind, tenant, hold.person, actor, self._policy, at, hold.session))
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(64), nullable=False),
         sa.Column("placed_at", sa.BigInteger, nullable=False),
         sa.Column("released_at", sa.BigInteger, nullable=True),
+        sa.Column("asked_by", sa.LargeBinary, nullable=True),
     )
     op.create_table(
         named("leases"),
