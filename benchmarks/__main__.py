@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import capacity, core, peers, pii, servers
+from benchmarks import capacity, core, peers, pii, retention, servers
 
-SUBCOMMANDS = {"core": core, "servers": servers, "peers": peers, "capacity": capacity, "pii": pii}
+SUBCOMMANDS = {
+    "core": core,
+    "servers": servers,
+    "peers": peers,
+    "capacity": capacity,
+    "pii": pii,
+    "retention": retention,
+}
 
 
 def main() -> int:
