@@ -55,7 +55,7 @@ class Lives:
         self._actors = {hide(purpose): frozenset(actors) for purpose, actors in _purposes(policy).items()}
         self._ends: dict[tuple[int, int], Ends] = {}
         self._words: dict[Condition, Condition] = {}
-        self._asked_at: float | None = None
+        self._lacking: dict[int, float] = {}
 
     # What a record is
 
@@ -86,14 +86,15 @@ class Lives:
         return frozenset(Condition(*fact) for fact in found) if found is not None else None
 
     async def know(self, kinds: Iterable[int]) -> None:
-        """Ask the ledger for classes that this process has not met; at most every half minute for such as it lacks."""
-        if self.is_idle or all(kind == OWN or self._classes.facts(kind) is not None for kind in kinds):
+        """Ask the ledger for classes that this process has not met; for one that it lacks, again after a while."""
+        if self.is_idle:
             return
+        missing = [kind for kind in kinds if kind != OWN and self._classes.facts(kind) is None]
         now = time.monotonic()
-        if self._asked_at is None or now - self._asked_at > _ASK_AGAIN_SECONDS:
-            self._asked_at = now
+        if any(now - self._lacking.get(kind, -_ASK_AGAIN_SECONDS) >= _ASK_AGAIN_SECONDS for kind in missing):
             await self._classes.load()
             self._ends.clear()
+            self._lacking = {kind: now for kind in missing if self._classes.facts(kind) is None}
 
     def on_write(self, kind: int) -> dict[str, str]:
         """Give the treatments, by entity, that rules have for what is written in a class; the most specific decides."""

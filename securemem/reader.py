@@ -61,11 +61,16 @@ class Reader:
                 messages = self._within(messages, found.head)
             if before is not None:
                 messages = [message for message in messages if message.seq is not None and message.seq < before]
-            if found.whole or len(messages) >= limit:
+            if found.whole or len(messages) >= limit or self._is_past(found):
                 del messages[limit:]
                 messages.reverse()
                 return messages, found.head
             ask *= 2
+
+    def _is_past(self, found: Found) -> bool:
+        """Tell whether a page has reached what would have been trimmed."""
+        head = found.head
+        return head.keep and found.rows[-1][0] < head.next - head.holes - self._max_messages
 
     def _within(self, messages: list[Message], head: Head) -> list[Message]:
         """Leave out what would have been trimmed, had nothing in the session to be kept."""

@@ -79,8 +79,8 @@ class Erasure:
             await self._check(row)
 
     async def _check(self, row: UserRow) -> None:
-        own, _ = await self._keyring.keystore.sessions_of(row.number)
-        await self._kept.check(row.handle, own)
+        own, visited = await self._keyring.keystore.sessions_of(row.number)
+        await self._kept.check(row.handle, own, visited=visited)
 
     async def _finish(self, user_id: str, act: Act, purge_seconds: float) -> Receipt:
         outcome = await self._destruction.carry_out(act, purge_seconds=purge_seconds)
