@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from securemem import adapters, codec, compose, config
 from securemem import policy as policies
 from securemem.belonging import Belonging
+from securemem.clearing import clear
 from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
 from securemem.conversations import Conversations
-from securemem.destruction import Outcome
 from securemem.errors import (
     AccessDeniedError,
     BackendUnavailableError,
     ConfigurationError,
-    UserErasedError,
-    UserRestrictedError,
 )
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
-from securemem.keys.unwrapped import SessionKeys
-from securemem.ledger.acts import ActKind
 from securemem.legalholds import LegalHolds
-from securemem.model import VAULT, SessionInfo, from_milliseconds, to_milliseconds
+from securemem.listing import info_of
+from securemem.model import SessionInfo
 from securemem.moving import Tenants
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
@@ -41,7 +38,7 @@ from securemem.retention.sweep import SweepReport
 from securemem.rights.receipt import Receipt
 from securemem.session import READ, REVEAL, Session
 from securemem.underway import UnderWay
-from securemem.window import EstimatingTokenizer, TiktokenTokenizer
+from securemem.window import make_tokenizer
 from securemem.writer import Limits, Writer, until
 
 if TYPE_CHECKING:
@@ -173,7 +170,7 @@ class SecureMemory:
                 max_messages=codec.check_count(max_messages, "max_messages", least=1), ttl=ttl, compress=compress
             ),
             context_window=codec.check_count(context_window, "context_window", least=1),
-            tokenizer=_tokenizer(tokenizer),
+            tokenizer=make_tokenizer(tokenizer),
             client=client,
             create=create,
         )
@@ -249,7 +246,7 @@ class SecureMemory:
             codec.check_id(user_id, "user_id")
         deployment = await self._ready()
         async for keys in deployment.keyring.sessions(user_id):
-            info = await self._info(keys) if keys.title.session_id != VAULT else None
+            info = await info_of(keys, self.conversation, self.reader)
             if info is not None:
                 yield info
 
@@ -336,27 +333,8 @@ class SecureMemory:
 
     async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
         """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
-        await self._under_way.through(self._clear(conversation, purge_seconds))
-
-    async def _clear(self, conversation: Conversation, purge_seconds: float) -> None:
         deployment = self._deployment or await self._ready()
-        async with conversation.lock:
-            act = conversation.interrupted
-            if act is None:
-                # A clear is not hot: the keystore is asked, so that what other processes did is known.
-                conversation.ask_anew()
-                keys = await conversation.keys()
-                if keys is None:
-                    return
-                await deployment.kept.check(keys.user, [keys.handle])
-                act = await deployment.destruction.decide_session(keys.handle, keys.generation, ActKind.CLEAR)
-            conversation.interrupted = act
-            await deployment.destruction.carry_out(act, purge_seconds=None)
-            conversation.interrupted = None
-            conversation.reset()
-        # Whoever begins the session anew does not wait for this.
-        await deployment.destruction.purge(Outcome(), purge_seconds)
-        await deployment.ledger.finish(act.counter, at=to_milliseconds(self._clock()))
+        await self._under_way.through(clear(deployment, conversation, purge_seconds=purge_seconds))
 
     # Inside
 
@@ -401,41 +379,5 @@ class SecureMemory:
     async def _keyring(self) -> Keyring:
         return (await self._ready()).keyring
 
-    async def _info(self, keys: SessionKeys) -> SessionInfo | None:
-        key = (keys.user_id, keys.title.session_id, keys.title.tags)
-        try:
-            conversation = await self.conversation(*key)
-            messages, head = await self.reader.newest(conversation, 1)
-        except UserErasedError:
-            # Another process forgot the person since; this row is one of theirs who came back.
-            conversation = await self.conversation(*key)
-            messages, head = await self.reader.newest(conversation, 1)
-        except UserRestrictedError:
-            messages, head = [], conversation.newest.head
-        if head is None:
-            return None
-        return SessionInfo(
-            session_id=keys.title.session_id,
-            user_id=keys.user_id,
-            messages=head.live if messages or head.restricted else 0,
-            created_at=from_milliseconds(keys.title.created_at),
-            last_at=messages[0].timestamp if messages else None,
-            tags=keys.title.tags,
-            held=head.restricted,
-        )
-
     def __reduce__(self) -> NoReturn:
         raise ConfigurationError("a store cannot be pickled: open it in the process that uses it")
-
-
-def _tokenizer(tokenizer: Tokenizer | str | None) -> Tokenizer:
-    if tokenizer is None:
-        return EstimatingTokenizer()
-    if isinstance(tokenizer, str):
-        name, _, encoding = tokenizer.partition(":")
-        if name != "tiktoken":
-            raise ConfigurationError("tokenizer is 'tiktoken', 'tiktoken:<encoding>', or an object with count(text)")
-        return TiktokenTokenizer(encoding) if encoding else TiktokenTokenizer()
-    if not callable(getattr(tokenizer, "count", None)):
-        raise ConfigurationError("tokenizer has to have a method count(text)")
-    return tokenizer

@@ -50,6 +50,24 @@ class TiktokenTokenizer:
         return len(self._encoding.encode(text, disallowed_special=()))
 
 
+def make_tokenizer(tokenizer: Tokenizer | str | None) -> Tokenizer:
+    """Give a tokenizer by its name, or one that is an object; the estimate if none is named.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if tokenizer is None:
+        return EstimatingTokenizer()
+    if isinstance(tokenizer, str):
+        name, _, encoding = tokenizer.partition(":")
+        if name != "tiktoken":
+            raise ConfigurationError("tokenizer is 'tiktoken', 'tiktoken:<encoding>', or an object with count(text)")
+        return TiktokenTokenizer(encoding) if encoding else TiktokenTokenizer()
+    if not callable(getattr(tokenizer, "count", None)):
+        raise ConfigurationError("tokenizer has to have a method count(text)")
+    return tokenizer
+
+
 def is_pinned(message: Message) -> bool:
     """Tell whether a message stays in the window however old it is."""
     return message.role in PINNABLE_ROLES and bool(message.metadata) and message.metadata.get("pinned") is True  # type: ignore[union-attr]

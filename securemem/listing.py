@@ -1,0 +1,45 @@
+"""What is known of a session to whoever lists them, without reading more of it than its newest message."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from securemem.conversation import Conversation
+from securemem.errors import UserErasedError, UserRestrictedError
+from securemem.keys.unwrapped import SessionKeys
+from securemem.model import VAULT, SessionInfo, from_milliseconds
+from securemem.reader import Reader
+
+
+async def info_of(
+    keys: SessionKeys, conversation: Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]], reader: Reader
+) -> SessionInfo | None:
+    """Give what is known of a session; None where nothing is there, or it holds a person's pseudonyms.
+
+    Args:
+        keys: the session's.
+        conversation: gives the state of a session in this process.
+        reader: of the store.
+    """
+    if keys.title.session_id == VAULT:
+        return None
+    key = (keys.user_id, keys.title.session_id, keys.title.tags)
+    shared = await conversation(*key)
+    try:
+        messages, head = await reader.newest(shared, 1)
+    except UserErasedError:
+        # Another process forgot the person since; this row is one of theirs who came back.
+        messages, head = await reader.newest(await conversation(*key), 1)
+    except UserRestrictedError:
+        messages, head = [], shared.newest.head
+    if head is None:
+        return None
+    return SessionInfo(
+        session_id=keys.title.session_id,
+        user_id=keys.user_id,
+        messages=head.live if messages or head.restricted else 0,
+        created_at=from_milliseconds(keys.title.created_at),
+        last_at=messages[0].timestamp if messages else None,
+        tags=keys.title.tags,
+        held=head.restricted,
+    )
