@@ -93,7 +93,6 @@ class Lives:
         now = time.monotonic()
         if any(now - self._lacking.get(kind, -_ASK_AGAIN_SECONDS) >= _ASK_AGAIN_SECONDS for kind in missing):
             await self._classes.load()
-            self._ends.clear()
             self._lacking = {kind: now for kind in missing if self._classes.facts(kind) is None}
 
     def on_write(self, kind: int) -> dict[str, str]:
@@ -114,9 +113,12 @@ class Lives:
             return _ends(self._record(kind, hour, expiry), self)
         found = self._ends.get((kind, hour))
         if found is None:
+            found = _ends(self._record(kind, hour, NEVER), self)
+            if self._classes.facts(kind) is None:
+                return found  # another when it is known, which it may be the next time
             if len(self._ends) > _MOST_CACHED:
                 self._ends.clear()
-            found = self._ends[kind, hour] = _ends(self._record(kind, hour, NEVER), self)
+            self._ends[kind, hour] = found
         return found
 
     def seen(self, kind: int, hour: int, expiry: int) -> int:

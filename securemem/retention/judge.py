@@ -19,6 +19,8 @@ from securemem.lives import Lives
 from securemem.model import NEVER, Change, Head, HeadFlag
 from securemem.policy.decide import Action, Decision
 
+AGAIN = 86_400_000
+"""Milliseconds after which a session is looked at again in which a record is quarantined: it may be known by then."""
 MOST_AT_ONCE = 200
 """How many records one change takes out at most, so that no write is held up for long."""
 
@@ -128,7 +130,8 @@ def judge(court: Court, docket: Docket, owner: bytes, records: list[Sealed]) -> 
         elif not found.more:
             court.count(found, sealed, decision, head.due)
     if not found.ends:
-        _take_out(found, docket, decided, gone)
+        again = [court.now + AGAIN] if found.quarantined else []
+        _take_out(found, docket, decided, gone, again)
     return found
 
 
@@ -148,8 +151,18 @@ def held_head(head: Head) -> Head:
     )
 
 
-def _take_out(found: Judgement, docket: Docket, decided: list[tuple[Sealed, Decision]], gone: set[int]) -> None:
-    """Work out the change that takes some records out, and says when to look again and what is kept."""
+def _take_out(
+    found: Judgement, docket: Docket, decided: list[tuple[Sealed, Decision]], gone: set[int], again: list[int]
+) -> None:
+    """Work out the change that takes some records out, and says when to look again and what is kept.
+
+    Args:
+        found: to which the change is added.
+        docket: the session.
+        decided: what was decided about each record.
+        gone: those that are taken out.
+        again: when to look again for other reasons than a deadline.
+    """
     head = docket.head
     left = [(sealed, decision) for sealed, decision in decided if sealed.seq not in gone]
     first = left[0][0].seq if gone else head.first
@@ -164,7 +177,7 @@ def _take_out(found: Judgement, docket: Docket, decided: list[tuple[Sealed, Deci
         flags=head.flags | _KEEP if keeps else head.flags & ~_KEEP,
         first=first,
         holes=head.next - first - len(left) if gone else head.holes,
-        due=min(deadlines, default=NEVER),
+        due=min([*deadlines, *again], default=NEVER),
         latest_expiry=latest,
         edits={seq: tag for seq, tag in head.edits.items() if seq >= first and seq not in gone},
         pins=tuple(pin for pin in head.pins if pin >= first and pin not in gone),
