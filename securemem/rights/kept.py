@@ -8,6 +8,7 @@ from securemem.crypto.envelope import Sealed
 from securemem.crypto.head import Walk
 from securemem.errors import IntegrityError, LegalHoldError
 from securemem.keys.keyring import Keyring
+from securemem.keys.rows import Owner
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Holds
 from securemem.ledger.store import Ledger
@@ -46,13 +47,12 @@ class Kept:
         Raises:
             LegalHoldError: a hold is on something of it; or a law demands that something is kept.
         """
-        marked = [session for session in sessions if await self._is_marked(session)]
-        guest_in = [session for session in visited if await self._is_marked(session)]
-        if not marked and not guest_in:
-            return
         held = frozenset(hold.session or hold.person for hold in await self._holds.active())
-        rules = [await self._kept_by(session, held, owner=person) for session in marked]
-        rules += [await self._kept_by(session, held, guest=person) for session in guest_in]
+        rules: list[str | None] = [HOLD] if person in held else []
+        # Heads are not asked: their marks are those of the policy under which they were written.
+        if held or any(rule.basis is not None for rule in self._lives.rules.rules):
+            rules += [await self._kept_by(session, held) for session in sessions]
+            rules += [await self._kept_by(session, held, guest=person) for session in visited]
         if HOLD in rules:
             why = "a legal hold is on it: release that first"
         elif any(rules):
@@ -68,29 +68,21 @@ class Kept:
         holds = await self._holds.active()
         return any(hold.session == session or (hold.session is None and hold.person == person) for hold in holds)
 
-    async def _is_marked(self, session: bytes) -> bool:
-        raw, _ = await self._backend.tail(session, 0)
-        try:
-            head = self._keyring.head_seal(session).decode(raw) if raw else None
-        except IntegrityError:
-            return False  # what was tampered with keeps nobody from being forgotten
-        return head is not None and head.keep and not head.closed
-
-    async def _kept_by(
-        self, session: bytes, held: frozenset[bytes], *, owner: bytes | None = None, guest: bytes | None = None
-    ) -> str | None:
+    async def _kept_by(self, session: bytes, held: frozenset[bytes], *, guest: bytes | None = None) -> str | None:
         """Give by what a record in a session would outlive an erasure; None if none would.
 
         Args:
             session: its handle.
             held: people and sessions that a hold is on.
-            owner: whose session it is, where all of it would go.
-            guest: whose records would go, where it is somebody else's.
+            guest: whose records would go; all of the session if not given.
         """
-        if session in held or (owner is not None and owner in held):
+        owner = await self._keyring.keystore.owner_of(session)
+        if owner is None:
+            return None
+        if {session, owner.user} & held:
             return HOLD
         now = to_milliseconds(self._clock())
-        records = await self._records(session)
+        records = await self._records(session, owner)
         await self._lives.know({sealed.retention_class for sealed in records})
         for sealed in records:
             if guest is not None and sealed.subject != guest:
@@ -101,14 +93,17 @@ class Kept:
                 return decision.rule
         return None
 
-    async def _records(self, session: bytes) -> list[Sealed]:
-        """Give what lies in a session, verified; nothing of one that was tampered with."""
-        owner = await self._keyring.keystore.owner_of(session)
+    async def _records(self, session: bytes, owner: Owner) -> list[Sealed]:
+        """Give what lies in a session, verified; nothing of one that is closed already.
+
+        What was tampered with keeps nobody from being forgotten.
+        """
         raw, rows = await self._backend.tail(session, _ALL_ROWS)
         seal = self._keyring.head_seal(session)
         try:
-            if owner is None or not raw:
+            head = seal.decode(raw) if raw else None
+            if head is None or head.closed:
                 return []
-            return Walk(seal, seal.decode(raw), session=session, owner=owner.user).page(rows)
+            return Walk(seal, head, session=session, owner=owner.user).page(rows)
         except IntegrityError:
             return []
