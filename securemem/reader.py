@@ -45,7 +45,8 @@ class Reader:
         """
         ask = limit
         while True:
-            start = before if before in conversation.newest.boundaries else None
+            newest = conversation.newest
+            start = before if before in newest.boundaries and not _has_to_count(newest.head) else None
             above = conversation.newest.rows_above(before) if start is None else 0
             found = await conversation.read(ask + above, start)
             if found is None:
@@ -56,6 +57,8 @@ class Reader:
                 return [], found.head
             if start is None and conversation.newest.rows_above(before) > above:
                 continue  # the head was not known, or has moved: now it is known how far it is
+            if start is not None and _has_to_count(found.head):
+                continue  # likewise: now it is known that it has to be read from the end
             messages = await self._open(conversation, found, actor)
             if found.head.keep:
                 messages = self._within(messages, found.head)
@@ -75,6 +78,8 @@ class Reader:
     def _within(self, messages: list[Message], head: Head) -> list[Message]:
         """Leave out what would have been trimmed, had nothing in the session to be kept."""
         first = head.next - head.holes - self._max_messages
+        if _has_to_count(head) and len(messages) > self._max_messages:
+            first = max(first, messages[self._max_messages - 1].seq or 0)
         return [message for message in messages if (message.seq or 0) >= first or message.seq in head.pins]
 
     async def is_over(self, sealed: Sealed, now: int) -> bool:
@@ -183,6 +188,11 @@ class Reader:
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
         return messages
+
+
+def _has_to_count(head: Head | None) -> bool:
+    """Tell whether only a look at all that is newer shows what would have been trimmed of a session."""
+    return head is not None and head.keep and head.holes > 0
 
 
 def check_restriction(found: Found) -> None:

@@ -245,7 +245,8 @@ class Writer:
         """Seal messages for the place after the head, and work out what goes to make room."""
         keys, head, raw = place
         room = Room(head.first, head.holes, prepared)
-        if head.live + len(prepared) > self._limits.max_messages and not head.keep:
+        keeps = head.keep or any(entry.keeps for entry in prepared)
+        if head.live + len(prepared) > self._limits.max_messages and not keeps:
             room = await self._make_room(conversation, place, prepared)
             carried = await _sealers(conversation, keys, room.entries, dict(keys.guest_ids))
             if carried is None:
