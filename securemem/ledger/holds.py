@@ -35,6 +35,20 @@ class Hold(NamedTuple):
     placed_at: int
 
 
+class Asked(NamedTuple):
+    """How far the release of a hold is.
+
+    Attributes:
+        hold: which.
+        asked_by: a keyed hash of who has asked for it first, where it waits for a second person's word.
+        is_released: whether it was released, though its sessions may still have to be told.
+    """
+
+    hold: Hold
+    asked_by: bytes | None
+    is_released: bool
+
+
 class Holds:
     """The holds of one tenant."""
 
@@ -55,24 +69,26 @@ class Holds:
         await self._ledger.transact(work)
         return hold
 
-    async def find(self, hold: bytes) -> tuple[Hold, bytes | None]:
-        """Give a hold that was not released, and a keyed hash of who has asked for its release so far.
+    async def find(self, hold: bytes) -> Asked:
+        """Give a hold, and how far its release is.
 
         Raises:
-            InvalidInputError: there is none of this id, or it was released.
+            InvalidInputError: there is none of this id.
         """
 
-        async def work(connection: AsyncConnection, tables: Tables) -> tuple[Hold, bytes | None] | None:
+        async def work(connection: AsyncConnection, tables: Tables) -> Asked | None:
             from sqlalchemy import select  # noqa: PLC0415
 
             holds = tables.holds
-            mine = (holds.c.id == hold, holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
+            mine = (holds.c.id == hold, holds.c.tenant == self._tenant)
             row = (await connection.execute(select(holds).where(*mine))).first()
-            return (Hold(*row[: len(Hold._fields)]), row.asked_by) if row is not None else None
+            if row is None:
+                return None
+            return Asked(Hold(*row[: len(Hold._fields)]), row.asked_by, is_released=row.released_at is not None)
 
         found = await self._ledger.transact(work)
         if found is None:
-            raise InvalidInputError("there is no hold of this id, or it was released")
+            raise InvalidInputError("there is no hold of this id")
         return found
 
     async def release(self, hold: bytes, *, at: int) -> None:

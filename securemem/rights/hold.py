@@ -1,6 +1,6 @@
 """Legal holds: what is held is kept whatever a policy, a clear or an erasure says, and nobody reads it.
 
-    ledger's hold → heads marked (compare-and-swap, committed) → audit; only then it is reported
+    ledger's hold → audit → heads marked (compare-and-swap, committed); only then it is reported
 
 A worker reads the holds after the heads that it judges, and deletes by compare-and-swap on these: a hold that comes
 between moves the head, and the deletion fails. Sessions that are begun later are marked by the worker.
@@ -96,7 +96,8 @@ class Holding:
     async def release(self, hold_id: str, *, actor: str | None) -> LegalHold:
         """Release a hold; what no other holds is read again, and a worker looks at it next.
 
-        Where the policy wants two persons for it, the first one's word is noted, and the hold stands.
+        Where the policy wants two persons for it, the first one's word is noted, and the hold stands. A release that
+        was interrupted is gone on with when it is asked for again.
 
         Raises:
             InvalidInputError: there is no hold of this id.
@@ -106,19 +107,23 @@ class Holding:
             name = bytes.fromhex(hold_id)
         except (TypeError, ValueError):
             raise InvalidInputError("a hold's id is what `place` gave") from None
-        hold, asked_by = await self._holds.find(name)
+        hold, asked_by, is_released = await self._holds.find(name)
         who = self._keyring.actor_hash(actor) if actor is not None else None
-        if HOLD_OVERRIDE in self._two_person:
-            if who is None:
-                raise ConflictError("the policy wants two persons' word to release a hold: say whose this is (actor)")
-            if asked_by is None or asked_by == who:
-                await self._log(EventKind.PROPOSE, hold, who)
-                await self._holds.ask(name, who)
-                return LegalHold.of(hold, waits=True)
-        await self._holds.release(name, at=self._now())
-        await self._log(EventKind.RELEASE, hold, who)
-        for handle in await self._sessions(hold):
-            await self._unmark(handle)
+        if not is_released:
+            if HOLD_OVERRIDE in self._two_person:
+                if who is None:
+                    raise ConflictError(
+                        "the policy wants two persons' word to release a hold: say whose this is (actor)"
+                    )
+                if asked_by is None or asked_by == who:
+                    await self._log(EventKind.PROPOSE, hold, who)
+                    await self._holds.ask(name, who)
+                    return LegalHold.of(hold, waits=True)
+            await self._holds.release(name, at=self._now())
+            await self._log(EventKind.RELEASE, hold, who)
+        freed = [await self._unmark(handle, again=is_released) for handle in await self._sessions(hold)]
+        if is_released and not any(freed):
+            raise InvalidInputError("this hold was released")
         return LegalHold.of(hold)
 
     async def standing(self) -> list[LegalHold]:
@@ -143,31 +148,38 @@ class Holding:
 
         await self._move(session, marked)
 
-    async def _unmark(self, session: bytes) -> None:
-        """Let a session go that no hold is on any more.
+    async def _unmark(self, session: bytes, *, again: bool) -> bool:
+        """Let a session go that no hold is on any more; tells whether it was let go.
 
         It stays kept until a worker has looked: something else may have to be kept in it.
+
+        Args:
+            session: its handle.
+            again: whether to leave it where it was let go before.
         """
 
         async def freed(head: Head, owner: bytes) -> Head | None:
             standing = await self._holds.active()
-            if any(hold.session == session or (hold.session is None and hold.person == owner) for hold in standing):
+            if (again and not head.restricted) or any(
+                hold.session == session or (hold.session is None and hold.person == owner) for hold in standing
+            ):
                 return None
             return _changed(head, head.flags & ~_RESTRICTED, self._now())
 
-        await self._move(session, freed)
+        return await self._move(session, freed)
 
-    async def _move(self, session: bytes, moved: Callable[[Head, bytes], Awaitable[Head | None]]) -> None:
-        """Set a session's head, by compare-and-swap; one that is closed, or has none, is left."""
+    async def _move(self, session: bytes, moved: Callable[[Head, bytes], Awaitable[Head | None]]) -> bool:
+        """Set a session's head, by compare-and-swap, and tell whether; one that is closed, or has none, is left."""
         seal: HeadSeal = self._keyring.head_seal(session)
         while (owner := await self._keyring.keystore.owner_of(session)) is not None:
             raw, _ = await self._backend.tail(session, 0)
             head = seal.decode(raw) if raw else None
             new = await moved(head, owner.user) if head is not None and not head.closed else None
             if new is None:
-                return
+                return False
             if await self._backend.swap(Change(session, raw, seal.encode(new), due=new.due, until=NEVER)) is None:
-                return
+                return True
+        return False
 
     async def _log(self, kind: EventKind, hold: Hold, actor: bytes | None) -> None:
         tenant, at = self._keyring.tenant, self._now()
