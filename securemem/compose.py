@@ -27,6 +27,7 @@ from securemem.retention.gate import Gate
 from securemem.retention.keeper import Keeper
 from securemem.retention.sweep import Sweep
 from securemem.rights.erase import Erasure
+from securemem.rights.export import Export
 from securemem.rights.hold import Holding
 from securemem.rights.kept import Kept
 
@@ -62,6 +63,7 @@ class Deployment:
     kept: Kept
     holding: Holding
     keeper: Keeper
+    export: Export
 
     @property
     def caveats(self) -> list[str]:
@@ -187,4 +189,5 @@ async def assemble(
         kept,
         Holding(backend, keyring, ledger, clock, policy=policy),
         Keeper(policy, backend, keyring, ledger, lives, sweep, gate, clock, stamps.deployment),
+        Export(backend, keyring, lives=lives, audit=Audit(ledger), policy=policy, clock=clock),
     )

@@ -39,6 +39,18 @@ class Ends(NamedTuple):
     keeps: bool
 
 
+class Label(NamedTuple):
+    """What is true of all messages of a call: their session's tags, and what they are written for."""
+
+    session_tags: tuple[str, ...] = ()
+    purpose: str | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether a rule could ask for it."""
+        return bool(self.session_tags) or self.purpose is not None
+
+
 class Lives:
     """The lives of one tenant's records."""
 

@@ -35,6 +35,7 @@ from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.retaining import Retention
 from securemem.retention.sweep import SweepReport
+from securemem.rights.export import Sources
 from securemem.rights.receipt import Receipt
 from securemem.session import READ, REVEAL, Session
 from securemem.underway import UnderWay
@@ -43,6 +44,8 @@ from securemem.writer import Limits, Writer, until
 
 if TYPE_CHECKING:
     from securemem.treating import Treating
+
+EXPORT = "export"
 
 
 def _now() -> datetime:
@@ -272,6 +275,28 @@ class SecureMemory:
         (await self._at_hand()).end(user_id)
         deployment.keyring.forget_person(user_id)
         return await self._under_way.through(deployment.erasure.erase(user_id, purge_seconds=seconds))
+
+    async def export_user(self, user_id: str, *, actor: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Go through all that is held of a person, as JSON objects (GDPR Art. 15 and 20).
+
+        Args:
+            user_id: the person.
+            actor: who exports it, for the audit; needs the right `export` where the policy has roles.
+
+        Yields:
+            Objects as `rights.export` says: one that says what this is, each session with its messages, oldest first,
+            what the person said in other people's sessions, and what pseudonyms stand for.
+
+        Raises:
+            AccessDeniedError: the policy gives the actor no right to export.
+            IntegrityError: something is not as it was written.
+        """
+        codec.check_id(user_id, "user_id")
+        self.check_right(actor, EXPORT)
+        deployment = await self._ready()
+        sources = Sources(self.conversation, self.reader, await self.treating())
+        async for item in deployment.export.of(user_id, sources, actor=actor):
+            yield item
 
     async def caveats(self) -> list[str]:
         """Say what works and could hurt one day: settings of the data's server, keys on this machine alone."""

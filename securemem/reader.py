@@ -32,9 +32,17 @@ class Reader:
         self._max_messages = max_messages
 
     async def newest(
-        self, conversation: Conversation, limit: int, before: int | None = None, *, actor: str | None = None
+        self,
+        conversation: Conversation,
+        limit: int,
+        before: int | None = None,
+        *,
+        actor: str | None = None,
+        even_restricted: bool = False,
     ) -> tuple[list[Message], Head | None]:
         """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head.
+
+        A session that is held or restricted is given to nobody but its person (`even_restricted`).
 
         Raises:
             UserRestrictedError: the session is held or restricted.
@@ -51,7 +59,9 @@ class Reader:
             found = await conversation.read(ask + above, start)
             if found is None:
                 return [], None
-            if conversation.session_id != VAULT:  # what is asked for is the session that its pseudonyms are of
+            if (
+                not even_restricted and conversation.session_id != VAULT
+            ):  # what is asked for is the session that its pseudonyms are of
                 check_restriction(found)
             if before is not None and before <= found.head.first:
                 return [], found.head

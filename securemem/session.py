@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from securemem import codec, window
 from securemem.conversation import Conversation
 from securemem.errors import ConfigurationError, InvalidInputError, UserErasedError
+from securemem.lives import Label
 from securemem.model import Message
 from securemem.ports import Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
-from securemem.treating import Label
 from securemem.writer import Copies, Writer
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from securemem import codec
 from securemem.crypto.pae import pae
 from securemem.errors import AccessDeniedError, ConflictError
 from securemem.ledger.classes import NOTHING
-from securemem.lives import Lives
+from securemem.lives import Label, Lives
 from securemem.model import Message
 from securemem.policy import Policy
 from securemem.ports import Clock
@@ -29,18 +29,6 @@ from securemem.writer import Writer
 REVEAL = "reveal"
 _TRIES = 10
 _MARK_BYTES = 3
-
-
-class Label(NamedTuple):
-    """What is true of all messages of a call: their session's tags, and what they are written for."""
-
-    session_tags: tuple[str, ...] = ()
-    purpose: str | None = None
-
-    @property
-    def says_something(self) -> bool:
-        """Whether a rule could ask for it."""
-        return bool(self.session_tags) or self.purpose is not None
 
 
 class _Job(NamedTuple):
@@ -208,6 +196,15 @@ class Treating:
     async def in_clear(self, messages: list[Message], *, owner: str, actor: str | None) -> list[Message]:
         """Give messages as they were said to those who have the right; to others as they stand."""
         return await self._originals(messages, owner) if self.may_reveal(actor) else messages
+
+    async def as_said(self, messages: list[Message], *, owner: str) -> list[Message]:
+        """Give messages as they were said, to whoever the person's own right lets have them."""
+        return await self._originals(messages, owner)
+
+    async def pseudonyms(self, user_id: str) -> list[tuple[str, str]]:
+        """Give what a person's pseudonyms stand for, as far as that is not past its time: token and text."""
+        now, vault = self._clock(), await self._vaults.fresh(user_id)
+        return [(str(entry.token), entry.text) for entry in vault.entries(now)]
 
     async def _originals(self, messages: list[Message], owner: str) -> list[Message]:
         now, vaults = self._clock(), await self._vaults_of(messages, owner)

@@ -1,8 +1,10 @@
-"""`securemem user erase`."""
+"""`securemem user erase|export`."""
 
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +12,7 @@ import typer
 
 from securemem.cli.command import PurgeSeconds, command, group
 from securemem.cli.output import Output, confirm
-from securemem.cli.place import Place
+from securemem.cli.place import Place, PolicyName
 from securemem.cli.receipt import as_text
 from securemem.errors import ConfigurationError
 from securemem.residue import PURGE_SECONDS
@@ -50,14 +52,51 @@ async def _erase(
         receipt.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
+@command(app, "export")
+async def _export(
+    *,
+    place: Place,
+    out: Output,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)],
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="A new file; standard output if none.")
+    ] = None,
+    actor: Annotated[
+        str | None, typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who exports it, for the audit.")
+    ] = None,
+    policy: PolicyName = None,
+) -> None:
+    """Give all that is held of a person, as JSON Lines.
+
+    What it is about, each session with its messages, what the person said in other people's sessions, and what their
+    pseudonyms stand for.
+    """
+    if file is not None:
+        _reserve(file)
+    try:
+        with out.working("Exporting"):
+            async with place.for_retention(policy) as memory:
+                with file.open("w", encoding="utf-8") if file is not None else nullcontext(sys.stdout) as to:
+                    count = 0
+                    async for item in memory.export_user(user, actor=actor):
+                        to.write(json.dumps(item, ensure_ascii=False) + "\n")
+                        count += item["kind"] == "message"
+    except BaseException:
+        if file is not None:
+            file.unlink(missing_ok=True)  # half an export is none
+        raise
+    if file is not None:
+        out.answer({"messages": count, "file": str(file)}, f"{count:,} messages written to {file}")
+
+
 def _reserve(path: Path) -> None:
-    """Create the receipt's file before anything is erased, so that the receipt is not lost afterwards."""
+    """Create a file before anything is done, so that what comes of it is not lost afterwards."""
     try:
         path.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
-        raise ConfigurationError(f"{path} exists already: name a new file for the receipt; nobody was erased") from None
+        raise ConfigurationError(f"{path} exists already: name a new file; nothing was done") from None
     except OSError as exc:
-        raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); nobody was erased") from exc
+        raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); nothing was done") from exc
 
 
 def _release(path: Path | None) -> None:

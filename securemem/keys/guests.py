@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.secret import RawKey
 from securemem.errors import UserErasedError, WrongKeyError
-from securemem.keys.rows import GuestKey, Minted
+from securemem.keys.rows import GuestKey, Minted, UserRow
 from securemem.keys.unwrapped import GENERATION, SessionKeys
 
 if TYPE_CHECKING:
@@ -71,6 +71,15 @@ class Guests:
             return keys.guests[subject]
         except KeyError:
             raise WrongKeyError("the key of its person is gone", session=keys.handle, seq=seq) from None
+
+    async def own(self, session: bytes, person: UserRow) -> Sealer | None:
+        """Give the sealer for a person's own records in somebody else's session; None where they have no key in it."""
+        for row in await self._keyring.keystore.guests(session):
+            if row.user.handle == person.handle:
+                user = await self._keyring.user(row.user, None)
+                key = user.unwrap_session_key(session, *row.key)
+                return self._keyring.sealer(user, session, row.key.generation, key, guest=True)
+        return None
 
     async def _load(self, keys: SessionKeys) -> None:
         for row in await self._keyring.keystore.guests(keys.handle):

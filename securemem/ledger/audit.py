@@ -39,6 +39,8 @@ class EventKind(enum.StrEnum):
     """Records are kept out of sight from now on: their time is over, and something keeps them."""
     REFUSE = "refuse"
     """What was asked for is not done: it would delete more than the policy lets a worker, or what has to be kept."""
+    EXPORT = "export"
+    """All that is held of a person was given to somebody who answers for it."""
     HOLD = "hold"
     """A legal hold was placed."""
     RELEASE = "release"

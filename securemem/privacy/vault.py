@@ -117,6 +117,10 @@ class Vault:
         entry = self._by_token.get(token)
         return entry if entry is not None and (entry.until is None or entry.until > now) else None
 
+    def entries(self, now: datetime) -> list[Entry]:
+        """Give the entries that are not past their time, in the order in which they were made."""
+        return [entry for entry in self._by_token.values() if entry.until is None or entry.until > now]
+
     def stands_for(self, entity: str, text: str, now: datetime) -> Entry | None:
         """Give the entry of a value in just this wording."""
         entry = self._by_text.get((entity, text))
