@@ -80,11 +80,13 @@ class Event(NamedTuple):
         """Refuse what could be a text.
 
         Raises:
-            ValueError: a part that has not the size of a handle or a hash.
+            ValueError: a part that is no bytes of the size of a handle or a hash, or no number where one belongs.
         """
         handles = [(part, HANDLE_BYTES) for part in (self.tenant, self.person, self.session)]
         sizes = [*handles, (self.actor, 32), (self.policy, 32), (self.rule, _RULE_BYTES)]
-        if any(part is not None and len(part) != size for part, size in sizes):
+        mistaken = any(part is not None and (type(part) is not bytes or len(part) != size) for part, size in sizes)
+        numbers = (self.at, 0 if self.records is None else self.records)
+        if mistaken or type(self.kind) is not EventKind or any(type(number) is not int for number in numbers):
             raise ValueError("an audited event holds handles and hashes, each of its size")
 
     def chained(self, before: bytes) -> bytes:

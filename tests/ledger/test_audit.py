@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -70,4 +70,39 @@ async def test_an_event_that_is_missing_shows(ledger: Ledger) -> None:
 
     await ledger.transact(remove)
     with pytest.raises(ReorderedError, match="audit: event 3"):
+        await audit.events()
+
+
+CANARY = "alice@example.com"
+
+
+async def test_no_part_takes_a_text(ledger: Ledger) -> None:
+    """Neither as text, of whatever length, nor as bytes of another size; nothing of it is written; the control is."""
+    audit = Audit(ledger)
+    whole = event(1)._replace(session=PERSON, rule=bytes(16), records=1)
+    texts: list[Any] = [CANARY, CANARY.encode(), *(CANARY.ljust(size, "x")[:size] for size in (16, 32))]
+    for field in Event._fields:
+        for text in texts:
+            with pytest.raises(ValueError, match="handles and hashes"):
+                await audit.write(whole, whole._replace(**{field: text}))
+    assert await audit.events() == []
+    await audit.write(whole)
+    assert await audit.events() == [whole]
+
+
+@pytest.mark.parametrize("column", ["session", "rule", "records", "kind"])
+async def test_a_change_of_what_is_counted_shows(ledger: Ledger, column: str) -> None:
+    """An event that names a session, a rule and a number commits to each of them."""
+    audit = Audit(ledger)
+    whole = event(1)._replace(kind=EventKind.DELETE, session=PERSON, rule=bytes(16), records=7)
+    await audit.write(whole, whole, whole)
+    values = {"session": TENANT, "rule": b"r" * 16, "records": 8, "kind": "restrict"}
+
+    async def change(connection: AsyncConnection, tables: Tables) -> None:
+        audits = tables.audit
+        await connection.execute(audits.update().where(audits.c.number == 2).values({column: values[column]}))
+
+    assert await audit.events() == [whole] * 3
+    await ledger.transact(change)
+    with pytest.raises(ReorderedError, match="audit: event 2"):
         await audit.events()
