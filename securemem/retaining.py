@@ -112,7 +112,8 @@ class Retention:
         lives = deployment.lives
         kind, now = sealed.retention_class, to_milliseconds(deployment.clock())
         await lives.know((kind,))
-        held = await deployment.kept.is_held(found.keys.user, found.keys.handle)
+        people = {found.keys.user, sealed.subject or found.keys.user}
+        held = any([await deployment.kept.is_held(person, found.keys.handle) for person in people])
         decision = lives.decide((kind, sealed.hour, sealed.expiry), held=held, now=now)
         facts = lives.facts(kind) or frozenset()
         return Explanation(
