@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.adapters import make_data, make_keystore, make_kms, make_ledger, make_replica, space_of
 from securemem.config import Settings, is_server
@@ -155,28 +155,47 @@ async def assemble(
         bind(replica, keyring.tenant)
         _follow(backend, keyring, clock)
         await catch_up(stores, stamps, keyring, data)
-        privacy = await _privacy(policy, keyring)
+        if is_new:
+            await Gate(ledger, keyring.tenant, policy).begin(to_milliseconds(clock()))
         if stamps.data < stamps.newest:
             await backend.stamp(Stamp(stamps.deployment, stamps.newest))
+        privacy = await _privacy(policy, keyring)
     except BaseException:
         await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)
         raise
-    destruction = Destruction(backend, keyring, ledger, clock, stamps.deployment)
+    opened = _Opened(stamps.deployment, stores, data, keyring, replica, privacy)
+    return _put_together(settings, policy, clock, opened)
+
+
+class _Opened(NamedTuple):
+    """Stores that are open and agree, and what was made of them so far."""
+
+    deployment: bytes
+    stores: Stores
+    data: MakeData
+    keyring: Keyring
+    replica: Replica | None
+    privacy: Privacy | None
+
+
+def _put_together(settings: Settings, policy: Policy, clock: Clock, opened: _Opened) -> Deployment:
+    """Make the objects that work on stores which are open and agree."""
+    deployment, stores, data, keyring, replica, privacy = opened
+    backend, ledger = stores.backend, stores.ledger
+    destruction = Destruction(backend, keyring, ledger, clock, deployment)
     lasting = settings.lasting.or_backups(policy.backup_days)
     lives = Lives(policy, Classes(ledger, keyring.tenant, keyring.keyed_hash), keyring.keyed_hash)
     sweep = Sweep(backend, keyring, destruction, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
     gate = Gate(ledger, keyring.tenant, policy)
-    if is_new:
-        await gate.begin(to_milliseconds(clock()))
     kept = Kept(backend, keyring, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
     return Deployment(
-        stamps.deployment,
+        deployment,
         settings,
         policy,
         clock,
         backend,
         replica,
-        Pages(backend, replica, keystore, far=is_server(settings.url)),
+        Pages(backend, replica, keyring.keystore, far=is_server(settings.url)),
         stores,
         data,
         keyring,
@@ -188,6 +207,6 @@ async def assemble(
         lives,
         kept,
         Holding(backend, keyring, ledger, clock, policy=policy),
-        Keeper(policy, backend, keyring, ledger, lives, sweep, gate, clock, stamps.deployment),
+        Keeper(policy, backend, keyring, ledger, lives, sweep, gate, clock, deployment),
         Export(backend, keyring, lives=lives, audit=Audit(ledger), policy=policy, clock=clock),
     )
