@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from securemem.checkpoints import LAST_RESORT_PAGES, Checkpoints
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.lane import BUSY_SECONDS, Lane, Work, connect, in_transaction, is_busy, plainly
 
 MEMORY = ":memory:"
 SCRUB_BYTES = 64 * 1024 * 1024
 _POLL_SECONDS = 0.005
+_PAGES_A_WRITE = 3
 _ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
 
 
@@ -46,6 +48,7 @@ class SqliteFile:
         self._creating = asyncio.Lock()
         self._writer: Lane | None = None
         self._reader: Lane | None = None
+        self._checkpoints = Checkpoints(path) if path != MEMORY else None
 
     async def open(self) -> bool:
         """Open the file; one that does not exist is created by the first read or write.
@@ -84,7 +87,10 @@ class SqliteFile:
 
     async def write(self, work: Work, argument: Any) -> Any:
         """Run `work` in a transaction, together with what else waits, and give its result once it is durable."""
-        return await (self._writer or await self._lane(write=True)).call(work, argument)
+        result = await (self._writer or await self._lane(write=True)).call(work, argument)
+        if self._checkpoints is not None:
+            self._checkpoints.note(_PAGES_A_WRITE)
+        return result
 
     async def read(self, work: Work, argument: Any) -> Any:
         """Run `work` on the reading connection."""
@@ -119,6 +125,8 @@ class SqliteFile:
         """
         if self.path == MEMORY or self._writer is None:
             return []
+        if self._checkpoints is not None:
+            await self._checkpoints.settle()
         deadline = time.monotonic() + seconds
         left = []
         hindrance = await self._rewritten(deadline)
@@ -152,6 +160,8 @@ class SqliteFile:
         writer, reader = self._writer, self._reader
         self._writer = self._reader = None
         self._closed = True
+        if self._checkpoints is not None:
+            await self._checkpoints.settle()
         if reader is not None and reader is not writer:
             await reader.aclose()
         if writer is not None:
@@ -172,6 +182,7 @@ class SqliteFile:
         """Set up the writer, and the file if it is new; runs in the connection's thread."""
         self._check_owner(con)
         _settings(con)
+        con.execute(f"PRAGMA wal_autocheckpoint = {LAST_RESORT_PAGES}")
         in_transaction(con, [(self._create, None)] if self._wants_tables(con) else [])
 
     def _check_owner(self, con: sqlite3.Connection) -> None:
