@@ -115,10 +115,7 @@ def _time_locks(path: str, say: Callable[[float], None]) -> None:
     """Time the transactions of this process on one file, from now on."""
 
     def timed(con: sqlite3.Connection, requests: list[tuple[lane.Work, Any]]) -> list[Any]:
-        return lane.in_transaction(_Timed(con, say), requests)  # type: ignore[arg-type]
+        is_ours = con.execute("PRAGMA database_list").fetchone()[2] == path
+        return lane.in_transaction(_Timed(con, say) if is_ours else con, requests)  # type: ignore[arg-type]
 
-    def make(connection: Any, run: lane.Runner, place: str) -> lane.Lane:
-        is_ours = place == path and run is lane.in_transaction
-        return lane.Lane(connection, timed if is_ours else run, place)
-
-    sqlitefile.Lane = make  # type: ignore[attr-defined,assignment]
+    sqlitefile.in_transaction = timed  # type: ignore[attr-defined]

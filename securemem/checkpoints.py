@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from contextlib import closing
+
+from securemem.errors import BackendUnavailableError
 
 LAST_RESORT_PAGES = 4000
 _AFTER_PAGES = 1000
@@ -37,6 +40,22 @@ class Checkpoints:
         """Wait for what is under way."""
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
+
+
+def flush(path: str) -> None:
+    """Wait until the disk has the log of a file, all of it.
+
+    Raises:
+        BackendUnavailableError: the disk does not take it.
+    """
+    try:
+        number = os.open(f"{path}-wal", os.O_RDWR)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+    except OSError as exc:
+        raise BackendUnavailableError(f"{path} cannot be flushed to its disk ({exc.strerror})") from exc
 
 
 def _checkpoint(path: str) -> None:

@@ -79,11 +79,10 @@ class Destruction:
             at=self._now(),
         )
 
-    async def close_as_read(self, session: bytes, raw: bytes) -> bool:
-        """Close a session if its head is still the one that was judged; False where somebody has written since."""
+    def closing(self, session: bytes, raw: bytes) -> Change:
+        """Give the change that closes a session if its head is still the one that was judged."""
         seal = self._keyring.head_seal(session)
-        closed = self._closed(seal.decode(raw))
-        return await self._backend.swap(_closing(session, raw, seal, closed)) is None
+        return _closing(session, raw, seal, self._closed(seal.decode(raw)))
 
     async def expire(self, sessions: Sequence[tuple[bytes, int]], *, fence: Fence | None = None) -> Outcome:
         """Decide to destroy sessions whose heads were closed because their time is over, and do it.

@@ -111,6 +111,14 @@ class Spread(Protocol):
 
 
 @runtime_checkable
+class Sparing(Protocol):
+    """An ability of a data store: it makes many changes, and holds others up as little as can be."""
+
+    async def swap_all(self, changes: Sequence[Change]) -> list[bytes | None]:
+        """Make changes, each of another session and each as `swap` does; they are durable when this returns."""
+
+
+@runtime_checkable
 class Countable(Protocol):
     """An ability of a data store: it counts records by the columns that say how long they live."""
 

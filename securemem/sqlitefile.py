@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from securemem.checkpoints import LAST_RESORT_PAGES, Checkpoints
+from securemem.checkpoints import LAST_RESORT_PAGES, Checkpoints, flush
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.lane import BUSY_SECONDS, Lane, Work, connect, in_transaction, is_busy, plainly
 
@@ -91,6 +91,23 @@ class SqliteFile:
         if self._checkpoints is not None:
             self._checkpoints.note(_PAGES_A_WRITE)
         return result
+
+    async def write_all(self, work: Work, arguments: list[Any], *, pages: int) -> list[Any]:
+        """Run `work` in a transaction that holds others up as little as can be; gives its results once it is durable.
+
+        The lock is given back before the disk has the transaction, which is waited for afterwards. Whoever writes on
+        top of it waits for both, for there is one log; whoever reads may see it some milliseconds before it is durable.
+
+        Args:
+            work: as `write`.
+            arguments: for it.
+            pages: how many it writes, more or less.
+        """
+        writer = self._writer or await self._lane(write=True)
+        results: list[Any] = await writer.run_alone(_flushed_later, self.path, work, arguments)
+        if self._checkpoints is not None:
+            self._checkpoints.note(pages)
+        return results
 
     async def read(self, work: Work, argument: Any) -> Any:
         """Run `work` on the reading connection."""
@@ -225,6 +242,18 @@ def _settings(con: sqlite3.Connection) -> None:
         raise ConfigurationError("this file system does not let SQLite keep a write-ahead log: use a local disk")
     if (secure, con.execute("PRAGMA synchronous").fetchone()[0]) != (_ON, _FULL):
         raise ConfigurationError("this build of SQLite refuses secure_delete or synchronous=FULL: use another")
+
+
+def _flushed_later(con: sqlite3.Connection, path: str, work: Work, arguments: list[Any]) -> list[Any]:
+    """Run a transaction, and flush the log once its lock is given back."""
+    con.execute("PRAGMA synchronous = NORMAL")
+    try:
+        results = in_transaction(con, [(work, argument) for argument in arguments])
+    finally:
+        con.execute("PRAGMA synchronous = FULL")
+    if path != MEMORY:
+        flush(path)
+    return results
 
 
 def _reading_settings(con: sqlite3.Connection) -> None:

@@ -10,16 +10,13 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from securemem import sql
+from securemem.backends.sqlitecensus import census
 from securemem.errors import ConfigurationError, InvalidInputError
-from securemem.lane import translated
 from securemem.model import Change, Residue, Stamp, Tail
 from securemem.sqlitefile import SqliteFile, placeholders
 
@@ -29,6 +26,10 @@ DEFAULT_TABLE = "messages"
 _HEAD_SEQ = 0xFFFFFFFF
 _ROWS_A_STATEMENT = 64
 _NUMBERS_KEPT = 100_000
+_MOST_ROWS = 400
+"""How many rows a transaction writes or deletes that is made for many sessions."""
+_MOST_PAGES = 64
+"""How many pages these lie on, more or less."""
 _ROWS_NEAR = 128
 _TAKEN = re.compile(r"^sqlite$|^(sqlite|securemem)_|_(sessions|due)$", re.IGNORECASE)
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
@@ -70,7 +71,7 @@ class SqliteBackend:
 
     async def stamp(self, stamp: Stamp) -> None:
         """As `ports.Backend`."""
-        await self._file.write(self._set_stamps, stamp)
+        await self._file.write_all(self._set_stamps, [stamp], pages=1)
 
     async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
         """As `ports.Backend`."""
@@ -97,9 +98,28 @@ class SqliteBackend:
         answer: bytes | None = current
         return answer
 
+    async def swap_all(self, changes: Sequence[Change]) -> list[bytes | None]:
+        """As `ports.Sparing`; a few to a transaction."""
+        answers: list[bytes | None] = []
+        for some in _parted(changes):
+            found = await self._file.write_all(self._swaps, some, pages=_MOST_PAGES)
+            for change, (current, number) in zip(some, found, strict=True):
+                if current == b"":
+                    answers.append(await self.swap(change))  # its number was perhaps an old one
+                    continue
+                answers.append(current)
+                if current is None:
+                    self._keep_number(change.session, number)
+        return answers
+
     async def delete(self, sessions: Sequence[bytes], *, heads: bool) -> int:
-        """As `ports.Backend`."""
-        deleted: int = await self._file.write(self._deletions, (sessions, heads))
+        """As `ports.Backend`; so many rows to a transaction, and the heads last."""
+        deleted, left = 0, list(sessions)
+        while left:
+            [(rows, left)] = await self._file.write_all(self._deletions, [left], pages=_MOST_PAGES)
+            deleted += rows
+        if heads and sessions:
+            await self._file.write(self._forget, sessions)
         return deleted
 
     async def due(self, now: int, limit: int) -> list[bytes]:
@@ -109,24 +129,7 @@ class SqliteBackend:
 
     async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
         """As `ports.Countable`; over a connection of its own, for it takes long and holds up nobody."""
-        return await asyncio.to_thread(self._count, sessions)
-
-    def _count(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
-        found: Counter[bytes] = Counter()
-        if not Path(self._file.path).exists():
-            return found
-        try:
-            with closing(sqlite3.connect(f"file:{quote(self._file.path)}?mode=ro", uri=True)) as con:
-                con.execute("PRAGMA busy_timeout = 5000")
-                if sessions is None:
-                    found.update(dict(con.execute(self._sql["census"])))
-                for session in sessions or ():
-                    for (number,) in con.execute(self._sql["number"], (session,)).fetchall():
-                        low = number << 32
-                        found.update(dict(con.execute(self._sql["census_of"], (low, low | (_HEAD_SEQ - 1)))))
-        except sqlite3.Error as exc:
-            raise translated(exc, self._file.path) from exc
-        return found
+        return await asyncio.to_thread(census, self._file.path, self._sql, sessions)
 
     async def purge(self, seconds: float) -> list[Residue]:
         """Overwrite what deletions left, as `SqliteFile.scrub` does."""
@@ -254,22 +257,52 @@ class SqliteBackend:
             start += 2 * count
             rows -= count
 
-    def _deletions(self, con: sqlite3.Connection, requests: list[tuple[Sequence[bytes], bool]]) -> list[int]:
-        for session in (session for sessions, _ in requests for session in sessions):
-            self._numbers.pop(session, None)
-        return [sum(self._delete(con, session, head=heads) for session in sessions) for sessions, heads in requests]
+    def _deletions(self, con: sqlite3.Connection, requests: list[list[bytes]]) -> list[tuple[int, list[bytes]]]:
+        return [self._delete(con, sessions) for sessions in requests]
 
-    def _delete(self, con: sqlite3.Connection, session: bytes, *, head: bool) -> int:
-        number = self._lookup(con, [session]).get(session)
-        if number is None:
-            return 0
-        low = number << 32
-        rows: int = con.execute(self._sql["delete_range"], (low, low | (_HEAD_SEQ - 1))).rowcount
-        if head:
-            con.execute(self._sql["delete_range"], (low | _HEAD_SEQ, low | _HEAD_SEQ))
-            con.execute(self._sql["forget_number"], (number,))
+    def _delete(self, con: sqlite3.Connection, sessions: list[bytes]) -> tuple[int, list[bytes]]:
+        """Delete rows, as many as one transaction may; gives their number, and the sessions that are not done."""
+        deleted = 0
+        numbers = self._looked_up_anew(con, sessions)
+        for place, session in enumerate(sessions):
+            if session not in numbers:
+                continue
+            low = numbers[session] << 32
+            top = low | (_HEAD_SEQ - 1)
+            beyond = con.execute(self._sql["row_beyond"], (low, top, _MOST_ROWS - deleted)).fetchone()
+            end = beyond[0] - 1 if beyond else top
+            deleted += con.execute(self._sql["delete_range"], (low, end)).rowcount
+            if beyond:
+                return deleted, sessions[place:]
+        return deleted, []
+
+    def _forget(self, con: sqlite3.Connection, requests: list[Sequence[bytes]]) -> list[None]:
+        """Delete what is left of sessions, rows that came meanwhile included, and their heads."""
+        for sessions in requests:
+            for number in self._looked_up_anew(con, list(sessions)).values():
+                con.execute(self._sql["delete_range"], (number << 32, number << 32 | _HEAD_SEQ))
+                con.execute(self._sql["forget_number"], (number,))
+        return [None] * len(requests)
+
+    def _looked_up_anew(self, con: sqlite3.Connection, sessions: list[bytes]) -> dict[bytes, int]:
+        for session in sessions:
             self._numbers.pop(session, None)
-        return rows
+        return self._lookup(con, sessions)
 
     def _find_due(self, con: sqlite3.Connection, requests: list[tuple[int, int]]) -> list[list[bytes]]:
         return [[handle for (handle,) in con.execute(self._sql["due"], request)] for request in requests]
+
+
+def _parted(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """Part changes into such as go into one transaction."""
+    some: list[Change] = []
+    rows = 0
+    for change in changes:
+        size = 1 + len(change.rows) + change.trim[1] - change.trim[0]
+        if some and rows + size > _MOST_ROWS:
+            yield some
+            some, rows = [], 0
+        some.append(change)
+        rows += size
+    if some:
+        yield some

@@ -46,6 +46,9 @@ INSERT INTO "{table}" (id, body) VALUES {rows} ON CONFLICT (id) DO UPDATE SET bo
 -- name: delete_range
 DELETE FROM "{table}" WHERE id BETWEEN ? AND ?;
 
+-- name: row_beyond
+SELECT id FROM "{table}" WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1 OFFSET ?;
+
 -- name: forget_number
 DELETE FROM "{table}_sessions" WHERE number = ?;
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction, Outcome
@@ -29,14 +29,12 @@ from securemem.lives import Lives
 from securemem.model import to_milliseconds
 from securemem.ports import Backend, Clock
 from securemem.retention.judge import Court, Docket, Judgement, judge
+from securemem.retention.together import few_at_once, swap_all
 
 LEASE_SECONDS = 60.0
 
-T = TypeVar("T")
-
 _BATCH = 32
 _LISTED = 1024
-_AT_ONCE = 8
 _PAGE = 500
 _ALL_ROWS = 0xFFFFFFFF
 
@@ -189,13 +187,13 @@ class Sweep:
     async def _batch(self, sessions: list[bytes], orders: Orders, report: SweepReport) -> _Batch:
         """Judge some sessions, write down what was decided, and do it, but for what ends whole sessions."""
         batch = _Batch()
-        cases = await _few_at_once(sessions, lambda session: self._read(session, report, batch))
+        cases = await few_at_once(sessions, lambda session: self._read(session, report, batch))
         found = [case for case in cases if case is not None]
         while found:
             judged = await self._judge(found, orders, batch)
             await self._write_down(judged)
-            again = await _few_at_once(judged, lambda each: self._carry_out(*each, report, batch))
-            found = [case for case in again if case is not None]
+            again = await self._carry_out(judged, report, batch)
+            found = [case for case in await few_at_once(again, lambda each: self._read(each, report, batch)) if case]
         return batch
 
     async def _read(self, session: bytes, report: SweepReport, batch: _Batch) -> _Case | None:
@@ -252,28 +250,45 @@ class Sweep:
                 events += [Event(kind, *named, rule_name(rule), count) for rule, count in counts.items() if count]
         await self._audit.write(*events)
 
-    async def _carry_out(self, case: _Case, found: Judgement, report: SweepReport, batch: _Batch) -> _Case | None:
-        """Do what was decided; gives the session as it stands where somebody was quicker, or more is to go."""
-        session = case.docket.session
-        if found.ends:
-            if await self._destruction.close_as_read(session, case.docket.raw):
+    async def _carry_out(
+        self, judged: Sequence[tuple[_Case, Judgement]], report: SweepReport, batch: _Batch
+    ) -> list[bytes]:
+        """Do what was decided; gives the sessions in which somebody was quicker, or more is to go."""
+        again, floors = [], []
+        for (case, found), made in zip(judged, await self._made(judged), strict=True):
+            session = case.docket.session
+            if not made:
+                again.append(session)
+                continue
+            report.records += found.deleted.total()
+            if found.ends:
                 batch.ending.append((session, case.owner.generation))
-                report.records += found.deleted.total()
-                return None
-            return await self._read(session, report, batch)
-        if found.change is not None and await self._backend.swap(found.change) is not None:
-            return await self._read(session, report, batch)
-        if found.change is not None and found.head is not None:
-            floor = Floor(session, found.head.version, found.head.latest_expiry)
-            await self._keyring.keystore.raise_floors([floor])
-        report.records += found.deleted.total()
-        report.restricted += found.restricted.total()
-        if found.more:
-            return await self._read(session, report, batch)
-        report.quarantined += found.quarantined
-        report.waiting += len(found.waiting)
-        report.oldest = min([*found.waiting, *([report.oldest] if report.oldest is not None else [])], default=None)
-        return None
+                continue
+            if found.head is not None:
+                floors.append(Floor(session, found.head.version, found.head.latest_expiry))
+            report.restricted += found.restricted.total()
+            if found.more:
+                again.append(session)
+            else:
+                report.quarantined += found.quarantined
+                report.waiting += len(found.waiting)
+                oldest = [report.oldest] if report.oldest is not None else []
+                report.oldest = min([*found.waiting, *oldest], default=None)
+        if floors:
+            await self._keyring.keystore.raise_floors(floors)
+        return again
+
+    async def _made(self, judged: Sequence[tuple[_Case, Judgement]]) -> list[bool]:
+        """Make the changes that were decided on; tells of each session whether its head was still the one judged."""
+        changes = {}
+        for place, (case, found) in enumerate(judged):
+            if found.ends:
+                changes[place] = self._destruction.closing(case.docket.session, case.docket.raw)
+            elif found.change is not None:
+                changes[place] = found.change
+        answers = await swap_all(self._backend, list(changes.values()))
+        lost = {place for place, answer in zip(changes, answers, strict=True) if answer is not None}
+        return [place not in lost for place in range(len(judged))]
 
     async def _end(self, batch: _Batch, leases: Leases, taken: dict[bytes, int], report: SweepReport) -> None:
         """Destroy sessions that were closed because nothing is left in them to read.
@@ -302,14 +317,3 @@ class Sweep:
             await self._backend.delete([session], heads=True)
         elif raw:
             report.without_key += 1
-
-
-A = TypeVar("A")
-
-
-async def _few_at_once(items: Sequence[A], call: Callable[[A], Awaitable[T]]) -> list[T]:
-    """Do something with each of some items, a few at a time."""
-    found: list[T] = []
-    for start in range(0, len(items), _AT_ONCE):
-        found += await asyncio.gather(*(call(item) for item in items[start : start + _AT_ONCE]))
-    return found
