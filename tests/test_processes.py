@@ -144,7 +144,7 @@ def test_writers_on_sessions_of_their_own(place: Place, appends: int) -> None:
 @pytest.mark.parametrize(
     ("places", "rounds"),
     [
-        ("sqlite", 8),
+        ("sqlite", 3),
         ("postgresql", 1),
         ("redis", 1),
         pytest.param("sqlite", 60, marks=pytest.mark.soak),
