@@ -83,9 +83,7 @@ async def test_three_stores_in_one_schema(postgres_url: str, admin: Connection) 
     assert await ledger.peek() == (Stamp(DEPLOYMENT, 1), 1)
     assert await ledger.acts() == [act]
     names = await admin.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    assert {name for (name,) in names if "ledger" in name} == {
-        f"securemem_ledger_{table}" for table in _TABLES
-    }
+    assert {name for (name,) in names if "ledger" in name} == {f"securemem_ledger_{table}" for table in _TABLES}
     for store in stores:
         await store.aclose()
     await ledger.aclose()
