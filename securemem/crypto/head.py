@@ -211,7 +211,7 @@ class Walk:
     After each page `expected` is the tag that the next older record must bear.
     """
 
-    __slots__ = ("_genuine", "_head", "_owner", "_seal", "_session", "_whole", "expected", "holes", "seq")
+    __slots__ = ("_genuine", "_head", "_owner", "_seal", "_session", "_tags", "_whole", "expected", "holes", "seq")
 
     def __init__(
         self,
@@ -242,6 +242,7 @@ class Walk:
         self._genuine = genuine or self._row_tag_holds
         before, tag = page
         self._whole = before is None or tag is None
+        self._tags: dict[bytes, RowTags] = {}
         self.seq = head.next if before is None or tag is None else before
         self.expected = head.last_tag if tag is None else tag
         self.holes = 0
@@ -309,7 +310,11 @@ class Walk:
             raise ReorderedError("a record that was taken out was put back", session=self._session)
 
     def _row_tag_holds(self, record: Sealed) -> bool:
-        return self._seal.row_tags(record.subject or self._owner).holds(record)
+        subject = record.subject or self._owner
+        tags = self._tags.get(subject)
+        if tags is None:
+            tags = self._tags[subject] = self._seal.row_tags(subject)
+        return tags.holds(record)
 
     def _misplaced(self, record: Sealed | Stub, seq: int) -> IntegrityError:
         """Tell a genuine record in the wrong place from one whose bytes were changed."""

@@ -67,11 +67,16 @@ class Court:
     held: frozenset[bytes]
     now: int
     may: Callable[[str], bool]
+    _decided: dict[tuple[int, int, int, bool], Decision] = field(default_factory=dict)
 
     def decide(self, sealed: Sealed) -> Decision:
         """Decide about a record of a session that no hold is on; a guest's may be held all the same."""
         held = sealed.subject is not None and sealed.subject in self.held
-        return self.lives.decide((sealed.retention_class, sealed.hour, sealed.expiry), held=held, now=self.now)
+        record = (sealed.retention_class, sealed.hour, sealed.expiry)
+        decision = self._decided.get((*record, held))
+        if decision is None:
+            decision = self._decided[*record, held] = self.lives.decide(record, held=held, now=self.now)
+        return decision
 
     def count(self, found: Judgement, sealed: Sealed, decision: Decision, due: int) -> None:
         """Count a record that stays; `due` is when somebody was to look at its session."""
