@@ -74,9 +74,9 @@ async def test_a_fork_shows_nobody_more(file_url: str, clock: FakeClock) -> None
             assert await texts(memory.session("branch", user_id="alice", actor=actor)) == expected
 
 
-async def test_rights_are_by_role(url: str, clock: FakeClock) -> None:
+async def test_rights_are_by_role(file_url: str, clock: FakeClock) -> None:
     """Each call is refused to an actor whose role does not have it, and to one of no role; who reveals may read."""
-    async with opened(url, clock, policy(ROLES)) as memory:
+    async with opened(file_url, clock, policy(ROLES)) as memory:
         await add(memory.session("s", user_id="alice"), f"ask {EMAIL}")
         rights = {
             None: "rw",

@@ -98,9 +98,9 @@ async def test_what_a_guest_said_is_explained_as_it_is_judged(file_url: str, clo
         assert rules == ["defaults", "hold"]
 
 
-async def test_what_is_not_there_is_said(url: str, clock: FakeClock) -> None:
+async def test_what_is_not_there_is_said(file_url: str, clock: FakeClock) -> None:
     """No session, no message, one that is gone, another's: each is an error that names nobody."""
-    async with opened(url, clock, RULES) as memory:
+    async with opened(file_url, clock, RULES) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, "short", **TAGGED)
         await add(chat, "plain")

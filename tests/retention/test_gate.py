@@ -43,9 +43,9 @@ async def _applied(memory: SecureMemory, actor: str | None = None) -> str:
     return (await memory.retention.apply(plan.token, actor=actor)).refusal
 
 
-async def test_a_new_tenant_needs_nobodys_word(url: str, clock: FakeClock) -> None:
+async def test_a_new_tenant_needs_nobodys_word(file_url: str, clock: FakeClock) -> None:
     """Made under a policy, it has that in force, whatever its safety says."""
-    async with store(url, clock, policy(PLAN_ONLY, SCRATCH)) as memory:
+    async with store(file_url, clock, policy(PLAN_ONLY, SCRATCH)) as memory:
         await add(memory.session("s", user_id="alice"), "short", **TAGGED)
         clock.advance(DAY)
         report = await memory.sweep()
@@ -180,10 +180,10 @@ async def test_too_much_at_once_waits(file_url: str, clock: FakeClock, most: str
             assert await infos(memory) == {"s": 1}
 
 
-async def test_the_brake_is_for_rules_of_a_new_policy_too(url: str, clock: FakeClock) -> None:
+async def test_the_brake_is_for_rules_of_a_new_policy_too(file_url: str, clock: FakeClock) -> None:
     """A policy that would take nearly everything is in force and still waits; what is held is not counted."""
     mine = policy("safety: {max_delete: {records: 2}}\n", SCRATCH)
-    async with store(url, clock, mine) as memory:
+    async with store(file_url, clock, mine) as memory:
         for user in ("alice", "bob"):
             await add(memory.session("s", user_id=user), "1", "2", **TAGGED)
         clock.advance(DAY)

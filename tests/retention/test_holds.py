@@ -104,9 +104,9 @@ async def test_a_release_shows_it_again_and_what_is_due_goes(url: str, clock: Fa
         assert await infos(memory) == {}
 
 
-async def test_one_session_is_held(url: str, clock: FakeClock) -> None:
+async def test_one_session_is_held(file_url: str, clock: FakeClock) -> None:
     """A hold on one leaves the person's others as they are, but for their erasure."""
-    async with opened(url, clock, RULES) as memory:
+    async with opened(file_url, clock, RULES) as memory:
         chat, other = memory.session("s", user_id="alice"), memory.session("t", user_id="alice")
         await add(chat, "x")
         await add(other, "x")
@@ -182,9 +182,11 @@ async def test_a_person_who_only_visits_is_held(url: str, clock: FakeClock) -> N
 
 
 @pytest.mark.parametrize("session_id", [None, "s"])
-async def test_a_guest_goes_from_no_session_that_is_held(url: str, clock: FakeClock, session_id: str | None) -> None:
+async def test_a_guest_goes_from_no_session_that_is_held(
+    file_url: str, clock: FakeClock, session_id: str | None
+) -> None:
     """Who asks to be forgotten is refused while what they said lies in somebody's held session."""
-    async with opened(url, clock, RULES) as memory:
+    async with opened(file_url, clock, RULES) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, "own")
         await add(chat, "said", user_id="bob")

@@ -138,9 +138,9 @@ async def test_what_is_kept_is_neither_cleared_nor_erased(url: str, clock: FakeC
         assert await infos(memory) == {}
 
 
-async def test_a_keep_without_a_basis_stops_no_erasure(url: str, clock: FakeClock) -> None:
+async def test_a_keep_without_a_basis_stops_no_erasure(file_url: str, clock: FakeClock) -> None:
     """The worker keeps it past its life all the same; the person may go, and the session be cleared."""
-    async with opened(url, clock, NO_BASIS) as memory:
+    async with opened(file_url, clock, NO_BASIS) as memory:
         for name in ("s", "t"):
             await add(memory.session(name, user_id="alice"), "invoice", **INVOICE)
         clock.advance(31 * DAY)
@@ -181,9 +181,9 @@ async def test_a_keep_that_is_new_is_for_what_was_stored(url: str, clock: FakeCl
         await memory.erase_user("alice")
 
 
-async def test_what_a_guest_said_is_kept_against_both(url: str, clock: FakeClock) -> None:
+async def test_what_a_guest_said_is_kept_against_both(file_url: str, clock: FakeClock) -> None:
     """A guest's invoice in somebody else's session is kept when the guest asks to be forgotten, or the owner does."""
-    async with opened(url, clock, KEEPING) as memory:
+    async with opened(file_url, clock, KEEPING) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, "hello")
         await add(chat, "invoice", user_id="bob", **INVOICE)

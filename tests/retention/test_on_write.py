@@ -35,9 +35,9 @@ async def _vault_rows(memory: SecureMemory, user: str) -> int:
     ("treatment", "expected"),
     [("redact", "ask [EMAIL_ADDRESS]"), ("pseudonymise", "ask [EMAIL_ADDRESS_1]"), ("keep", f"ask {EMAIL}")],
 )
-async def test_a_rule_treats_what_it_is_for(url: str, clock: FakeClock, treatment: str, expected: str) -> None:
+async def test_a_rule_treats_what_it_is_for(file_url: str, clock: FakeClock, treatment: str, expected: str) -> None:
     """Tagged messages are stored as the rule says; others, in the same batch and the same session, as `pii` does."""
-    async with opened(url, clock, policy(KEEP, on_write(treatment))) as memory:
+    async with opened(file_url, clock, policy(KEEP, on_write(treatment))) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, f"ask {EMAIL}", **TAGGED)
         await add(chat, f"ask {EMAIL} {CARD}")
@@ -113,13 +113,13 @@ async def test_a_value_ends_with_its_message(url: str, clock: FakeClock) -> None
         assert await _vault_rows(memory, "alice") == 0
 
 
-async def test_a_longer_life_lengthens_that_of_the_value(url: str, clock: FakeClock) -> None:
+async def test_a_longer_life_lengthens_that_of_the_value(file_url: str, clock: FakeClock) -> None:
     """A value that a message with a longer life has too is given back for as long."""
     rules = (
         on_write("pseudonymise", ", ttl: 1d")
         + "  - {id: b, match: {tag: b}, ttl: 3d, on_write: {pseudonymise: [EMAIL_ADDRESS]}}\n"
     )
-    async with opened(url, clock, policy(KEEP, rules)) as memory:
+    async with opened(file_url, clock, policy(KEEP, rules)) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, EMAIL, **TAGGED)
         await add(chat, EMAIL, metadata={"tags": ["b"]})

@@ -89,10 +89,10 @@ async def test_a_plan_is_what_a_sweep_does(url: str, clock: FakeClock) -> None:
         assert again.lines["invoices"].kept == again.records == 8, "what is left is kept"
 
 
-async def test_a_plan_sees_a_week_ahead(url: str, clock: FakeClock) -> None:
+async def test_a_plan_sees_a_week_ahead(file_url: str, clock: FakeClock) -> None:
     """What goes within seven days is counted as such, what goes later is not, nor what goes now."""
     rules = SCRATCH + "".join(f"  - {{id: d{days}, match: {{tag: d{days}}}, ttl: {days}d}}\n" for days in (7, 8))
-    async with opened(url, clock, policy(rules=rules)) as memory:
+    async with opened(file_url, clock, policy(rules=rules)) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, "x", **TAGGED)
         clock.advance(DAY)
@@ -158,9 +158,9 @@ async def test_what_is_held_or_kept_is_counted_apart(url: str, clock: FakeClock)
         assert (await memory.sweep()).records == 4
 
 
-async def test_what_a_held_guest_said_goes_in_no_sweep(url: str, clock: FakeClock) -> None:
+async def test_what_a_held_guest_said_goes_in_no_sweep(file_url: str, clock: FakeClock) -> None:
     """A plan may count what a hold on a guest keeps in somebody else's session: it says too much, never too little."""
-    async with opened(url, clock, policy(rules=SCRATCH)) as memory:
+    async with opened(file_url, clock, policy(rules=SCRATCH)) as memory:
         chat = memory.session("s", user_id="alice")
         await chat.add_many([Message("user", "x", metadata=TAGGED["metadata"], user_id="bob")] * 2)
         await add(chat, "y", **TAGGED)

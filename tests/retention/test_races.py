@@ -47,13 +47,22 @@ async def _in_between(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch, dee
     if after == "the holds":
         holds: Holds = deployment.sweep._holds
         monkeypatch.setattr(holds, "active", once(holds.active, first=False))
-    else:
-        monkeypatch.setattr(deployment.backend, "swap", once(deployment.backend.swap, first=True))
+        return
+    for name in {"swap", "swap_all"} & set(dir(deployment.backend)):
+        monkeypatch.setattr(deployment.backend, name, once(getattr(deployment.backend, name), first=True))
+
+
+WHAT = {
+    f"{url}-{what}-{after}": (url, what, after)
+    for url in ("memory", "sqlite", "postgresql", "redis")
+    for what in ("hold", "nothing")
+    for after in ("the holds", "the judgement")
+    if url == "sqlite" or (what, after) == ("hold", "the judgement")
+}
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["some", "whole"])
-@pytest.mark.parametrize("after", ["the holds", "the judgement"])
-@pytest.mark.parametrize("what", ["hold", "nothing"])
+@pytest.mark.parametrize(("url", "what", "after"), WHAT.values(), ids=WHAT, indirect=["url"])
 async def test_a_hold_that_comes_between_wins(
     url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, what: str, after: str, *, whole: bool
 ) -> None:
@@ -115,9 +124,9 @@ async def test_two_workers_take_nothing_twice(url: str, clock: FakeClock) -> Non
         assert counts == [[], ["long"]] * 6
 
 
-async def test_a_pass_that_is_told_to_end_leaves_the_rest(url: str, clock: FakeClock) -> None:
+async def test_a_pass_that_is_told_to_end_leaves_the_rest(file_url: str, clock: FakeClock) -> None:
     """After the batch that is under way it ends; the next pass goes on with what is left."""
-    async with opened(url, clock, RULES) as memory:
+    async with opened(file_url, clock, RULES) as memory:
         for number in range(40):
             await add(memory.session(f"s{number}", user_id="alice"), "short", **TAGGED)
         clock.advance(DAY)

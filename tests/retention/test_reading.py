@@ -57,7 +57,16 @@ async def _readers(memory: SecureMemory, chat: Session) -> list[Session]:
     return [chat, memory.session(chat.session_id, user_id=chat.user_id)]
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+EVERYWHERE = ("tag", "entity", "defaults")
+PLACES = {
+    f"{url}-{name}": (url, case)
+    for url in ("memory", "sqlite", "postgresql", "redis")
+    for name, case in CASES.items()
+    if url == "sqlite" or name in EVERYWHERE
+}
+
+
+@pytest.mark.parametrize(("url", "case"), PLACES.values(), ids=PLACES, indirect=["url"])
 async def test_no_read_gives_what_is_over(url: str, clock: FakeClock, case: Case) -> None:
     """Up to the last millisecond every read has it; from then on none, and it lies there all the same."""
     clock.advance(34 * 60 + 56.789)
@@ -102,9 +111,9 @@ async def test_what_is_pinned_ends_too(url: str, clock: FakeClock) -> None:
                 assert [message.content for message in await each.context(max_messages=2)] == expected
 
 
-async def test_only_what_is_over_is_left_out(url: str, clock: FakeClock) -> None:
+async def test_only_what_is_over_is_left_out(file_url: str, clock: FakeClock) -> None:
     """Between messages that live, pages are filled past those that do not, and a fork takes the living along."""
-    async with opened(url, clock, policy(rules=SCRATCH)) as memory:
+    async with opened(file_url, clock, policy(rules=SCRATCH)) as memory:
         chat = memory.session("s", user_id="alice")
         for number in range(1, 31):
             await add(chat, str(number), **({} if number % 3 == 0 else TAGGED))
@@ -181,9 +190,9 @@ async def test_a_policy_is_for_what_was_stored_under_none(url: str, clock: FakeC
         assert await texts(memory.session("s", user_id="alice")) == ["tagged", "plain"]
 
 
-async def test_an_hour_may_be_short_and_never_long(url: str, clock: FakeClock) -> None:
+async def test_an_hour_may_be_short_and_never_long(file_url: str, clock: FakeClock) -> None:
     """Whatever the minute in which a message came, its life is counted from the beginning of the hour."""
-    async with opened(url, clock, policy("defaults: {ttl: 1h}\n")) as memory:
+    async with opened(file_url, clock, policy("defaults: {ttl: 1h}\n")) as memory:
         chat = memory.session("s", user_id="alice")
         for minute in (0, 59):
             clock.now = on_hour(clock.now).replace(minute=minute)

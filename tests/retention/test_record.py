@@ -63,9 +63,9 @@ async def test_what_is_deleted_is_written_down(url: str, clock: FakeClock) -> No
         assert await events(memory) == found, "what was not done again is not told again"
 
 
-async def test_who_did_what_is_written_down(url: str, clock: FakeClock) -> None:
+async def test_who_did_what_is_written_down(file_url: str, clock: FakeClock) -> None:
     """A hold and its release, a proposal and an approval, and what was refused: who, by a keyed hash, and of whom."""
-    async with opened(url, clock, policy(TWO, SCRATCH + INVOICES)) as memory:
+    async with opened(file_url, clock, policy(TWO, SCRATCH + INVOICES)) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, "invoice", **INVOICE)
         hold = await memory.holds.place("alice", session_id="s", reason_code="CASE-1", actor="dpo:a")
