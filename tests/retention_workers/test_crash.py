@@ -1,0 +1,38 @@
+"""Workers killed with SIGKILL at random: nothing deleted twice, nothing past its time left, no hold broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from .conftest import Scenes
+from .crash import Run, Trouble
+from .nursery import Nursery
+
+SHARES = [
+    ("sqlite", 3, 1),
+    ("postgresql", 2, 1),
+    ("redis", 2, 1),
+    *(pytest.param("sqlite", 250, seed, marks=pytest.mark.soak) for seed in (1000, 2000, 3000, 4000)),
+    *(pytest.param(kind, 150, 5000, marks=pytest.mark.soak) for kind in ("postgresql", "redis")),
+]
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("scenes", "runs", "seed"), SHARES, indirect=["scenes"])
+async def test_killed_workers_finish_what_they_began(
+    scenes: Scenes, nursery: Nursery, runs: int, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two, then eight workers, killed and stopped at random under chatting and holds, leave what has to be there."""
+    total = Counter[str]()
+    for number in range(seed, seed + runs):
+        run = Run(nursery, await scenes.next(number), number, Trouble())
+        found = await run.go()
+        assert not found, f"run {number - seed + 1} of {runs}, seed {number}, {run.scene.place.url}: {found}"
+        total += run.figures()
+        with capsys.disabled():
+            if runs > 10 and (number - seed + 1) % 25 == 0:
+                print(f"\nseed {seed}, {number - seed + 1} runs: {dict(total)}", flush=True)  # noqa: T201
+    assert total["kills"], "nobody was killed"
+    assert total["reported"], "nobody took anything out before being killed"
