@@ -22,9 +22,9 @@ PACKAGES = ("securemem", "asyncpg", "redis", "aiosqlite", "cryptography")
 NAMES = {SQLITE: "SQLite", POSTGRESQL: "PostgreSQL", REDIS: "Redis", MEMORY: "memory"}
 _NOTE = """\
 turn: load twenty, append two, 64 sessions that think for half a second between.
-The worker is a process of its own and as fast as it can be; it stands still for
-as long as it works, a share at a time, and turns while it does are the idle
-ones. lock: from BEGIN IMMEDIATE's return to COMMIT's, on the data's file, in
+The worker is a process of its own, at the rate of deploy/securemem-worker.service;
+it stands still for as long as it works, a share at a time, and turns while it
+does are the idle ones. lock: from BEGIN IMMEDIATE's return to COMMIT's, on the data's file, in
 the worker. A third of its sessions end, a third lose a run at the front, and a
 third get stubs in the middle. plan: in a process that opened the store anew
 (Redis's and SQLite's pages may be in the machine's memory)."""
@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the messages and records")
     parser.add_argument("--backend", choices=NAMES, help="measure this one only")
     parser.add_argument("--only", choices=("expire", "plan"), help="measure this only")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=5000,
+        metavar="RECORDS",
+        help="of the worker, a second; 0 for no limit (%(default)s)",
+    )
     server_places.add_servers(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--dir", type=Path, help="where files go, on a real disk; TMPDIR by default")
@@ -66,7 +73,7 @@ async def _measure(arguments: argparse.Namespace, backends: list[str], folder: P
     for backend in backends:
         if arguments.only != "plan" and backend != MEMORY:
             sessions = 100_000 // GOING // share
-            found = await retention_chat.measure(backend, folder / f"{backend}-expire", sessions, seed=1)
+            found = await retention_chat.measure(backend, folder / f"{backend}-expire", sessions, arguments.rate)
             measured |= {f"{backend}.{key}": value for key, value in expired(backend, found).items()}
             print(f"{NAMES[backend]}: expired", file=sys.stderr)
         if arguments.only != "expire":

@@ -17,7 +17,7 @@ from benchmarks.texts import Corpus
 SESSIONS = 64
 SHARES = 8
 _THINK_SECONDS = 0.5
-_LEAST_IDLE_SECONDS = 1.5
+LEAST_IDLE_SECONDS = 1.5
 _FIRST = 500_000
 """The number of the first session that chats: none that was filled."""
 
@@ -37,13 +37,13 @@ class Expired:
     passed: Passed = field(default_factory=Passed)
 
 
-async def measure(backend: str, folder: Path, sessions: int, seed: int) -> Expired:
+async def measure(backend: str, folder: Path, sessions: int, rate: float) -> Expired:
     """Fill a store and let a worker take out what is past its time while others chat."""
     corpus = Corpus()
     async with new_home(backend, folder) as home:
         expired = await fill_expired(home, corpus, sessions)
-        async with home.open() as memory, Worker(home, expired // SHARES) as worker:
-            chat = _Chat(Ours(memory), corpus, seed)
+        async with home.open() as memory, Worker(home, expired // SHARES, rate) as worker:
+            chat = _Chat(Ours(memory), corpus)
             found = await chat.beside(worker)
         await _check(home, expired, found.passed)
         return found
@@ -60,10 +60,10 @@ async def _check(home: Home, expired: int, passed: Passed) -> None:
 class _Chat:
     """Coroutines that load twenty, append two, and think."""
 
-    def __init__(self, ours: Ours, corpus: Corpus, seed: int) -> None:
+    def __init__(self, ours: Ours, corpus: Corpus) -> None:
         self._ours = ours
         self._corpus = corpus
-        self._rng = random.Random(seed)
+        self._rng = random.Random(1)
         self._into: list[float] = []
 
     async def beside(self, worker: Worker) -> Expired:
@@ -71,12 +71,12 @@ class _Chat:
         found = Expired()
         chatting = asyncio.gather(*(self._talk(_FIRST + number) for number in range(SESSIONS)))
         try:
-            await asyncio.sleep(2 * _LEAST_IDLE_SECONDS)  # for warmth
+            await asyncio.sleep(2 * LEAST_IDLE_SECONDS)  # for warmth
             while not found.passed.done:
                 self._into, began = found.busy, time.perf_counter()
                 found.passed = await worker.go_on()
                 self._into = found.idle
-                await asyncio.sleep(max(_LEAST_IDLE_SECONDS, time.perf_counter() - began))
+                await asyncio.sleep(max(LEAST_IDLE_SECONDS, time.perf_counter() - began))
         finally:
             chatting.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -14,7 +14,7 @@ from securemem import Message, SecureMemory
 IN_A_SESSION = 100
 REPEATS = 3
 _TAGS: tuple[list[str], ...] = ([], [SCRATCH], ["health"], ["invoice"])
-_DAYS = 90
+_HOURS = 90 * 24
 _LONG_DAYS = 3650
 
 
@@ -73,8 +73,8 @@ async def _fill(memory: SecureMemory, clock: _Clock, corpus: Corpus, sessions: i
         ]
         await session.add_many(given)
 
-    hours = _DAYS * 24
-    for start in range(0, sessions, per_hour := max(1, sessions // hours)):
-        clock.now = today - dt.timedelta(hours=(start // per_hour) % hours)
-        await some_at_once(range(start, min(start + per_hour, sessions)), add)
+    groups = min(_HOURS, sessions)
+    for group in range(groups):
+        clock.now = today - dt.timedelta(hours=group * _HOURS // groups)
+        await some_at_once(range(group * sessions // groups, (group + 1) * sessions // groups), add)
     clock.now = today

@@ -39,11 +39,17 @@ class Passed:
 class Worker:
     """A process that takes out what is past its time, a share at a time."""
 
-    def __init__(self, home: Home, share: int) -> None:
-        """Name the store, and after how many records it stops to be let go on."""
+    def __init__(self, home: Home, share: int, rate: float) -> None:
+        """Make it.
+
+        Args:
+            home: the store.
+            share: after how many records it stops until it is let go on.
+            rate: how many it takes out in a second at most; 0 for no limit.
+        """
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(home, share, theirs), daemon=True)
+        self._process = context.Process(target=_work, args=(home, share, rate, theirs), daemon=True)
 
     async def __aenter__(self) -> Self:
         self._process.start()
@@ -61,13 +67,13 @@ class Worker:
         return passed
 
 
-def _work(home: Home, share: int, pipe: Connection) -> None:
-    asyncio.run(_go_through(home, share, pipe))
+def _work(home: Home, share: int, rate: float, pipe: Connection) -> None:
+    asyncio.run(_go_through(home, share, rate, pipe))
 
 
-async def _go_through(home: Home, share: int, pipe: Connection) -> None:
+async def _go_through(home: Home, share: int, rate: float, pipe: Connection) -> None:
     passed = Passed()
-    _time_locks(str(home.folder / "data.db"), passed.locks.append)
+    time_locks(str(home.folder / "data.db"), passed.locks.append)
     async with home.open() as memory:
         pipe.send(passed)
         await asyncio.to_thread(pipe.recv)
@@ -76,6 +82,8 @@ async def _go_through(home: Home, share: int, pipe: Connection) -> None:
         async def pace(records: int) -> bool:
             nonlocal began, stop
             passed.records += records
+            if rate:
+                await asyncio.sleep(records / rate)
             if passed.records >= stop:
                 stop += share
                 passed.seconds += time.perf_counter() - began
@@ -111,7 +119,7 @@ class _Timed:
         return getattr(self._connection, name)
 
 
-def _time_locks(path: str, say: Callable[[float], None]) -> None:
+def time_locks(path: str, say: Callable[[float], None]) -> None:
     """Time the transactions of this process on one file, from now on."""
 
     def timed(con: sqlite3.Connection, requests: list[tuple[lane.Work, Any]]) -> list[Any]:

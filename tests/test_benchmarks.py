@@ -59,7 +59,13 @@ async def fill(store: Store, number: int, turns: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("command", "option"),
-    [("core", "--processes"), ("servers", "--processes"), ("peers", "--processes"), ("capacity", "--people")],
+    [
+        ("core", "--processes"),
+        ("servers", "--processes"),
+        ("peers", "--processes"),
+        ("capacity", "--people"),
+        ("retention", "--rate"),
+    ],
 )
 def test_every_benchmark_says_what_it_takes(command: str, option: str) -> None:
     """Its options are there to be read in an environment without the extra `bench`."""

@@ -88,8 +88,7 @@ class SqliteBackend:
 
     async def swap(self, change: Change) -> bytes | None:
         """As `ports.Backend`."""
-        if change.rows and change.rows[-1][0] >= _HEAD_SEQ:
-            raise InvalidInputError("this session is full: 4,294,967,294 messages; fork it")
+        _check(change)
         current, number = await self._file.write(self._swaps, change)
         if current == b"" and self._numbers.pop(change.session, None) is not None:
             current, number = await self._file.write(self._swaps, change)
@@ -101,6 +100,8 @@ class SqliteBackend:
     async def swap_all(self, changes: Sequence[Change]) -> list[bytes | None]:
         """As `ports.Sparing`; a few to a transaction."""
         answers: list[bytes | None] = []
+        for change in changes:
+            _check(change)
         for some in _parted(changes):
             found = await self._file.write_all(self._swaps, some, pages=_MOST_PAGES)
             for change, (current, number) in zip(some, found, strict=True):
@@ -291,6 +292,12 @@ class SqliteBackend:
 
     def _find_due(self, con: sqlite3.Connection, requests: list[tuple[int, int]]) -> list[list[bytes]]:
         return [[handle for (handle,) in con.execute(self._sql["due"], request)] for request in requests]
+
+
+def _check(change: Change) -> None:
+    """Refuse what would lie where the head does."""
+    if change.rows and change.rows[-1][0] >= _HEAD_SEQ:
+        raise InvalidInputError("this session is full: 4,294,967,294 messages; fork it")
 
 
 def _parted(changes: Sequence[Change]) -> Iterator[list[Change]]:
