@@ -65,10 +65,8 @@ class Reader:
                 check_restriction(found)
             if before is not None and before <= found.head.first:
                 return [], found.head
-            if start is None and conversation.newest.rows_above(before) > above:
-                continue  # the head was not known, or has moved: now it is known how far it is
-            if start is not None and _has_to_count(found.head):
-                continue  # likewise: now it is known that it has to be read from the end
+            if conversation.newest.rows_above(before) > above if start is None else _has_to_count(found.head):
+                continue  # the head was not known, or has moved: now it is known how far to read
             messages = await self._open(conversation, found, actor)
             if found.head.keep:
                 messages = self._within(messages, found.head)
