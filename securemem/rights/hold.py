@@ -119,8 +119,8 @@ class Holding:
                     await self._log(EventKind.PROPOSE, hold, who)
                     await self._holds.ask(name, who)
                     return LegalHold.of(hold, waits=True)
-            await self._holds.release(name, at=self._now())
             await self._log(EventKind.RELEASE, hold, who)
+            await self._holds.release(name, at=self._now())
         freed = [await self._unmark(handle, again=is_released) for handle in await self._sessions(hold)]
         if is_released and not any(freed):
             raise InvalidInputError("this hold was released")
