@@ -157,6 +157,18 @@ async def test_a_session_begun_under_a_hold_is_held(url: str, clock: FakeClock) 
         assert (await memory.sweep()).sessions == 1
 
 
+async def test_a_held_person_of_whom_nothing_is_left_is_not_erased(file_url: str, clock: FakeClock) -> None:
+    """Though their last session was cleared before, what is to come is held: they go after the release."""
+    async with opened(file_url, clock, RULES) as memory:
+        await add(memory.session("s", user_id="alice"), "x")
+        await memory.session("s", user_id="alice").clear()
+        hold = await memory.holds.place("alice", reason_code="CASE-1")
+        with pytest.raises(LegalHoldError):
+            await memory.erase_user("alice")
+        await memory.holds.release(hold.id)
+        await memory.erase_user("alice")
+
+
 async def test_a_person_who_only_visits_is_held(url: str, clock: FakeClock) -> None:
     """What they said in somebody else's session is kept against all, and still shown there."""
     async with opened(url, clock, RULES, max_messages=2) as memory:
