@@ -56,7 +56,7 @@ DELETE FROM "{table}_sessions" WHERE number = ?;
 UPDATE "{table}_sessions" SET due = ? WHERE number = ?;
 
 -- name: census
-SELECT substr(body, 30, 16), count(*) FROM "{table}" WHERE substr(body, 1, 4) = x'534d0101' GROUP BY 1;
+SELECT substr(body, 30, 16) FROM "{table}" WHERE substr(body, 1, 4) = x'534d0101';
 
 -- name: census_of
 SELECT substr(body, 30, 16), count(*) FROM "{table}"

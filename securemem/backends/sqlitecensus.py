@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from operator import itemgetter
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,8 +32,8 @@ def census(path: str, statements: Mapping[str, str], sessions: Sequence[bytes] |
     try:
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as con:
             con.execute("PRAGMA busy_timeout = 5000")
-            if sessions is None:
-                found.update(dict(con.execute(statements["census"])))
+            if sessions is None:  # SQLite would sort all records to group them, which takes twice as long
+                found.update(map(itemgetter(0), con.execute(statements["census"])))
             for session in sessions or ():
                 for (number,) in con.execute(statements["number"], (session,)).fetchall():
                     low = number << 32
