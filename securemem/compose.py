@@ -30,6 +30,7 @@ from securemem.rights.erase import Erasure
 from securemem.rights.export import Export
 from securemem.rights.hold import Holding
 from securemem.rights.kept import Kept
+from securemem.rights.restrict import Restricting
 
 if TYPE_CHECKING:
     from securemem.privacy.privacy import Privacy
@@ -64,6 +65,7 @@ class Deployment:
     holding: Holding
     keeper: Keeper
     export: Export
+    restricting: Restricting
 
     @property
     def caveats(self) -> list[str]:
@@ -209,4 +211,5 @@ def _put_together(settings: Settings, policy: Policy, clock: Clock, opened: _Ope
         Holding(backend, keyring, ledger, clock, policy=policy),
         Keeper(policy, backend, keyring, ledger, lives, sweep, gate, clock, deployment),
         Export(backend, keyring, lives=lives, audit=Audit(ledger), policy=policy, clock=clock),
+        Restricting(backend, keyring, ledger, clock, policy=policy),
     )

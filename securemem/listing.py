@@ -41,5 +41,6 @@ async def info_of(
         created_at=from_milliseconds(keys.title.created_at),
         last_at=messages[0].timestamp if messages else None,
         tags=keys.title.tags,
-        held=head.restricted,
+        held=head.held,
+        restricted=head.restricted and not head.held,
     )

@@ -105,7 +105,8 @@ class Lives:
         now = time.monotonic()
         if any(now - self._lacking.get(kind, -_ASK_AGAIN_SECONDS) >= _ASK_AGAIN_SECONDS for kind in missing):
             await self._classes.load()
-            self._lacking = {kind: now for kind in missing if self._classes.facts(kind) is None}
+            lacking = {kind: now for kind in missing if self._classes.facts(kind) is None}
+            self._lacking = lacking if len(self._lacking) > _MOST_CACHED else self._lacking | lacking
 
     def on_write(self, kind: int) -> dict[str, str]:
         """Give the treatments, by entity, that rules have for what is written in a class; the most specific decides."""

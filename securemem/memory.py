@@ -25,7 +25,7 @@ from securemem.errors import (
 )
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
-from securemem.legalholds import LegalHolds
+from securemem.legalholds import HOLD, LegalHolds
 from securemem.listing import info_of
 from securemem.model import SessionInfo
 from securemem.moving import Tenants
@@ -297,6 +297,35 @@ class SecureMemory:
         sources = Sources(self.conversation, self.reader, await self.treating())
         async for item in deployment.export.of(user_id, sources, actor=actor):
             yield item
+
+    async def restrict_user(self, user_id: str, *, actor: str | None = None) -> None:
+        """Restrict the processing of a person's data (GDPR Art. 18): it is kept, and nobody reads it.
+
+        Every read of theirs is a `UserRestrictedError` from now on; what is added is stored. It lengthens no life, and
+        they can be erased and their data be exported.
+
+        Args:
+            user_id: the person.
+            actor: who restricts, for the audit; needs the right `hold` where the policy has roles.
+
+        Raises:
+            InvalidInputError: nothing is held of this person.
+            AccessDeniedError: the policy gives the actor no right to it.
+        """
+        codec.check_id(user_id, "user_id")
+        self.check_right(actor, HOLD)
+        await (await self._ready()).restricting.restrict(user_id, actor=actor)
+
+    async def lift_restriction(self, user_id: str, *, actor: str | None = None) -> None:
+        """Lift a restriction; what a legal hold is on stays out of sight.
+
+        Raises:
+            InvalidInputError: nothing is held of this person.
+            AccessDeniedError: as `restrict_user`.
+        """
+        codec.check_id(user_id, "user_id")
+        self.check_right(actor, HOLD)
+        await (await self._ready()).restricting.lift(user_id, actor=actor)
 
     async def caveats(self) -> list[str]:
         """Say what works and could hurt one day: settings of the data's server, keys on this machine alone."""

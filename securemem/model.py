@@ -94,9 +94,12 @@ class HeadFlag(enum.IntFlag):
     """It goes on at another server: what lies here is neither read nor written any more."""
     RESTRICTED = 8
     """A hold or a restriction: nothing in it is given to readers."""
+    HELD = 16
+    """A hold: nothing of it is deleted."""
 
 
-_KEEP, _CLOSED, _RESTRICTED = int(HeadFlag.KEEP), int(HeadFlag.CLOSED), int(HeadFlag.RESTRICTED)
+_KEEP, _CLOSED = int(HeadFlag.KEEP), int(HeadFlag.CLOSED)
+_RESTRICTED, _HELD = int(HeadFlag.RESTRICTED), int(HeadFlag.HELD)
 
 HOME = "default"
 """The name of the server that the store's own URL names."""
@@ -160,6 +163,11 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     def keep(self) -> bool:
         """Whether nothing may be taken out by a writer."""
         return self.flags & _KEEP != 0
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing of it may be deleted, by anybody."""
+        return self.flags & _HELD != 0
 
     @property
     def restricted(self) -> bool:

@@ -12,6 +12,7 @@ from securemem.conversation import Conversation
 from securemem.errors import InvalidInputError
 from securemem.lives import HOUR
 from securemem.model import NEVER, from_milliseconds, to_milliseconds
+from securemem.policy.decide import Asked
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.retention.keeper import Pace
 from securemem.retention.plan import Plan
@@ -114,7 +115,8 @@ class Retention:
         await lives.know((kind,))
         people = {found.keys.user, sealed.subject or found.keys.user}
         held = any([await deployment.kept.is_held(person, found.keys.handle) for person in people])
-        decision = lives.decide((kind, sealed.hour, sealed.expiry), held=held, now=now)
+        asked = Asked(restriction=found.head.restricted and not held)
+        decision = lives.decide((kind, sealed.hour, sealed.expiry), held=held, asked=asked, now=now)
         facts = lives.facts(kind) or frozenset()
         return Explanation(
             decision.action.value,

@@ -1,4 +1,4 @@
-"""`securemem user erase|export`."""
+"""`securemem user erase|export|restrict`."""
 
 from __future__ import annotations
 
@@ -87,6 +87,22 @@ async def _export(
         raise
     if file is not None:
         out.answer({"messages": count, "file": str(file)}, f"{count:,} messages written to {file}")
+
+
+@command(app, "restrict")
+async def _restrict(
+    *,
+    place: Place,
+    out: Output,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)],
+    lift: Annotated[bool, typer.Option("--lift", help="Lift it instead.")] = False,
+    actor: Annotated[str | None, typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who says so.")] = None,
+    policy: PolicyName = None,
+) -> None:
+    """Restrict the processing of a person's data: it is kept, and nobody reads it."""
+    async with place.for_retention(policy) as memory:
+        await (memory.lift_restriction if lift else memory.restrict_user)(user, actor=actor)
+    out.answer({"restricted": not lift}, "It is lifted." if lift else "It is restricted.")
 
 
 def _reserve(path: Path) -> None:

@@ -1,7 +1,12 @@
-"""Legal holds: on all that is held of a person, or on one session. Several may overlap; each is released by its id."""
+"""Legal holds, and restrictions of processing (GDPR Art. 18).
+
+A hold is on all that is held of a person, or on one session; several may overlap, and each is released by its id. A
+restriction is on all of a person's.
+"""
 
 from __future__ import annotations
 
+import enum
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,8 +20,15 @@ if TYPE_CHECKING:
     from securemem.ledger.schema import Tables
 
 
+class Kind(enum.StrEnum):
+    """Why something is kept out of sight."""
+
+    HOLD = "hold"
+    RESTRICTION = "restriction"
+
+
 class Hold(NamedTuple):
-    """One hold.
+    """One hold, or restriction.
 
     Attributes:
         id: by which it is released.
@@ -25,6 +37,7 @@ class Hold(NamedTuple):
         session: the session's; None where it is on all that is held of the person.
         reason: a code of the caller's own, such as the number of a case.
         placed_at: when it was placed, in milliseconds.
+        kind: which of the two it is.
     """
 
     id: bytes
@@ -33,6 +46,7 @@ class Hold(NamedTuple):
     session: bytes | None
     reason: str
     placed_at: int
+    kind: str = Kind.HOLD.value
 
 
 class Asked(NamedTuple):
@@ -57,9 +71,11 @@ class Holds:
         self._ledger = ledger
         self._tenant = tenant
 
-    async def place(self, person: bytes, session: bytes | None, *, reason: str, at: int) -> Hold:
+    async def place(
+        self, person: bytes, session: bytes | None, *, reason: str, at: int, kind: Kind = Kind.HOLD
+    ) -> Hold:
         """Write a hold, durably; its sessions' heads are the caller's to mark."""
-        hold = Hold(secrets.token_bytes(HANDLE_BYTES), self._tenant, person, session, reason, at)
+        hold = Hold(secrets.token_bytes(HANDLE_BYTES), self._tenant, person, session, reason, at, kind.value)
 
         async def work(connection: AsyncConnection, tables: Tables) -> None:
             from securemem.ledger.engine import insert_new  # noqa: PLC0415
@@ -107,14 +123,16 @@ class Holds:
 
         await self._ledger.transact(work)
 
-    async def active(self) -> list[Hold]:
-        """Give the holds that were not released, the oldest first."""
+    async def active(self, kind: Kind | None = Kind.HOLD) -> list[Hold]:
+        """Give the holds that were not released, or the restrictions, or both; the oldest first."""
 
         async def work(connection: AsyncConnection, tables: Tables) -> list[Hold]:
             from sqlalchemy import select  # noqa: PLC0415
 
             holds = tables.holds
             query = select(holds).where(holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
+            if kind is not None:
+                query = query.where(holds.c.kind == kind.value)
             rows = await connection.execute(query.order_by(holds.c.placed_at))
             return [Hold(*row[: len(Hold._fields)]) for row in rows]
 

@@ -97,6 +97,7 @@ class Tables:
             Column("session", LargeBinary, nullable=True),
             Column("reason", String(64), nullable=False),
             Column("placed_at", BigInteger, nullable=False),
+            Column("kind", String(16), nullable=False),
             Column("released_at", BigInteger, nullable=True),
             Column("asked_by", LargeBinary, nullable=True),
         )

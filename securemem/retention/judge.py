@@ -17,14 +17,14 @@ from securemem.crypto.envelope import Sealed
 from securemem.crypto.head import HeadSeal
 from securemem.lives import Lives
 from securemem.model import NEVER, Change, Head, HeadFlag
-from securemem.policy.decide import Action, Decision
+from securemem.policy.decide import RESTRICTION, Action, Asked, Decision
 
 AGAIN = 86_400_000
 """Milliseconds after which a session is looked at again in which a record is quarantined: it may be known by then."""
 MOST_AT_ONCE = 200
 """How many records one change takes out at most, so that no write is held up for long."""
 
-_KEEP, _RESTRICTED = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED)
+_KEEP, _RESTRICTED, _HELD = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED), int(HeadFlag.HELD)
 
 
 @dataclass(slots=True)
@@ -59,23 +59,28 @@ class Court:
     Attributes:
         lives: the policy's, with the classes of the records known.
         held: the handles of people and sessions that a legal hold is on.
+        restricted: the handles of people whose data must not be used.
         now: in milliseconds.
         may: tells whether something may be deleted by a rule; what may not waits.
     """
 
     lives: Lives
     held: frozenset[bytes]
+    restricted: frozenset[bytes]
     now: int
     may: Callable[[str], bool]
-    _decided: dict[tuple[int, int, int, bool], Decision] = field(default_factory=dict)
+    _decided: dict[tuple[int, int, int, bool, bool], Decision] = field(default_factory=dict)
 
-    def decide(self, sealed: Sealed) -> Decision:
+    def decide(self, sealed: Sealed, owner: bytes) -> Decision:
         """Decide about a record of a session that no hold is on; a guest's may be held all the same."""
         held = sealed.subject is not None and sealed.subject in self.held
+        restricted = (sealed.subject or owner) in self.restricted
         record = (sealed.retention_class, sealed.hour, sealed.expiry)
-        decision = self._decided.get((*record, held))
+        decision = self._decided.get((*record, held, restricted))
         if decision is None:
-            decision = self._decided[*record, held] = self.lives.decide(record, held=held, now=self.now)
+            asked = Asked(restriction=restricted)
+            decision = self.lives.decide(record, held=held, asked=asked, now=self.now)
+            self._decided[*record, held, restricted] = decision
         return decision
 
     def count(self, found: Judgement, sealed: Sealed, decision: Decision, due: int) -> None:
@@ -84,7 +89,7 @@ class Court:
             found.quarantined += 1
         elif decision.action == Action.DELETE:
             found.waiting.append(decision.deadline)
-        elif decision.action == Action.RESTRICT and NEVER < due <= self.now:
+        elif decision.action == Action.RESTRICT and decision.rule != RESTRICTION and NEVER < due <= self.now:
             # What was over before the moment at which somebody was to look, somebody has seen.
             seen = self.lives.ends(sealed.retention_class, sealed.hour, sealed.expiry).seen
             found.restricted[decision.rule] += seen >= due
@@ -105,7 +110,7 @@ class Docket(NamedTuple):
     head: Head
     raw: bytes
 
-    def change(self, new: Head, *, until: int, rows: list[tuple[int, bytes]], trim: tuple[int, int]) -> Change:
+    def change(self, new: Head, *, until: int | None, rows: list[tuple[int, bytes]], trim: tuple[int, int]) -> Change:
         """Give the change that sets another head."""
         return Change(self.session, self.raw, self.seal.encode(new), rows=rows, trim=trim, due=new.due, until=until)
 
@@ -121,10 +126,10 @@ def judge(court: Court, docket: Docket, owner: bytes, records: list[Sealed]) -> 
     """
     found, head = Judgement(), docket.head
     if {docket.session, owner} & court.held:
-        return _marked(found, docket)
-    if head.restricted:
-        return found
-    decided = [(sealed, court.decide(sealed)) for sealed in reversed(records)]
+        return _marked(found, docket, held_head(head), until=NEVER)
+    if head.held or (head.restricted and owner not in court.restricted):
+        return found  # by whom is not known here, so nothing is done to it
+    decided = [(sealed, court.decide(sealed, owner)) for sealed in reversed(records)]
     going = [sealed for sealed, decision in decided if decision.action == Action.DELETE and court.may(decision.rule)]
     found.ends = len(going) == len(records)
     found.more = not found.ends and len(going) > MOST_AT_ONCE
@@ -136,28 +141,40 @@ def judge(court: Court, docket: Docket, owner: bytes, records: list[Sealed]) -> 
             court.count(found, sealed, decision, head.due)
     if not found.ends:
         again = [court.now + AGAIN] if found.quarantined else []
-        _take_out(found, docket, decided, gone, again)
+        marks = _RESTRICTED if owner in court.restricted else 0
+        _take_out(found, docket, decided, gone, again=again, marks=marks)
     return found
 
 
-def _marked(found: Judgement, docket: Docket) -> Judgement:
-    """Mark a session that was begun after the hold was placed."""
-    head = docket.head
-    if not (head.keep and head.restricted):
-        new = held_head(head)
-        found.head, found.change = new, docket.change(new, until=NEVER, rows=[], trim=(0, 0))
+def _marked(found: Judgement, docket: Docket, new: Head, *, until: int) -> Judgement:
+    """Mark a session that was begun after its person was held."""
+    if new.flags != docket.head.flags:
+        found.head, found.change = new, docket.change(new, until=until, rows=[], trim=(0, 0))
     return found
 
 
 def held_head(head: Head) -> Head:
     """Give the head of a session that a hold is on: nothing of it goes, and nothing of it is read."""
     return msgspec.structs.replace(
-        head, version=head.version + 1, epoch=head.epoch + 1, flags=head.flags | _KEEP | _RESTRICTED, due=NEVER
+        head, version=head.version + 1, epoch=head.epoch + 1, flags=head.flags | _KEEP | _RESTRICTED | _HELD, due=NEVER
+    )
+
+
+def restricted_head(head: Head, now: int) -> Head:
+    """Give the head of a session whose person is restricted: nothing of it is read; a worker looks at it next."""
+    return msgspec.structs.replace(
+        head, version=head.version + 1, epoch=head.epoch + 1, flags=head.flags | _RESTRICTED, due=now
     )
 
 
 def _take_out(
-    found: Judgement, docket: Docket, decided: list[tuple[Sealed, Decision]], gone: set[int], again: list[int]
+    found: Judgement,
+    docket: Docket,
+    decided: list[tuple[Sealed, Decision]],
+    gone: set[int],
+    *,
+    again: list[int],
+    marks: int,
 ) -> None:
     """Work out the change that takes some records out, and says when to look again and what is kept.
 
@@ -167,6 +184,7 @@ def _take_out(
         decided: what was decided about each record.
         gone: those that are taken out.
         again: when to look again for other reasons than a deadline.
+        marks: flags that the head has to have, whatever it had: its person was restricted perhaps before it was begun.
     """
     head = docket.head
     left = [(sealed, decision) for sealed, decision in decided if sealed.seq not in gone]
@@ -179,7 +197,8 @@ def _take_out(
     new = msgspec.structs.replace(
         head,
         version=head.version + 1,
-        flags=head.flags | _KEEP if keeps else head.flags & ~_KEEP,
+        epoch=head.epoch + (1 if marks & ~head.flags else 0),
+        flags=(head.flags | _KEEP if keeps else head.flags & ~_KEEP) | marks,
         first=first,
         holes=head.next - first - len(left) if gone else head.holes,
         due=min([*deadlines, *again], default=NEVER),

@@ -13,7 +13,7 @@ from securemem.ledger.store import Ledger
 from securemem.lives import Lives
 from securemem.model import from_milliseconds, to_milliseconds
 from securemem.policy import Policy
-from securemem.ports import Backend, Clock
+from securemem.ports import Backend, Clock, Countable
 from securemem.retention.gate import Gate, Verdict
 from securemem.retention.plan import Plan, Planner, Token, limit
 from securemem.retention.sweep import Orders, Sweep, SweepReport
@@ -104,6 +104,7 @@ class Keeper:
         """Take out, once, what is past its time, as far as workers may."""
         now = to_milliseconds(self.clock())
         verdict = await self.gate.ask(now)
+        plan = None
         if verdict.is_open and self.policy.safety.max_delete is not None and not self.policy.rules.are_idle:
             plan = await self._planned(now)
             if plan.by_rules > self._allowed(plan):
@@ -113,7 +114,12 @@ class Keeper:
                     "at once: see `securemem policy plan`, and `securemem policy apply` if that is meant"
                 )
                 verdict = Verdict(is_open=False, why=why, policy=verdict.policy)
-        return await self._go(verdict, pace, purge_seconds=purge_seconds)
+        report = await self._go(verdict, pace, purge_seconds=purge_seconds)
+        if not verdict.is_open and isinstance(self.backend, Countable):
+            # What waits for somebody's word is not due by the heads that were written under another policy.
+            plan = plan or await self._planned(now)
+            report.waiting, report.oldest = plan.by_rules, plan.oldest
+        return report
 
     async def _go(self, verdict: Verdict, pace: Pace | None, *, purge_seconds: float | None) -> SweepReport:
         standing, idle = Standing(self.ledger, self.keyring.tenant), self.policy.rules.are_idle

@@ -58,6 +58,7 @@ class Plan:
         quarantined: how many are kept out of sight because their class or time is not known.
         gone_at: from when backups do not have what is deleted now, in milliseconds; None where nobody has said.
         token: what `apply` takes.
+        oldest: since when the oldest record that a rule deletes should be gone, in milliseconds; None where none is.
     """
 
     at: int
@@ -67,6 +68,7 @@ class Plan:
     quarantined: int = 0
     gone_at: int | None = None
     token: str = ""
+    oldest: int | None = None
 
     @property
     def by_rules(self) -> int:
@@ -145,6 +147,8 @@ class Planner:
             line = plan.lines[decision.rule]
             if decision.action == Action.DELETE:
                 line.now += count
+                if decision.rule != CALL:
+                    plan.oldest = min(decision.deadline, plan.oldest or decision.deadline)
                 continue
             if decision.action == Action.QUARANTINE:
                 plan.quarantined += count

@@ -22,7 +22,7 @@ from securemem.errors import ConflictError, IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Floor, Owner
 from securemem.ledger.audit import Audit, Event, EventKind, rule_name
-from securemem.ledger.holds import Holds
+from securemem.ledger.holds import Holds, Kind
 from securemem.ledger.leases import Leases
 from securemem.ledger.store import Ledger
 from securemem.lives import Lives
@@ -221,9 +221,12 @@ class Sweep:
 
     async def _judge(self, cases: list[_Case], orders: Orders, batch: _Batch) -> list[tuple[_Case, Judgement]]:
         """Judge sessions by the holds that stand once they were read."""
-        holds = await self._holds.active()
-        held = frozenset(hold.session or hold.person for hold in holds)
-        court = Court(lives=self._lives, held=held, now=to_milliseconds(self._clock()), may=orders.may)
+        standing = await self._holds.active(kind=None)
+        held = frozenset(each.session or each.person for each in standing if each.kind == Kind.HOLD)
+        restricted = frozenset(each.person for each in standing if each.kind == Kind.RESTRICTION)
+        court = Court(
+            lives=self._lives, held=held, restricted=restricted, now=to_milliseconds(self._clock()), may=orders.may
+        )
         judged = []
         for case in cases:
             docket = case.docket

@@ -8,26 +8,23 @@ between moves the head, and the deletion fails. Sessions that are begun later ar
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
-
-from securemem.crypto.head import HeadSeal
 from securemem.errors import ConflictError, InvalidInputError
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
-from securemem.ledger.holds import Hold, Holds
+from securemem.ledger.holds import Hold, Holds, Kind
 from securemem.ledger.store import Ledger
-from securemem.model import NEVER, Change, Head, HeadFlag, from_milliseconds, to_milliseconds
+from securemem.model import NEVER, Head, HeadFlag, from_milliseconds, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Backend, Clock
 from securemem.retention.judge import held_head
+from securemem.rights.marks import Marks, changed
 
 MAX_REASON = 64
 HOLD_OVERRIDE = "hold_override"
-_KEEP, _RESTRICTED = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED)
+_KEEP, _RESTRICTED, _HELD = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED), int(HeadFlag.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class Holding:
 
     def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, *, policy: Policy) -> None:
         """Take the stores, and the policy in force."""
-        self._backend = backend
+        self._marks = Marks(backend, keyring)
         self._keyring = keyring
         self._clock = clock
         self._policy = policy.digest
@@ -133,26 +130,17 @@ class Holding:
     async def _sessions(self, hold: Hold) -> list[bytes]:
         if hold.session is not None:
             return [hold.session]
-        number = await self._keyring.keystore.user_number(hold.person)
-        if number is None:
-            return []
-        own, visited = await self._keyring.keystore.sessions_of(number)
+        own, visited = await self._marks.sessions(hold.person)
         return [*own, *visited]
 
     async def _mark(self, session: bytes, person: bytes) -> None:
-        """Mark a session as held; in somebody else's nothing is hidden, but nothing is trimmed either.
-
-        The latter is moved even where it is marked, for what is kept there already: a worker that judged it before the
-        hold was there must not come through with that.
-        """
+        """Mark a session as held; in somebody else's nothing is hidden, but nothing is trimmed either."""
 
         async def marked(head: Head, owner: bytes) -> Head | None:
-            if owner != person:
-                return _changed(head, head.flags | _KEEP, head.due)
-            new = held_head(head)
+            new = held_head(head) if owner == person else changed(head, head.flags | _KEEP, head.due)
             return new if new.flags != head.flags else None
 
-        await self._move(session, marked)
+        await self._marks.move(session, marked, until=NEVER)
 
     async def _unmark(self, session: bytes, *, again: bool) -> bool:
         """Let a session go that no hold is on any more; tells whether it was let go.
@@ -165,27 +153,16 @@ class Holding:
         """
 
         async def freed(head: Head, owner: bytes) -> Head | None:
-            standing = await self._holds.active()
-            if (again and not head.restricted) or any(
-                hold.session == session or (hold.session is None and hold.person == owner) for hold in standing
-            ):
+            standing = await self._holds.active(kind=None)
+            on_it = [
+                each.kind for each in standing if session == each.session or (not each.session and each.person == owner)
+            ]
+            if Kind.HOLD in on_it or (again and not head.held):
                 return None
-            return _changed(head, head.flags & ~_RESTRICTED, self._now())
+            lifted = _HELD if Kind.RESTRICTION in on_it else _HELD | _RESTRICTED
+            return changed(head, head.flags & ~lifted, self._now())
 
-        return await self._move(session, freed)
-
-    async def _move(self, session: bytes, moved: Callable[[Head, bytes], Awaitable[Head | None]]) -> bool:
-        """Set a session's head, by compare-and-swap, and tell whether; one that is closed, or has none, is left."""
-        seal: HeadSeal = self._keyring.head_seal(session)
-        while (owner := await self._keyring.keystore.owner_of(session)) is not None:
-            raw, _ = await self._backend.tail(session, 0)
-            head = seal.decode(raw) if raw else None
-            new = await moved(head, owner.user) if head is not None and not head.closed else None
-            if new is None:
-                return False
-            if await self._backend.swap(Change(session, raw, seal.encode(new), due=new.due, until=NEVER)) is None:
-                return True
-        return False
+        return await self._marks.move(session, freed, until=NEVER)
 
     async def _log(self, kind: EventKind, hold: Hold, actor: bytes | None) -> None:
         tenant, at = self._keyring.tenant, self._now()
@@ -193,7 +170,3 @@ class Holding:
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
-
-
-def _changed(head: Head, flags: int, due: int) -> Head:
-    return msgspec.structs.replace(head, version=head.version + 1, epoch=head.epoch + 1, flags=flags, due=due)

@@ -275,4 +275,4 @@ async def test_a_world_that_moved_is_refused(
 def test_a_plan_has_no_id_and_no_text() -> None:
     """What it is made of are numbers, and the names of rules."""
     kinds_of = {each.name: each.type for each in dataclasses.fields(Plan)}
-    assert set(kinds_of) == {"at", "records", "lines", "held", "quarantined", "gone_at", "token"}
+    assert set(kinds_of) == {"at", "records", "lines", "held", "quarantined", "gone_at", "token", "oldest"}

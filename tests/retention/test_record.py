@@ -112,10 +112,13 @@ async def test_nothing_of_anybodys_is_in_the_ledger(file_url: str, clock: FakeCl
         for actor in (words["actor"], "somebody else"):
             await memory.retention.apply((await memory.retention.plan()).token, actor=actor)
         await chat.reveal("[EMAIL_ADDRESS_1]")
+        await memory.restrict_user(words["user"])
+        await memory.lift_restriction(words["user"])
+        assert [item async for item in memory.export_user(words["user"])]
         clock.advance(40 * DAY)
         await memory.sweep()
         found = {event.kind for event in await events(memory)}
-        assert found == set(EventKind) - {EventKind.EXPORT}
+        assert found == set(EventKind)
         assert_absent(ledger, words.values())
         planted = make_canary("case")
         await memory.holds.place(words["user"], reason_code=planted)

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("session", sa.LargeBinary, nullable=True),
         sa.Column("reason", sa.String(64), nullable=False),
         sa.Column("placed_at", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("released_at", sa.BigInteger, nullable=True),
         sa.Column("asked_by", sa.LargeBinary, nullable=True),
     )

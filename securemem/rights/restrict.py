@@ -1,0 +1,89 @@
+"""Restriction of processing (GDPR Art. 18): what is held of a person is kept and grows, and nobody reads it.
+
+    ledger's restriction → heads marked (compare-and-swap, committed) → audit; only then it is reported
+
+It lengthens no life: what is past its time goes as before. Sessions that are begun later are marked by the worker.
+"""
+
+from __future__ import annotations
+
+from securemem.errors import InvalidInputError
+from securemem.keys.keyring import Keyring
+from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.holds import Holds, Kind
+from securemem.ledger.store import Ledger
+from securemem.model import Head, HeadFlag, to_milliseconds
+from securemem.policy import Policy
+from securemem.ports import Backend, Clock
+from securemem.retention.judge import restricted_head
+from securemem.rights.marks import Marks, changed
+
+_RESTRICTED = int(HeadFlag.RESTRICTED)
+_ARTICLE = "gdpr-18"
+
+
+class Restricting:
+    """Restricts the processing of people's data in one tenant, and lifts that."""
+
+    def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, *, policy: Policy) -> None:
+        """Take the stores, and the policy in force."""
+        self._marks = Marks(backend, keyring)
+        self._keyring = keyring
+        self._clock = clock
+        self._policy = policy.digest
+        self._holds = Holds(ledger, keyring.tenant)
+        self._audit = Audit(ledger)
+
+    async def restrict(self, user_id: str, *, actor: str | None) -> None:
+        """Restrict a person; where they are already, what was interrupted is gone on with.
+
+        Raises:
+            InvalidInputError: nothing is held of this person.
+        """
+        person = await self._person(user_id)
+        if not await self._standing(person):
+            await self._holds.place(person, None, reason=_ARTICLE, at=self._now(), kind=Kind.RESTRICTION)
+            await self._log(EventKind.RESTRICTION, person, actor)
+
+        async def marked(head: Head, _: bytes) -> Head | None:
+            return None if head.restricted else restricted_head(head, self._now())
+
+        own, _ = await self._marks.sessions(person)
+        for session in own:
+            await self._marks.move(session, marked, until=None)
+
+    async def lift(self, user_id: str, *, actor: str | None) -> None:
+        """Lift a person's restriction; what a hold is on stays out of sight.
+
+        Raises:
+            InvalidInputError: nothing is held of this person.
+        """
+        person = await self._person(user_id)
+        for each in await self._standing(person):
+            await self._holds.release(each, at=self._now())
+            await self._log(EventKind.LIFT, person, actor)
+
+        async def freed(head: Head, _: bytes) -> Head | None:
+            if head.held or not head.restricted:
+                return None
+            return changed(head, head.flags & ~_RESTRICTED, self._now())
+
+        own, _ = await self._marks.sessions(person)
+        for session in own:
+            await self._marks.move(session, freed, until=None)
+
+    async def _person(self, user_id: str) -> bytes:
+        row = await self._keyring.find_user(user_id)
+        if row is None:
+            raise InvalidInputError("nothing is held of this person")
+        return row.handle
+
+    async def _standing(self, person: bytes) -> list[bytes]:
+        return [each.id for each in await self._holds.active(Kind.RESTRICTION) if each.person == person]
+
+    async def _log(self, kind: EventKind, person: bytes, actor: str | None) -> None:
+        who = self._keyring.actor_hash(actor) if actor is not None else None
+        await self._audit.write(Event(kind, self._keyring.tenant, person, who, self._policy, self._now()))
+
+    def _now(self) -> int:
+        return to_milliseconds(self._clock())
