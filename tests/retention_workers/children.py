@@ -28,7 +28,7 @@ from securemem.retention import sweep
 from securemem.retention.sweep import Orders
 from securemem.sqlitefile import SqliteFile
 
-from .scene import KINDS, Place, tags_of
+from .scene import KINDS, STRICTER, Place, tags_of
 
 Say = Callable[[object], None]
 
@@ -37,6 +37,9 @@ def clock_at(ahead: int) -> Callable[[], datetime]:
     """Give a clock that is so many milliseconds ahead of the machine's."""
     return lambda: datetime.now(UTC) + timedelta(milliseconds=ahead)
 
+
+LEASE = 0.3
+"""Seconds that the leases of an applied policy last here."""
 
 # A worker
 
@@ -59,14 +62,17 @@ async def work(
         for fault in faults:
             FAULTS[fault](deployment)
 
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+
         async def pace(records: int) -> bool:
             if records:
                 say({"took": records})
-            return True
+            return not stopping.is_set()
 
         say("open")
         count = 0
-        while passes is None or count < passes:
+        while not stopping.is_set() and (passes is None or count < passes):
             count += 1
             await memory.retention.work(pace=pace, purge_seconds=0.0 if random.random() < 0.05 else None)
             await asyncio.sleep(wait)
@@ -151,10 +157,10 @@ def _share_leases(_: Deployment) -> None:
 def _ignore_holds(deployment: Deployment) -> None:
     """Know of no hold."""
 
-    async def none() -> list[Any]:
+    async def none(*_: Any) -> list[Any]:
         return []
 
-    deployment.sweep._holds.active = none  # type: ignore[method-assign]
+    deployment.sweep._holds.active = none  # type: ignore[assignment,method-assign]
 
 
 def _run_ahead(deployment: Deployment) -> None:
@@ -262,7 +268,8 @@ class _Counter:
 
 async def do(say: Say, *, place: list[Any], ahead: int, act: str, argument: str, last: int) -> None:
     """Apply a plan, or place or release a hold, and die before the n-th step (0: never); says how many there were."""
-    async with Place(*place).open(clock_at(ahead)) as memory:
+    async with Place(*place).open(clock_at(ahead), STRICTER) as memory:
+        _shorten(await memory._ready(), LEASE)
         counter = _Counter(last)
         for where, name in STEPS:
             counter.watch(where, name)

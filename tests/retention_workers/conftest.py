@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,13 @@ from .looking import watch_deaths
 from .nursery import Nursery
 from .scene import Place, Scene, fill
 
-_COPIES = 20
-"""How many runs one filled SQLite store is copied for."""
-
 
 class Scenes:
-    """Gives stores that were filled, each from a seed."""
+    """Gives stores that were filled, each from a seed.
+
+    Attributes:
+        copies: how many times a filled SQLite store is copied, before another is filled.
+    """
 
     def __init__(self, folder: Path, places: Iterator[Place]) -> None:
         """Take a folder, and places where no store is yet."""
@@ -30,6 +31,7 @@ class Scenes:
         self._numbers = itertools.count()
         self._template: tuple[Path, Scene] | None = None
         self._copied = 0
+        self.copies = 20
 
     async def next(self, seed: int) -> Scene:
         """Give the next one."""
@@ -38,7 +40,7 @@ class Scenes:
             scene = await fill(place, clock_at(0), seed)
             await watch_deaths(place.url)
             return scene
-        if self._template is None or self._copied == _COPIES:
+        if self._template is None or self._copied == self.copies:
             await self._make_template(seed)
         self._copied += 1
         assert self._template is not None
@@ -82,8 +84,15 @@ def _servers(server: PostgresServer, folder: Path, redis: str | None) -> Iterato
         yield Place(f"{redis}{number}:" if redis is not None else database, options | {"ledger": ledger})
 
 
+@pytest.fixture(scope="session")
+def forking() -> Iterator[Nursery]:
+    """Give what forks children, once for all tests."""
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:
-    """Give what forks children."""
-    async with Nursery(tmp_path / "said") as nursery:
-        yield nursery
+def nursery(forking: Nursery, tmp_path: Path) -> Nursery:
+    """Give what forks children, who say what they say in the test's folder."""
+    return forking.use(tmp_path / "said")

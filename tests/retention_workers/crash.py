@@ -51,16 +51,16 @@ class Trouble:
         seconds: how long each crew works.
         crews: on which day how many workers come.
         kills: whether they are killed and held up.
-        chats: whether somebody chats meanwhile.
+        chats: how many chat meanwhile.
         holds: how many holds are placed meanwhile.
         faults: what the workers are made to do wrong.
         finishes: whether there is a last pass that nobody disturbs.
     """
 
-    seconds: tuple[float, float] = (0.1, 0.35)
+    seconds: tuple[float, float] = (0.05, 0.25)
     crews: Sequence[tuple[int, int]] = CREWS
     kills: bool = True
-    chats: bool = True
+    chats: int = 1
     holds: int = 2
     faults: Sequence[str] = ()
     finishes: bool = True
@@ -117,12 +117,12 @@ class Run:
             for held in self.story.held:
                 await memory.holds.release(held.id)
             if self.trouble.finishes and not found:
-                await _until_quiet(memory)
+                await until_quiet(memory)
         if found:
             return [*found, *self._check_children()]
         async with self.scene.place.open(clock_at(day * DAY + 2 * CLOSED_HEADS)) as memory:
             if self.trouble.finishes:
-                await _until_quiet(memory)  # the heads that were closed when those were
+                await until_quiet(memory)  # the heads that were closed when those were
             found += await self._check_all(memory, day)
         return found
 
@@ -149,32 +149,33 @@ class Run:
         ahead = day * DAY
         async with self.scene.place.open(clock_at(ahead)) as memory:
             over = time.monotonic() + self.draw.uniform(*self.trouble.seconds) + 0.01 * count
-            crew = [await self._worker(ahead) for _ in range(count)]
-            if self.trouble.chats:
-                self.story.chatters.append(await self._chatter(ahead, day))
+            crew = [await self.worker(ahead) for _ in range(count)]
+            chatters = [await self.chatter(ahead, day) for _ in range(self.trouble.chats)]
             holder = asyncio.create_task(self._hold(memory))
             while time.monotonic() < over:
                 await asyncio.sleep(self.draw.uniform(0, 0.06))
                 if self.trouble.kills:
                     await self._strike(crew, ahead)
             await holder
-        for child in crew:
+        for child in (*crew, *chatters):
             child.kill()
-        for child in self.story.chatters[-1:]:
-            child.kill()
-        for child in (*crew, *self.story.chatters[-1:]):
+        for child in (*crew, *chatters):
             await child.ended()
 
-    async def _worker(self, ahead: int, **more: Any) -> Forked:
-        arguments = {"place": self.scene.place, "ahead": ahead, "lease": self.lease, "faults": self.trouble.faults}
-        child = await self.nursery.start("worker", **arguments, **more)
+    async def worker(self, ahead: int, **more: Any) -> Forked:
+        """Let somebody work."""
+        named = {"place": self.scene.place, "ahead": ahead, "lease": self.lease, "faults": self.trouble.faults}
+        child = await self.nursery.start("worker", **(named | more))
         self.story.workers.append(child)
         return child
 
-    async def _chatter(self, ahead: int, day: int) -> Forked:
+    async def chatter(self, ahead: int, day: int, appends: int | None = None) -> Forked:
+        """Let somebody chat in some of the sessions."""
         some = self.draw.sample(self.scene.sessions, 8)
-        name = f"c{len(self.story.chatters)}"
-        return await self.nursery.start("chat", place=self.scene.place, ahead=ahead, name=name, sessions=some, day=day)
+        named = {"place": self.scene.place, "ahead": ahead, "day": day, "name": f"c{len(self.story.chatters)}"}
+        child = await self.nursery.start("chat", sessions=some, appends=appends, **named)
+        self.story.chatters.append(child)
+        return child
 
     async def _strike(self, crew: list[Forked], ahead: int) -> None:
         """Kill one, and start another; or stop one for longer than its lease, or shorter."""
@@ -187,7 +188,7 @@ class Run:
             return
         self.story.kills += 1
         crew[number].kill()
-        crew[number] = await self._worker(ahead)
+        crew[number] = await self.worker(ahead)
 
     async def _hold(self, memory: SecureMemory) -> None:
         """Place holds at any moment; what lies there when that returned is what has to stay."""
@@ -207,11 +208,12 @@ class Run:
             return
         ahead = self.trouble.crews[-1][0] * DAY + CLOSED_HEADS
         await asyncio.sleep(self.lease)
-        last = [await self._worker(ahead, passes=2) for _ in range(2)]
+        # Their leases are long: where one runs out within a decision, another worker makes that again.
+        last = [await self.worker(ahead, passes=2, lease=60.0) for _ in range(2)]
         for child in last:
             await child.ended()
         async with self.scene.place.open(clock_at(ahead)) as memory:
-            await _until_quiet(memory)
+            await until_quiet(memory)
 
     # What is found
 
@@ -276,7 +278,8 @@ async def hold(memory: SecureMemory, scene: Scene, user: str, session: str | Non
     return Held(placed.id, since, rows)
 
 
-async def _until_quiet(memory: SecureMemory) -> None:
+async def until_quiet(memory: SecureMemory) -> None:
+    """Go through until nothing is left to do."""
     for _ in range(6):
         report = await memory.retention.work(purge_seconds=None)
         if not (report.records or report.sessions or report.closed_heads):

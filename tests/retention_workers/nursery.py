@@ -1,10 +1,9 @@
 """Children of a test: started in milliseconds by a process that has everything imported, killed, stopped, listened to.
 
-async with Nursery(folder) as nursery:
-    child = await nursery.start("worker", place=…, now=…)
-    child.kill()
-    await child.ended()
-    child.said()
+child = await nursery.start("worker", place=…, ahead=…)
+child.kill()
+await child.ended()
+child.said()
 """
 
 from __future__ import annotations
@@ -14,32 +13,46 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 _PROJECT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 60.0
+_POLL_SECONDS = 0.002
+
+
+async def _until(holds: Callable[[], bool], look: Callable[[], None], seconds: float) -> None:
+    over = time.monotonic() + seconds
+    while not holds():
+        look()
+        if time.monotonic() > over:
+            raise TimeoutError
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 class Forked:
-    """One child."""
+    """One child.
 
-    def __init__(self, pid: int, said: Path) -> None:
+    Attributes:
+        code: with which it ended, -9 where it was killed; None while it lives.
+    """
+
+    def __init__(self, nursery: Nursery, pid: int, said: Path) -> None:
         """Take what `Nursery.start` knows of it."""
         self.pid = pid
+        self.code: int | None = None
+        self._nursery = nursery
         self._said = said
-        self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended, as far as is known."""
-        return not self._code.done()
-
-    def note_end(self, code: int) -> None:
-        """Know that it ended."""
-        self._code.set_result(code)
+        """Whether it has not ended."""
+        self._nursery.listen()
+        return self.code is None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; one that has ended gets none."""
@@ -51,9 +64,11 @@ class Forked:
         """End it, wherever it is."""
         self.signal(signal.SIGKILL)
 
-    async def ended(self) -> int:
-        """Wait for its end; gives its code, -9 where it was killed."""
-        return await asyncio.wait_for(asyncio.shield(self._code), _PATIENCE_SECONDS)
+    async def ended(self, seconds: float = _PATIENCE_SECONDS) -> int:
+        """Wait for its end, so long at most; gives its code."""
+        await _until(lambda: self.code is not None, self._nursery.listen, seconds)
+        assert self.code is not None
+        return self.code
 
     def said(self) -> list[Any]:
         """Give what it has said so far; a line that was cut off was not said."""
@@ -67,59 +82,52 @@ class Forked:
 
 
 class Nursery:
-    """Starts children."""
+    """Starts children. The process that forks them outlives an event loop, and so serves many tests."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder for what children say."""
-        self._folder = folder
+    def __init__(self) -> None:
+        """Start the process that forks, and wait until it is ready."""
+        self.folder = Path()
         self._count = 0
         self._children: dict[int, Forked] = {}
-        self._starting: dict[str, asyncio.Future[Forked]] = {}
+        self._started: dict[str, Forked] = {}
+        self._lines = b""
+        command = [sys.executable, "-m", "tests.retention_workers.forks"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_PROJECT)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
+        assert json.loads(self._output.readline()) == {"ready": True}, "the process that forks did not start"
+        os.set_blocking(self._output.fileno(), False)
 
-    async def __aenter__(self) -> Self:
-        """Start the process that forks."""
-        self._folder.mkdir(exist_ok=True)
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.retention_workers.forks",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=_PROJECT,
-        )
-        assert await self._line() == {"ready": True}, "the process that forks did not start"
-        self._listening = asyncio.create_task(self._listen())
+    def use(self, folder: Path) -> Self:
+        """Name the folder for what children say from now on."""
+        self.folder = folder
+        self.folder.mkdir(exist_ok=True)
         return self
 
-    async def _line(self) -> Any:
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        return json.loads(line) if line else None
+    def listen(self) -> None:
+        """Take in which children have started and ended."""
+        while read := self._output.read():
+            *whole, self._lines = (self._lines + read).split(b"\n")
+            for line in map(json.loads, whole):
+                if "name" in line:
+                    self._children[line["pid"]] = child = Forked(self, line["pid"], self.folder / line["name"])
+                    self._started[line["name"]] = child
+                else:
+                    self._children.pop(line["pid"]).code = line["code"]
 
-    async def _listen(self) -> None:
-        while (line := await self._line()) is not None:
-            if "name" in line:
-                child = self._children[line["pid"]] = Forked(line["pid"], self._folder / line["name"])
-                self._starting.pop(line["name"]).set_result(child)
-            else:
-                self._children.pop(line["pid"]).note_end(line["code"])
-
-    async def start(self, act: str, **arguments: Any) -> Forked:
+    async def start(self, act: str, /, **arguments: Any) -> Forked:
         """Start a child that does one of `children.ACTS`."""
         self._count += 1
         name = f"{act}{self._count}"
-        started: asyncio.Future[Forked] = asyncio.get_running_loop().create_future()
-        self._starting[name] = started
-        order = {"name": name, "said": str(self._folder / name), "act": act, "arguments": arguments}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        return await started
+        order = {"name": name, "said": str(self.folder / name), "act": act, "arguments": arguments}
+        self._input.write(json.dumps(order).encode() + b"\n")
+        self._input.flush()
+        await _until(lambda: name in self._started, self.listen, _PATIENCE_SECONDS)
+        return self._started.pop(name)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """End it, and all children with it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        await self._process.wait()
-        await self._listening
+        self._input.close()
+        self._process.wait()
+        self._output.close()

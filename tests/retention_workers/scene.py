@@ -43,6 +43,10 @@ rules:
 """
 POLICY: Policy = parse(_TEXT, "crash.yaml", hashlib.sha256(_TEXT.encode()).hexdigest())
 
+_STRICTER = _TEXT.replace("ttl: 90d", "ttl: 30d").replace("rules:", "safety: {after_change: plan_only}\nrules:")
+STRICTER: Policy = parse(_STRICTER, "stricter.yaml", hashlib.sha256(_STRICTER.encode()).hexdigest())
+"""Another policy, which waits until it is put in force."""
+
 KINDS: dict[str, tuple[str | None, float | None]] = {
     "long": (None, None),
     "note": ("note", None),

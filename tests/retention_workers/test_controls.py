@@ -8,10 +8,10 @@ from .children import clock_at
 from .conftest import Scenes
 from .crash import Finding, Run, Trouble, hold
 from .nursery import Nursery
-from .scene import DAY, FIRST, SECOND, VISITOR
+from .scene import DAY, SECOND, VISITOR
 
 ON_FILES = pytest.mark.parametrize("scenes", ["sqlite"], indirect=True)
-CALM = {"kills": False, "chats": False, "holds": 0, "seconds": (0.4, 0.5)}
+CALM = {"kills": False, "chats": 0, "holds": 0, "seconds": (0.2, 0.3), "crews": [(SECOND, 3)]}
 TRIES = 8
 
 
@@ -31,10 +31,10 @@ async def _kinds(scenes: Scenes, nursery: Nursery, wanted: set[str], **trouble: 
     ("wanted", "trouble"),
     [
         ({"twice", "reported twice"}, {"faults": ["overwrites", "shares leases"]}),
-        ({"lost", "damaged", "texts"}, {"faults": ["overwrites"], "chats": True}),
+        ({"lost", "damaged", "texts"}, {"faults": ["overwrites"], "chats": 3, "seconds": (0.5, 0.7)}),
         ({"lost"}, {"faults": ["runs ahead"]}),
         ({"audit"}, {"faults": ["keeps silent"]}),
-        ({"left"}, {"finishes": False, "kills": True, "seconds": (0.05, 0.06)}),
+        ({"left"}, {"finishes": False, "kills": True, "seconds": (0.03, 0.04)}),
     ],
     ids=[
         "no compare-and-swap, no leases",
@@ -55,8 +55,8 @@ async def test_what_is_switched_off_is_found(
 @pytest.mark.parametrize("faults", [[], ["ignores holds"]], ids=["as it is", "holds ignored"])
 async def test_holds_that_are_ignored_are_found(scenes: Scenes, nursery: Nursery, faults: list[str]) -> None:
     """A guest's words in other people's sessions, which no mark hides, go where a worker asks for no holds."""
-    run = Run(nursery, await scenes.next(1), 1, Trouble(faults=faults, **CALM))  # type: ignore[arg-type]
-    async with run.scene.place.open(clock_at(FIRST * DAY)) as memory:
+    run = Run(nursery, await scenes.next(1), 1, Trouble(**(CALM | {"faults": faults})))  # type: ignore[arg-type]
+    async with run.scene.place.open(clock_at(0)) as memory:
         held = await hold(memory, run.scene, VISITOR, None)
     assert held is not None
     assert held.rows
@@ -69,8 +69,7 @@ async def test_holds_that_are_ignored_are_found(scenes: Scenes, nursery: Nursery
 @pytest.mark.parametrize("faults", [["loiters"], ["loiters", "shares leases"]], ids=["as it is", "leases ignored"])
 async def test_leases_that_are_ignored_are_found(scenes: Scenes, nursery: Nursery, faults: list[str]) -> None:
     """Two workers who find sessions closed, whose closer was killed, decide about each once, but without leases."""
-    run = Run(nursery, await scenes.next(1), 1, Trouble(faults=faults, crews=[(SECOND, 0)], **CALM))  # type: ignore[arg-type]
-    run.lease = 1.0
+    run = Run(nursery, await scenes.next(1), 1, Trouble(**(CALM | {"faults": faults, "crews": [(SECOND, 0)]})))  # type: ignore[arg-type]
     async with run.scene.place.open(clock_at(SECOND * DAY)) as memory:
         deployment = await memory._ready()
         gone = {session for (session, _), each in run.scene.written.items() if each.is_gone(SECOND)}

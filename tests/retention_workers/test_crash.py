@@ -10,12 +10,17 @@ from .conftest import Scenes
 from .crash import Run, Trouble
 from .nursery import Nursery
 
+SEEDS = [thousand + more for thousand in (1000, 2000, 3000, 4000) for more in (0, 125)]
 SHARES = [
-    ("sqlite", 3, 1),
-    ("postgresql", 2, 1),
-    ("redis", 2, 1),
-    *(pytest.param("sqlite", 250, seed, marks=pytest.mark.soak) for seed in (1000, 2000, 3000, 4000)),
-    *(pytest.param(kind, 150, 5000, marks=pytest.mark.soak) for kind in ("postgresql", "redis")),
+    ("sqlite", 2, 1),
+    ("postgresql", 1, 1),
+    ("redis", 1, 1),
+    *(pytest.param("sqlite", 125, seed, marks=pytest.mark.soak) for seed in SEEDS),
+    *(
+        pytest.param(kind, 100, seed, marks=pytest.mark.soak)
+        for kind in ("postgresql", "redis")
+        for seed in (5000, 6000)
+    ),
 ]
 
 
