@@ -134,10 +134,16 @@ class Holding:
         return [*own, *visited]
 
     async def _mark(self, session: bytes, person: bytes) -> None:
-        """Mark a session as held; in somebody else's nothing is hidden, but nothing is trimmed either."""
+        """Mark a session as held; in somebody else's nothing is hidden, but nothing is trimmed either.
+
+        The latter is moved even where it is marked, for what is kept there already: a worker that judged it before the
+        hold was there must not come through with that.
+        """
 
         async def marked(head: Head, owner: bytes) -> Head | None:
-            new = held_head(head) if owner == person else changed(head, head.flags | _KEEP, head.due)
+            if owner != person:
+                return changed(head, head.flags | _KEEP, head.due)
+            new = held_head(head)
             return new if new.flags != head.flags else None
 
         await self._marks.move(session, marked, until=NEVER)
