@@ -60,8 +60,8 @@ class Restricting:
         """
         person = await self._person(user_id)
         for each in await self._standing(person):
-            await self._holds.release(each, at=self._now())
             await self._log(EventKind.LIFT, person, actor)
+            await self._holds.release(each, at=self._now())
 
         async def freed(head: Head, _: bytes) -> Head | None:
             if head.held or not head.restricted:
