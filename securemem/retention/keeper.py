@@ -136,7 +136,9 @@ class Keeper:
         orders = Orders(may=verdict.may, everything=everything, pace=paced)
         swept = await self.sweep.run(orders, purge_seconds=purge_seconds)
         if not stopped and not idle:
-            policy = self.policy.digest if verdict.is_open else (last.policy if last is not None else bytes(32))
+            # Whoever had the leases of some may have died since, and their heads do not say that they are due.
+            through = verdict.is_open and not swept.left_to_others
+            policy = self.policy.digest if through else (last.policy if last is not None else bytes(32))
             await standing.went_through(Pass(policy, to_milliseconds(self.clock()), swept.records, swept.oldest))
         swept.refusal = verdict.why
         return swept

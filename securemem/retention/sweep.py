@@ -52,6 +52,7 @@ class SweepReport:
         quarantined: how many records were met whose class or time is not known.
         waiting: how many are over, and wait for somebody's word.
         oldest: since when the oldest of those should be gone, in milliseconds; None where there is none.
+        left_to_others: how many sessions were not looked at, for another worker has their leases, or had when it died.
         refusal: why rules deleted nothing, and what to do; empty where they did.
     """
 
@@ -63,6 +64,7 @@ class SweepReport:
     quarantined: int = 0
     waiting: int = 0
     oldest: int | None = None
+    left_to_others: int = 0
     refusal: str = ""
 
 
@@ -141,9 +143,11 @@ class Sweep:
         report = SweepReport()
         leases = Leases(self._ledger, self._keyring.tenant, seconds=orders.lease_seconds)
         damaged: list[IntegrityError] = []
-        async for sessions in self._sessions(orders):
+        others: set[bytes] = set()
+        async for sessions in self._sessions(orders, others):
             before = report.records
             taken = await leases.take(sessions)
+            others.update(session for session in sessions if session not in taken)
             try:
                 batch = await self._batch(list(taken), orders, report)
                 damaged += batch.damaged
@@ -152,14 +156,20 @@ class Sweep:
                 await leases.give_back(taken)
             if orders.pace is not None and not await orders.pace(report.records - before):
                 break
+        report.left_to_others = len(others)
         if purge_seconds is not None and (report.records or report.sessions or report.closed_heads):
             await self._destruction.purge(Outcome(), purge_seconds)
         if damaged:
             raise damaged[0]
         return report
 
-    async def _sessions(self, orders: Orders) -> AsyncIterator[list[bytes]]:
-        """Give the sessions to look at, a few at a time: those that are due, or all of them first."""
+    async def _sessions(self, orders: Orders, others: set[bytes]) -> AsyncIterator[list[bytes]]:
+        """Give the sessions to look at, a few at a time: those that are due, or all of them first.
+
+        Args:
+            orders: how.
+            others: those that others were at; they are given once more at the end, and taken out of this.
+        """
         looked_at: set[bytes] = set()
         if orders.everything:
             async for sessions in self._every():
@@ -170,10 +180,14 @@ class Sweep:
             due = await self._backend.due(now, len(looked_at) + _LISTED)
             fresh = [session for session in due if session not in looked_at]
             if not fresh:
-                return
+                break
             looked_at.update(fresh)
             for start in range(0, len(fresh), _BATCH):
                 yield fresh[start : start + _BATCH]
+        again = sorted(others)
+        others.clear()
+        for start in range(0, len(again), _BATCH):
+            yield again[start : start + _BATCH]
 
     async def _every(self) -> AsyncIterator[list[bytes]]:
         after = 0
