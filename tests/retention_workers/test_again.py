@@ -11,6 +11,7 @@ import pytest
 from securemem import InvalidInputError, SecureMemory
 from securemem.ledger.audit import Audit, EventKind
 from securemem.ledger.holds import Holds
+from securemem.ledger.leases import Leases
 
 from .children import LEASE, clock_at
 from .conftest import Scenes
@@ -105,3 +106,26 @@ async def test_a_second_try_ends_as_an_undisturbed_one(
         argument, said, code = await _killed(nursery, scene, act, step)
         assert (said, code) == ([], -9)
         assert await _end(scene, act, argument) == undisturbed, f"{act}, killed before step {step} of {steps}"
+
+
+@ON_FILES
+async def test_what_others_were_at_is_looked_at_again(scenes: Scenes) -> None:
+    """Sessions whose leases a killed worker had when a stricter policy came go by it, though their heads do not say so.
+
+    A head says when to look by the policy under which it was written.
+    """
+    scene = await scenes.next(1)
+    async with scene.place.open(clock_at(AHEAD)) as memory:
+        await until_quiet(memory)
+        some = sorted({session for session, _ in (await look(memory)).records})[:9]
+    async with scene.place.open(clock_at(AHEAD), STRICTER) as memory:
+        deployment, token = await memory._ready(), await _argument(memory, "apply")
+        await Leases(deployment.ledger, deployment.keyring.tenant, seconds=2).take(
+            [bytes.fromhex(each) for each in some]
+        )
+        await memory.retention.apply(token, purge_seconds=0)
+        assert {session for session, _ in (await look(memory)).records} >= set(some)
+        await asyncio.sleep(2)
+        await until_quiet(memory)
+        left = {scene.written[place].kind for place in (await look(memory)).records}
+        assert left == {"invoice"}
