@@ -157,7 +157,7 @@ def _share_leases(_: Deployment) -> None:
 def _ignore_holds(deployment: Deployment) -> None:
     """Know of no hold."""
 
-    async def none(*_: Any) -> list[Any]:
+    async def none(*_: Any, **__: Any) -> list[Any]:
         return []
 
     deployment.sweep._holds.active = none  # type: ignore[assignment,method-assign]

@@ -30,7 +30,6 @@ def _with(*faults: str) -> Trouble:
     ("scenes", "runs"),
     [
         ("sqlite", 1),
-        ("redis", 1),
         *(pytest.param(k, 60, marks=pytest.mark.soak) for k in ("sqlite", "postgresql", "redis")),
     ],
     indirect=["scenes"],
