@@ -13,7 +13,7 @@ from securemem import codec
 from securemem.conversation import Conversation, Found
 from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed
 from securemem.crypto.head import Walk
-from securemem.errors import UserRestrictedError
+from securemem.errors import UserRestrictedError, WrongKeyError
 from securemem.keys.unwrapped import Entry, SessionKeys
 from securemem.lives import Lives
 from securemem.model import NEVER, VAULT, Head, Message, from_milliseconds
@@ -67,9 +67,9 @@ class Reader:
                 return [], found.head
             if conversation.newest.rows_above(before) > above if start is None else _has_to_count(found.head):
                 continue  # the head was not known, or has moved: now it is known how far to read
-            messages = await self._open(conversation, found, actor)
-            if found.head.keep:
-                messages = self._within(messages, found.head)
+            messages = await self._open_standing(conversation, found, actor)
+            if messages is None:
+                continue
             if before is not None:
                 messages = [message for message in messages if message.seq is not None and message.seq < before]
             if found.whole or len(messages) >= limit or self._is_past(found):
@@ -77,6 +77,16 @@ class Reader:
                 messages.reverse()
                 return messages, found.head
             ask *= 2
+
+    async def _open_standing(self, conversation: Conversation, found: Found, actor: str | None) -> list[Message] | None:
+        """Open a page; None where the session, or a guest in it, was destroyed since it was read."""
+        try:
+            messages = await self._open(conversation, found, actor)
+        except WrongKeyError:
+            if await _stands(conversation, found.head):
+                raise
+            return None
+        return self._within(messages, found.head) if found.head.keep else messages
 
     def _is_past(self, found: Found) -> bool:
         """Tell whether a page has reached what would have been trimmed."""
@@ -201,6 +211,13 @@ class Reader:
 def _has_to_count(head: Head | None) -> bool:
     """Tell whether only a look at all that is newer shows what would have been trimmed of a session."""
     return head is not None and head.keep and head.holes > 0
+
+
+async def _stands(conversation: Conversation, head: Head) -> bool:
+    """Tell whether a session is there still, with nothing taken out of its middle since a head of it was read."""
+    conversation.ask_anew()
+    found = await conversation.read(1, primary=True)
+    return found is not None and found.head.epoch == head.epoch and found.head.generation == head.generation
 
 
 def check_restriction(found: Found) -> None:

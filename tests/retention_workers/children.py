@@ -160,7 +160,7 @@ def _ignore_holds(deployment: Deployment) -> None:
     async def none(*_: Any, **__: Any) -> list[Any]:
         return []
 
-    deployment.sweep._holds.active = none  # type: ignore[assignment,method-assign]
+    deployment.sweep._holds.active = none  # type: ignore[method-assign]
 
 
 def _run_ahead(deployment: Deployment) -> None:
