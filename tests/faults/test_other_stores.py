@@ -53,6 +53,8 @@ async def test_a_ledger_that_does_not_answer(
 ) -> None:
     """An erasure whose ledger does not answer fails in time, with nothing erased; when it is back, it is done."""
     async with faulty(postgres_server.create_database()) as (proxy, line):
+        async with open_store(postgres_url, tmp_path, ledger=line):
+            pass  # made with all the time that this takes
         ledger = with_options(line, **HASTE)
         async with open_store(postgres_url, tmp_path, ledger=ledger) as memory:
             writer = Writer(memory, "s")

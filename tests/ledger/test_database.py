@@ -199,6 +199,9 @@ async def test_a_line_that_is_cut_while_idle(postgres_url: str, proxy: FaultProx
 
 async def test_a_server_that_does_not_answer(postgres_url: str, proxy: FaultProxy) -> None:
     """A ledger that does not answer is an error in time, and closing it does not wait; when it is back it goes on."""
+    made = Ledger(postgres_url)  # with all the time that this takes
+    await made.create(DEPLOYMENT)
+    await made.aclose()
     shaky = Ledger(f"{_through(proxy, postgres_url)}?timeout=0.3&patience=1")
     await shaky.create(DEPLOYMENT)
     await begin(shaky, ActKind.CLEAR)

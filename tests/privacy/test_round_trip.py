@@ -328,7 +328,7 @@ async def test_generated_conversations_come_back(pseudonyms: Policy) -> None:
 async def test_a_hundred_thousand_conversations_come_back(pseudonyms: Policy) -> None:
     """The same of 50,000 conversations with each kind of pseudonyms, without a store."""
     rng = random.Random(1)
-    privacy = await make_privacy(pseudonyms.pii, lambda _: bytes(32))
+    privacy = await make_privacy(pseudonyms, lambda _: bytes(32))
     assert privacy is not None
     now = datetime(2026, 11, 26, tzinfo=UTC)
     for _ in range(50_000):

@@ -228,7 +228,7 @@ async def chat(
             shared = memory.session(session, user_id=user, tags=("scratch",) if scratch else ())
             began = time.monotonic()
             message = await shared.add("user", text, metadata={"tags": tags_of(kind)}, ttl=ttl)
-            keys = keyring.cached(user, session)
+            keys = keyring.cached(user, session) or await keyring.find(user, session)
             at = keys.handle.hex() if keys is not None else None
             say([user, session, at, message.seq, text, round(time.monotonic() - began, 4)])
             if draw.random() < 0.2:
