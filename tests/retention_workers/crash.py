@@ -72,17 +72,25 @@ class Story:
 
     Attributes:
         workers: all that were started.
-        chatters: likewise.
+        last: those of the last pass, whose leases are long, and whom nobody disturbs.
+        chatters: as the workers.
         held: the holds that stand.
-        kills: how many workers were killed, and how many stopped for a while.
+        kills: how many workers were killed,
+        stops: and how many were stopped for a while.
+        undecided: how many sessions workers were killed at, between deciding and having destroyed them.
+        again: how many more decisions there were than sessions that were destroyed.
+        reported: how many records workers said that they took out, before they were killed.
+        died: how many are gone.
     """
 
     workers: list[Forked] = field(default_factory=list)
+    last: list[Forked] = field(default_factory=list)
     chatters: list[Forked] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     kills: int = 0
     stops: int = 0
     undecided: int = 0
+    again: int = 0
     reported: int = 0
     died: int = 0
 
@@ -136,6 +144,7 @@ class Run:
             kills=story.kills + sum(count for _, count in self.trouble.crews),
             stops=story.stops,
             undecided=story.undecided,
+            again=story.again,
             died=story.died,
             reported=story.reported,
             holds=len(story.held),
@@ -209,8 +218,8 @@ class Run:
         ahead = self.trouble.crews[-1][0] * DAY + CLOSED_HEADS
         await asyncio.sleep(self.lease)
         # Their leases are long: where one runs out within a decision, another worker makes that again.
-        last = [await self.worker(ahead, passes=2, lease=60.0) for _ in range(2)]
-        for child in last:
+        self.story.last = [await self.worker(ahead, passes=2, lease=60.0) for _ in range(2)]
+        for child in self.story.last:
             await child.ended()
         async with self.scene.place.open(clock_at(ahead)) as memory:
             await until_quiet(memory)
@@ -347,25 +356,26 @@ def _check_deaths(
 
 
 def _check_decisions(story: Story, sight: Sight) -> list[Finding]:
-    """A session is destroyed once; one more decision about it has to be of a worker that was killed within it."""
-    through, undecided = Counter[str](), Counter[str]()
+    """A session is destroyed by one decision; another has to be of a worker that was killed, or outlived its lease."""
+    through, excused, undecided = Counter[str](), Counter[str](), 0
     for child in story.workers:
+        last = child in story.last
         deciding: list[str] = []
         for line in child.said():
             if "deciding" in line:
                 deciding = line["deciding"]
-            elif "through" in line:
-                through.update(deciding)
+                excused.update([] if last else deciding)  # of a short lease
+            elif "through" in line or "lost" in line:
+                through.update(deciding if last and "through" in line else [])
                 deciding = []
-            elif "lost" in line:
-                deciding = []
-        undecided.update(deciding)
-    story.undecided = len(undecided)
+        undecided += len(deciding)
     found = []
     twice = [session for session, count in through.items() if count > 1]
-    more = {session: n for session, n in sight.tombstones.items() if n > 1 + undecided[session]}
+    more = {session: n for session, n in sight.tombstones.items() if n > max(1, excused[session] + through[session])}
     if twice or more or sight.unfinished:
         found.append(
             Finding("decided twice", f"{twice[:5]} {dict(list(more.items())[:5])} {sight.unfinished} unfinished")
         )
+    story.undecided = undecided
+    story.again = sum(count - 1 for count in sight.tombstones.values())
     return found
