@@ -12,7 +12,7 @@ from .scene import DAY, SECOND, VISITOR
 
 ON_FILES = pytest.mark.parametrize("scenes", ["sqlite"], indirect=True)
 CALM = {"kills": False, "chats": 0, "holds": 0, "seconds": (0.2, 0.3), "crews": [(SECOND, 3)]}
-TRIES = 8
+TRIES = 60
 
 
 async def _kinds(scenes: Scenes, nursery: Nursery, wanted: set[str], **trouble: object) -> set[str]:
