@@ -81,7 +81,7 @@ class Deployment:
             EventKind.REVEAL,
             self.keyring.tenant,
             row.handle if row is not None else None,
-            self.keyring.actor_hash(actor) if actor is not None else None,
+            self.keyring.actor_hash(actor),
             self.policy.digest,
             to_milliseconds(self.clock()),
         )

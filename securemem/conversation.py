@@ -156,8 +156,8 @@ class Conversation:
 
     def tags_at_hand(self) -> tuple[str, ...] | None:
         """Give the session's tags if they are in memory."""
-        keys = self._keyring.cached(self.user_id, self.session_id)
-        return keys.title.tags if keys is not None and keys.handle == self.newest.handle else None
+        keys = self._at_hand()
+        return keys.title.tags if keys is not None else None
 
     async def known_tags(self) -> tuple[str, ...]:
         """Give the session's tags: those it was made with, or will be."""
@@ -367,3 +367,7 @@ class Conversation:
         if fresh is not None and fresh.handle == keys.handle:
             self.newest.certain = False
             await asyncio.sleep(_CLOSED_POLL_SECONDS)
+
+
+OpenConversation = Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]]
+"""Gives the state that all handles of a session share, by user, session id and the tags that a new one would get."""

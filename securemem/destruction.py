@@ -10,8 +10,7 @@ out again when the store is opened next, and so is every act that a restored sto
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -26,12 +25,12 @@ from securemem.ledger.leases import Fence
 from securemem.ledger.store import Ledger
 from securemem.model import Change, Head, HeadFlag, Residue, Stamp, to_milliseconds
 from securemem.ports import Backend, Clock
+from securemem.together import few_at_once
 
 CLOSED_HEAD_SECONDS = 600
 """How long a closed head stays, to turn away whoever still has its keys in memory (300 seconds at most)."""
 
 _ALL_ROWS = 0xFFFFFFFF
-_AT_ONCE = 8
 _LAST_VERSION = 2**62
 
 
@@ -137,9 +136,9 @@ class Destruction:
         outcome = Outcome(act.counter, act.user)
         sessions = {tombstone.session for tombstone in act.tombstones if not tombstone.guest}
         visited = {tombstone.session for tombstone in act.tombstones if tombstone.guest} - sessions
-        await _few_at_once(sessions, self._close)
+        await few_at_once(sorted(sessions), self._close)
         if act.user is None:
-            await _few_at_once(sessions, self._keystore.shred_session)
+            await few_at_once(sorted(sessions), self._keystore.shred_session)
         else:
             for session in visited:
                 await self._stub_out(session, act.user, outcome)
@@ -149,9 +148,7 @@ class Destruction:
                 await self._stub_out(session, act.user, outcome)
             self._keyring.forget_handle(act.user)
         outcome.sessions = len(sessions)
-        ordered = sorted(sessions)
-        for start in range(0, len(ordered), _AT_ONCE):
-            outcome.records += await self._backend.delete(ordered[start : start + _AT_ONCE], heads=False)
+        outcome.records += await self._backend.delete(sorted(sessions), heads=False)
         # A stamp says that all up to it is done: it never passes an act that another has under way.
         stamp = Stamp(self._deployment, await self._ledger.settled(act.counter))
         await self._keystore.stamp(stamp)
@@ -260,13 +257,6 @@ class Destruction:
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
-
-
-async def _few_at_once(sessions: Iterable[bytes], call: Callable[[bytes], Awaitable[None]]) -> None:
-    """Do something with each of some sessions, a few at a time, so that their commits go together."""
-    waiting = list(sessions)
-    for start in range(0, len(waiting), _AT_ONCE):
-        await asyncio.gather(*(call(session) for session in waiting[start : start + _AT_ONCE]))
 
 
 def _closing(session: bytes, raw: bytes, seal: HeadSeal, closed: Head) -> Change:

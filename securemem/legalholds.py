@@ -6,16 +6,15 @@ from collections.abc import Awaitable, Callable
 
 from securemem import codec
 from securemem.compose import Deployment
+from securemem.policy.words import Right
 from securemem.rights.hold import LegalHold
-
-HOLD = "hold"
 
 
 class LegalHolds:
     """The holds of one store's tenant."""
 
     def __init__(
-        self, ready: Callable[[], Awaitable[Deployment]], check_right: Callable[[str | None, str], None]
+        self, ready: Callable[[], Awaitable[Deployment]], check_right: Callable[[str | None, Right], None]
     ) -> None:
         """Take what opens the store, where it is not open yet, and what refuses an actor."""
         self._ready = ready
@@ -44,7 +43,7 @@ class LegalHolds:
         if session_id is not None:
             codec.check_id(session_id, "session_id")
         deployment = await self._ready()
-        self._check_right(actor, HOLD)
+        self._check_right(actor, "hold")
         return await deployment.holding.place(user_id, session_id=session_id, reason_code=reason_code, actor=actor)
 
     async def release(self, hold_id: str, *, actor: str | None = None) -> LegalHold:
@@ -63,7 +62,7 @@ class LegalHolds:
             AccessDeniedError: the policy gives the actor no right to hold.
         """
         deployment = await self._ready()
-        self._check_right(actor, HOLD)
+        self._check_right(actor, "hold")
         return await deployment.holding.release(hold_id, actor=actor)
 
     async def list(self) -> list[LegalHold]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from securemem.conversation import Conversation
+from securemem.conversation import OpenConversation
 from securemem.errors import UserErasedError, UserRestrictedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import VAULT, SessionInfo, from_milliseconds
 from securemem.reader import Reader
 
 
-async def info_of(
-    keys: SessionKeys, conversation: Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]], reader: Reader
-) -> SessionInfo | None:
+async def info_of(keys: SessionKeys, conversation: OpenConversation, reader: Reader) -> SessionInfo | None:
     """Give what is known of a session; None where nothing is there, or it holds a person's pseudonyms.
 
     Args:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from securemem.crypto.pae import pae
@@ -15,7 +16,7 @@ from securemem.ledger.classes import NOTHING, OWN, Classes
 from securemem.model import NEVER
 from securemem.policy import Policy
 from securemem.policy.decide import Action, Asked, Decision, Record, decide
-from securemem.policy.rules import Branch, Condition, facts_of, hidden
+from securemem.policy.rules import Branch, Condition, Rules, facts_of, hidden
 
 HOUR = 3_600_000
 _GONE = 1
@@ -60,6 +61,8 @@ class Lives:
         def hide(word: str) -> str:
             return keyed_hash(pae(b"securemem/fact/1", word.encode())).hex()
 
+        self._policy = policy
+        self._keyed_hash = keyed_hash
         self.rules = policy.rules.bound(hide)
         self.is_idle = self.rules.are_idle
         self._hide = hide
@@ -68,6 +71,10 @@ class Lives:
         self._ends: dict[tuple[int, int], Ends] = {}
         self._words: dict[Condition, Condition] = {}
         self._lacking: dict[int, float] = {}
+
+    def under(self, rules: Rules) -> Lives:
+        """Give the lives of the same records by other rules."""
+        return Lives(replace(self._policy, rules=rules), self._classes, self._keyed_hash)
 
     # What a record is
 

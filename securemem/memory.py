@@ -25,11 +25,12 @@ from securemem.errors import (
 )
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
-from securemem.legalholds import HOLD, LegalHolds
+from securemem.legalholds import LegalHolds
 from securemem.listing import info_of
 from securemem.model import SessionInfo
 from securemem.moving import Tenants
 from securemem.policy import Policy
+from securemem.policy.words import Right
 from securemem.ports import Clock, Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
@@ -37,15 +38,13 @@ from securemem.retaining import Retention
 from securemem.retention.sweep import SweepReport
 from securemem.rights.export import Sources
 from securemem.rights.receipt import Receipt
-from securemem.session import READ, REVEAL, Session
+from securemem.session import Session
 from securemem.underway import UnderWay
 from securemem.window import make_tokenizer
 from securemem.writer import Limits, Writer, until
 
 if TYPE_CHECKING:
     from securemem.treating import Treating
-
-EXPORT = "export"
 
 
 def _now() -> datetime:
@@ -82,7 +81,7 @@ class SecureMemory:
         self.keys = Keys(self._keyring, clock)
         self.tenants = Tenants(self._ready)
         self.holds = LegalHolds(self._ready, self.check_right)
-        self.retention = Retention(self._ready, self._conversation_of)
+        self.retention = Retention(self._ready, self.conversation)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -292,7 +291,7 @@ class SecureMemory:
             IntegrityError: something is not as it was written.
         """
         codec.check_id(user_id, "user_id")
-        self.check_right(actor, EXPORT)
+        self.check_right(actor, "export")
         deployment = await self._ready()
         sources = Sources(self.conversation, self.reader, await self.treating())
         async for item in deployment.export.of(user_id, sources, actor=actor):
@@ -313,7 +312,7 @@ class SecureMemory:
             AccessDeniedError: the policy gives the actor no right to it.
         """
         codec.check_id(user_id, "user_id")
-        self.check_right(actor, HOLD)
+        self.check_right(actor, "hold")
         await (await self._ready()).restricting.restrict(user_id, actor=actor)
 
     async def lift_restriction(self, user_id: str, *, actor: str | None = None) -> None:
@@ -324,7 +323,7 @@ class SecureMemory:
             AccessDeniedError: as `restrict_user`.
         """
         codec.check_id(user_id, "user_id")
-        self.check_right(actor, HOLD)
+        self.check_right(actor, "hold")
         await (await self._ready()).restricting.lift(user_id, actor=actor)
 
     async def caveats(self) -> list[str]:
@@ -344,10 +343,10 @@ class SecureMemory:
 
     # What sessions need of the store (`session.Host`)
 
-    def check_right(self, actor: str | None, right: str) -> None:
+    def check_right(self, actor: str | None, right: Right) -> None:
         """As `session.Host`."""
         # Who may reveal what stands under pseudonyms may read the texts in which they stand.
-        enough = (right, REVEAL) if right == READ else (right,)
+        enough = (right, "reveal") if right == "read" else (right,)
         if actor is not None and not any(self._policy.allows(actor, each) for each in enough):
             raise AccessDeniedError(f"the policy gives this actor no right to {right}")
 
@@ -425,10 +424,6 @@ class SecureMemory:
                 )
             )
         return self._conversations
-
-    async def _conversation_of(self, user_id: str, session_id: str) -> Conversation:
-        await self._ready()
-        return await self.conversation(user_id, session_id, ())
 
     async def _keyring(self) -> Keyring:
         return (await self._ready()).keyring

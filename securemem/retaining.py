@@ -8,7 +8,7 @@ from datetime import datetime
 
 from securemem import codec
 from securemem.compose import Deployment
-from securemem.conversation import Conversation
+from securemem.conversation import OpenConversation
 from securemem.errors import InvalidInputError
 from securemem.lives import HOUR
 from securemem.model import NEVER, from_milliseconds, to_milliseconds
@@ -49,9 +49,7 @@ class Explanation:
 class Retention:
     """What a store's policy does with time."""
 
-    def __init__(
-        self, ready: Callable[[], Awaitable[Deployment]], conversation: Callable[[str, str], Awaitable[Conversation]]
-    ) -> None:
+    def __init__(self, ready: Callable[[], Awaitable[Deployment]], conversation: OpenConversation) -> None:
         """Take what opens the store, where it is not open yet, and gives conversations."""
         self._ready = ready
         self._conversation = conversation
@@ -106,7 +104,7 @@ class Retention:
         owner = user_id if user_id is not None else session_id
         codec.check_id(owner, "user_id")
         deployment = await self._ready()
-        found = await (await self._conversation(owner, session_id)).read(_ALL_ROWS)
+        found = await (await self._conversation(owner, session_id, ())).read(_ALL_ROWS)
         sealed = next((each for each in (found.records() if found is not None else []) if each.seq == seq), None)
         if found is None or sealed is None:
             raise InvalidInputError("there is no such message: it was never there, or is gone")

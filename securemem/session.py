@@ -13,6 +13,7 @@ from securemem.conversation import Conversation
 from securemem.errors import ConfigurationError, InvalidInputError, UserErasedError
 from securemem.lives import Label
 from securemem.model import Message
+from securemem.policy.words import Right
 from securemem.ports import Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
@@ -25,7 +26,6 @@ T = TypeVar("T")
 
 PSEUDONYMISED = "pseudonymised"
 VIEWS = ("clear", PSEUDONYMISED)
-READ, WRITE, REVEAL = "read", "write", "reveal"
 
 
 class Host(Protocol):
@@ -48,7 +48,7 @@ class Host(Protocol):
     ) -> Session:
         """Give a handle of another session."""
 
-    def check_right(self, actor: str | None, right: str) -> None:
+    def check_right(self, actor: str | None, right: Right) -> None:
         """Refuse what the policy gives an actor no right to; who names no actor is the application itself."""
 
     async def treating(self) -> Treating:
@@ -154,7 +154,7 @@ class Session:
         return await self._with(lambda shared: self._append(shared, given, ttl)) if given else []
 
     async def _append(self, shared: Conversation, messages: list[Message], ttl: float | None) -> list[Message]:
-        self._host.check_right(self.actor, WRITE)
+        self._host.check_right(self.actor, "write")
         treating = self._host.treats or await self._host.treating()
         try:
             tags = shared.tags_at_hand()
@@ -189,7 +189,7 @@ class Session:
         return await self._with(lambda shared: self._history(shared, limit, before))
 
     async def _history(self, shared: Conversation, limit: int, before: int | None) -> list[Message]:
-        self._host.check_right(self.actor, READ)
+        self._host.check_right(self.actor, "read")
         messages, _ = await self._host.reader.newest(shared, limit, before, actor=self.actor)
         return messages if _are_as_said(messages) else await self._in_clear(messages)
 
@@ -222,7 +222,7 @@ class Session:
 
     async def _window(self, shared: Conversation, most: int, view: str) -> tuple[list[Message], Sequence[Message]]:
         """Give the newest messages and the pinned ones, as they are to be seen."""
-        self._host.check_right(self.actor, READ)
+        self._host.check_right(self.actor, "read")
         reader = self._host.reader
         messages, head = await reader.newest(shared, most, actor=self.actor)
         pinned = await reader.pinned(shared, messages, head, actor=self.actor) if head is not None and head.pins else []
@@ -298,8 +298,8 @@ class Session:
         return branch
 
     async def _copies(self, shared: Conversation, at: int | None) -> Copies:
-        self._host.check_right(self.actor, READ)
-        self._host.check_right(self.actor, WRITE)
+        self._host.check_right(self.actor, "read")
+        self._host.check_right(self.actor, "write")
         copies = await self._host.writer.copy(shared, at)
         treating = await self._host.treating()
         messages = await treating.prepare_again(copies.messages, owner=self._user_id, handle=copies.owner)

@@ -26,7 +26,6 @@ from securemem.sealing import Prepared
 from securemem.vaults import Vaults
 from securemem.writer import Writer
 
-REVEAL = "reveal"
 _TRIES = 10
 _MARK_BYTES = 3
 
@@ -191,7 +190,7 @@ class Treating:
 
     def may_reveal(self, actor: str | None) -> bool:
         """Tell whether an actor may see what stands under pseudonyms."""
-        return self._policy.allows(actor, REVEAL)
+        return self._policy.allows(actor, "reveal")
 
     async def in_clear(self, messages: list[Message], *, owner: str, actor: str | None) -> list[Message]:
         """Give messages as they were said to those who have the right; to others as they stand."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from securemem.codec import MAX_SEQ
-from securemem.conversation import Conversation
+from securemem.conversation import Conversation, OpenConversation
 from securemem.errors import CorruptRecordError, UserErasedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.classes import OWN
@@ -46,7 +46,7 @@ class Vaults:
 
     def __init__(
         self,
-        conversation: Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]],
+        conversation: OpenConversation,
         reader: Reader,
         clock: Clock,
         lives: Lives,

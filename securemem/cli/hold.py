@@ -10,7 +10,7 @@ import typer
 from securemem.cli.command import command, group
 from securemem.cli.outcome import AnswerIsNo
 from securemem.cli.output import Output, grid
-from securemem.cli.place import Place, PolicyName
+from securemem.cli.place import Actor, Place, PolicyName
 
 if TYPE_CHECKING:
     from securemem.rights.hold import LegalHold
@@ -24,9 +24,6 @@ _Session = Annotated[
 _Reason = Annotated[
     str, typer.Option("--reason-code", metavar="CODE", help="Why, in a code of your own; no personal data.")
 ]
-_Actor = Annotated[
-    str | None, typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who says so, for the audit.")
-]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Of the hold, as `place` printed it.", show_default=False)]
 
 
@@ -38,7 +35,7 @@ async def _place(
     user: _User,
     reason_code: _Reason,
     session: _Session = None,
-    actor: _Actor = None,
+    actor: Actor = None,
     policy: PolicyName = None,
 ) -> None:
     """Hold all that is kept of a person, or one session of theirs."""
@@ -48,7 +45,7 @@ async def _place(
 
 
 @command(app, "release")
-async def _release(*, place: Place, out: Output, hold: _Id, actor: _Actor = None, policy: PolicyName = None) -> None:
+async def _release(*, place: Place, out: Output, hold: _Id, actor: Actor = None, policy: PolicyName = None) -> None:
     """Release a hold; what no other holds is read again, and goes when its time has come.
 
     Exits with 1 where the policy wants a second person to release it too.

@@ -37,6 +37,10 @@ PolicyName = Annotated[
     str | None,
     typer.Option("--policy", metavar="NAME|FILE", envvar="SECUREMEM_POLICY", help="By what; `default` if not given."),
 ]
+Actor = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who says so, for policy and audit."),
+]
 Tenant = Annotated[
     str, typer.Option(metavar="NAME", envvar="SECUREMEM_TENANT", help="Whose sessions: the organisation.")
 ]

@@ -12,12 +12,14 @@ import typer
 
 from securemem.cli.command import PurgeSeconds, command, group
 from securemem.cli.output import Output, confirm
-from securemem.cli.place import Place, PolicyName
+from securemem.cli.place import Actor, Place, PolicyName
 from securemem.cli.receipt import as_text
 from securemem.errors import ConfigurationError
 from securemem.residue import PURGE_SECONDS
 
 app = group("Answer for a person's data.")
+
+_User = Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)]
 
 
 @command(app, "erase")
@@ -25,7 +27,7 @@ async def _erase(
     *,
     place: Place,
     out: Output,
-    user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)],
+    user: _User,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where there is a terminal to ask on.")] = False,
     receipt: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for the receipt, as JSON.")] = None,
     purge_seconds: PurgeSeconds = PURGE_SECONDS,
@@ -57,13 +59,11 @@ async def _export(
     *,
     place: Place,
     out: Output,
-    user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)],
+    user: _User,
     file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A new file; standard output if none.")
     ] = None,
-    actor: Annotated[
-        str | None, typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who exports it, for the audit.")
-    ] = None,
+    actor: Actor = None,
     policy: PolicyName = None,
 ) -> None:
     """Give all that is held of a person, as JSON Lines.
@@ -94,9 +94,9 @@ async def _restrict(
     *,
     place: Place,
     out: Output,
-    user: Annotated[str, typer.Argument(metavar="USER", help="The person's user id.", show_default=False)],
+    user: _User,
     lift: Annotated[bool, typer.Option("--lift", help="Lift it instead.")] = False,
-    actor: Annotated[str | None, typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who says so.")] = None,
+    actor: Actor = None,
     policy: PolicyName = None,
 ) -> None:
     """Restrict the processing of a person's data: it is kept, and nobody reads it."""

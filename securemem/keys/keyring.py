@@ -99,9 +99,9 @@ class Keyring:
         """Give a hash of 32 bytes under a key of the tenant's, as `tenant.TenantKeys.keyed_hash`."""
         return self._tenant.keyed_hash(data)
 
-    def actor_hash(self, actor: str) -> bytes:
-        """Give the hash by which the audit knows an actor."""
-        return self.keyed_hash(pae(b"securemem/actor/1", actor.encode()))
+    def actor_hash(self, actor: str | None) -> bytes | None:
+        """Give the hash by which the audit knows an actor; None where none was named."""
+        return self.keyed_hash(pae(b"securemem/actor/1", actor.encode())) if actor is not None else None
 
     def cached(self, user_id: str, session_id: str) -> SessionKeys | None:
         """Give a session's keys if they are in memory."""

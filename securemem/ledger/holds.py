@@ -49,7 +49,7 @@ class Hold(NamedTuple):
     kind: str = Kind.HOLD.value
 
 
-class Asked(NamedTuple):
+class Release(NamedTuple):
     """How far the release of a hold is.
 
     Attributes:
@@ -85,14 +85,14 @@ class Holds:
         await self._ledger.transact(work)
         return hold
 
-    async def find(self, hold: bytes) -> Asked:
+    async def find(self, hold: bytes) -> Release:
         """Give a hold, and how far its release is.
 
         Raises:
             InvalidInputError: there is none of this id.
         """
 
-        async def work(connection: AsyncConnection, tables: Tables) -> Asked | None:
+        async def work(connection: AsyncConnection, tables: Tables) -> Release | None:
             from sqlalchemy import select  # noqa: PLC0415
 
             holds = tables.holds
@@ -100,7 +100,7 @@ class Holds:
             row = (await connection.execute(select(holds).where(*mine))).first()
             if row is None:
                 return None
-            return Asked(Hold(*row[: len(Hold._fields)]), row.asked_by, is_released=row.released_at is not None)
+            return Release(Hold(*row[: len(Hold._fields)]), row.asked_by, is_released=row.released_at is not None)
 
         found = await self._ledger.transact(work)
         if found is None:

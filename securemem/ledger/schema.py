@@ -27,106 +27,146 @@ class Tables:
 
     def __init__(self, named: Namer) -> None:
         self.metadata = MetaData()
-        self.stamp = Table(
-            named("stamp"),
-            self.metadata,
-            Column("one", SmallInteger, primary_key=True),
-            Column("deployment", LargeBinary, nullable=False),
-            CheckConstraint("one = 1", name="only_one"),
-        )
-        self.acts = Table(
-            named("acts"),
-            self.metadata,
-            Column("counter", _Serial, primary_key=True, autoincrement=True),
-            Column("kind", String(16), nullable=False),
-            Column("tenant", LargeBinary, nullable=False),
-            Column("person", LargeBinary, nullable=True),
-            Column("generation", Integer, nullable=False),
-            Column("at", BigInteger, nullable=False),
-            Column("done_at", BigInteger, nullable=True),
-            Column("receipt", Text, nullable=True),
-            sqlite_autoincrement=True,
-        )
-        self.tombstones = Table(
-            named("tombstones"),
-            self.metadata,
-            Column("counter", _Serial, ForeignKey(self.acts.c.counter), primary_key=True),
-            Column("session", LargeBinary, primary_key=True),
-            Column("generation", Integer, nullable=False),
-            Column("guest", Boolean, nullable=False),
-        )
-        self.moves = Table(
-            named("moves"),
-            self.metadata,
-            Column("counter", _Serial, ForeignKey(self.acts.c.counter), primary_key=True),
-            Column("source", String(64), nullable=False),
-            Column("target", String(64), nullable=False),
-            Column("backups_until", BigInteger, nullable=True),
-            Column("cleaned_at", BigInteger, nullable=True),
-            Column("residue", Text, nullable=False),
-        )
-        self.audit = Table(
-            named("audit"),
-            self.metadata,
-            Column("number", _Serial, primary_key=True, autoincrement=True),
-            Column("kind", String(16), nullable=False),
-            Column("tenant", LargeBinary, nullable=False),
-            Column("person", LargeBinary, nullable=True),
-            Column("actor", LargeBinary, nullable=True),
-            Column("policy", LargeBinary, nullable=False),
-            Column("at", BigInteger, nullable=False),
-            Column("hash", LargeBinary, nullable=False),
-            Column("session", LargeBinary, nullable=True),
-            Column("rule", LargeBinary, nullable=True),
-            Column("records", BigInteger, nullable=True),
-            sqlite_autoincrement=True,
-        )
-        self.classes = Table(
-            named("classes"),
-            self.metadata,
-            Column("tenant", LargeBinary, primary_key=True),
-            Column("number", BigInteger, primary_key=True, autoincrement=False),
-            Column("facts", Text, nullable=False),
-        )
-        self.holds = Table(
-            named("holds"),
-            self.metadata,
-            Column("id", LargeBinary, primary_key=True),
-            Column("tenant", LargeBinary, nullable=False),
-            Column("person", LargeBinary, nullable=False),
-            Column("session", LargeBinary, nullable=True),
-            Column("reason", String(64), nullable=False),
-            Column("placed_at", BigInteger, nullable=False),
-            Column("kind", String(16), nullable=False),
-            Column("released_at", BigInteger, nullable=True),
-            Column("asked_by", LargeBinary, nullable=True),
-        )
-        self.leases = Table(
-            named("leases"),
-            self.metadata,
-            Column("tenant", LargeBinary, primary_key=True),
-            Column("name", LargeBinary, primary_key=True),
-            Column("token", BigInteger, nullable=False),
-            Column("until", BigInteger, nullable=False),
-        )
-        self.policies = Table(
-            named("policies"),
-            self.metadata,
-            Column("number", _Serial, primary_key=True, autoincrement=True),
-            Column("tenant", LargeBinary, nullable=False),
-            Column("policy", LargeBinary, nullable=False),
-            Column("document", Text, nullable=False),
-            Column("actor", LargeBinary, nullable=True),
-            Column("at", BigInteger, nullable=False),
-            Column("applied", Boolean, nullable=False),
-            sqlite_autoincrement=True,
-        )
-        self.passes = Table(
-            named("passes"),
-            self.metadata,
-            Column("tenant", LargeBinary, primary_key=True),
-            Column("policy", LargeBinary, nullable=False),
-            Column("at", BigInteger, nullable=False),
-            Column("records", BigInteger, nullable=False),
-            Column("oldest", BigInteger, nullable=True),
-        )
+        self.stamp = _stamp(named, self.metadata)
+        self.acts = _acts(named, self.metadata)
+        self.tombstones = _tombstones(named, self.metadata, self.acts)
+        self.moves = _moves(named, self.metadata, self.acts)
+        self.audit = _audit(named, self.metadata)
+        self.classes = _classes(named, self.metadata)
+        self.holds = _holds(named, self.metadata)
+        self.leases = _leases(named, self.metadata)
+        self.policies = _policies(named, self.metadata)
+        self.passes = _passes(named, self.metadata)
+
+
+def _stamp(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("stamp"),
+        metadata,
+        Column("one", SmallInteger, primary_key=True),
+        Column("deployment", LargeBinary, nullable=False),
+        CheckConstraint("one = 1", name="only_one"),
+    )
+
+
+def _acts(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("acts"),
+        metadata,
+        Column("counter", _Serial, primary_key=True, autoincrement=True),
+        Column("kind", String(16), nullable=False),
+        Column("tenant", LargeBinary, nullable=False),
+        Column("person", LargeBinary, nullable=True),
+        Column("generation", Integer, nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("done_at", BigInteger, nullable=True),
+        Column("receipt", Text, nullable=True),
+        sqlite_autoincrement=True,
+    )
+
+
+def _tombstones(named: Namer, metadata: MetaData, acts: Table) -> Table:
+    return Table(
+        named("tombstones"),
+        metadata,
+        Column("counter", _Serial, ForeignKey(acts.c.counter), primary_key=True),
+        Column("session", LargeBinary, primary_key=True),
+        Column("generation", Integer, nullable=False),
+        Column("guest", Boolean, nullable=False),
+    )
+
+
+def _moves(named: Namer, metadata: MetaData, acts: Table) -> Table:
+    return Table(
+        named("moves"),
+        metadata,
+        Column("counter", _Serial, ForeignKey(acts.c.counter), primary_key=True),
+        Column("source", String(64), nullable=False),
+        Column("target", String(64), nullable=False),
+        Column("backups_until", BigInteger, nullable=True),
+        Column("cleaned_at", BigInteger, nullable=True),
+        Column("residue", Text, nullable=False),
+    )
+
+
+def _audit(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("audit"),
+        metadata,
+        Column("number", _Serial, primary_key=True, autoincrement=True),
+        Column("kind", String(16), nullable=False),
+        Column("tenant", LargeBinary, nullable=False),
+        Column("person", LargeBinary, nullable=True),
+        Column("actor", LargeBinary, nullable=True),
+        Column("policy", LargeBinary, nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("hash", LargeBinary, nullable=False),
+        Column("session", LargeBinary, nullable=True),
+        Column("rule", LargeBinary, nullable=True),
+        Column("records", BigInteger, nullable=True),
+        sqlite_autoincrement=True,
+    )
+
+
+def _classes(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("classes"),
+        metadata,
+        Column("tenant", LargeBinary, primary_key=True),
+        Column("number", BigInteger, primary_key=True, autoincrement=False),
+        Column("facts", Text, nullable=False),
+    )
+
+
+def _holds(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("holds"),
+        metadata,
+        Column("id", LargeBinary, primary_key=True),
+        Column("tenant", LargeBinary, nullable=False),
+        Column("person", LargeBinary, nullable=False),
+        Column("session", LargeBinary, nullable=True),
+        Column("reason", String(64), nullable=False),
+        Column("placed_at", BigInteger, nullable=False),
+        Column("kind", String(16), nullable=False),
+        Column("released_at", BigInteger, nullable=True),
+        Column("asked_by", LargeBinary, nullable=True),
+    )
+
+
+def _leases(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("leases"),
+        metadata,
+        Column("tenant", LargeBinary, primary_key=True),
+        Column("name", LargeBinary, primary_key=True),
+        Column("token", BigInteger, nullable=False),
+        Column("until", BigInteger, nullable=False),
+    )
+
+
+def _policies(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("policies"),
+        metadata,
+        Column("number", _Serial, primary_key=True, autoincrement=True),
+        Column("tenant", LargeBinary, nullable=False),
+        Column("policy", LargeBinary, nullable=False),
+        Column("document", Text, nullable=False),
+        Column("actor", LargeBinary, nullable=True),
+        Column("at", BigInteger, nullable=False),
+        Column("applied", Boolean, nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+def _passes(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("passes"),
+        metadata,
+        Column("tenant", LargeBinary, primary_key=True),
+        Column("policy", LargeBinary, nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("records", BigInteger, nullable=False),
+        Column("oldest", BigInteger, nullable=True),
+    )

@@ -41,12 +41,10 @@ class Verdict:
     Attributes:
         is_open: whether it may.
         why: why not, and what to do; empty where it may.
-        policy: SHA-256 of the policy in force; None where there was none.
     """
 
     is_open: bool
     why: str = ""
-    policy: bytes | None = None
 
     def may(self, rule: str) -> bool:
         """Tell whether something may be deleted by a rule."""
@@ -80,16 +78,15 @@ class Gate:
     async def ask(self, at: int) -> Verdict:
         """Tell whether workers may go by the policy; one that need not wait is put in force."""
         found = await self._newest()
-        policy = found.policy if found is not None else None
         if self._document == (found.document if found is not None else document_of(_IDLE)):
-            return Verdict(is_open=True, policy=policy)
+            return Verdict(is_open=True)
         if self._policy.safety.after_change == PLAN_ONLY or await self._wants_two():
             why = (
                 "the policy has changed: see `securemem policy plan`, and put it in force with `securemem policy apply`"
             )
-            return Verdict(is_open=False, why=why, policy=policy)
+            return Verdict(is_open=False, why=why)
         await self._put(None, at, applied=True)
-        return Verdict(is_open=True, policy=self._policy.digest)
+        return Verdict(is_open=True)
 
     async def _wants_two(self) -> list[str]:
         """Give what has changed that a second person has to approve."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from securemem.errors import ConflictError
 from securemem.keys.keyring import Keyring
-from securemem.ledger.classes import Classes
 from securemem.ledger.standing import Pass, Standing
 from securemem.ledger.store import Ledger
 from securemem.lives import Lives
@@ -58,10 +57,7 @@ class Keeper:
 
     async def _planned(self, now: int) -> Plan:
         rules, _ = await self.gate.in_force()
-        classes = Classes(self.ledger, self.keyring.tenant, self.keyring.keyed_hash)
-        before = None
-        if rules != self.policy.rules:
-            before = Lives(replace(self.policy, rules=rules), classes, self.keyring.keyed_hash)
+        before = self.lives.under(rules) if rules != self.policy.rules else None
         return await Planner(self.backend, self.keyring, self.ledger, self.lives).plan(now, before=before)
 
     async def apply(
@@ -87,13 +83,10 @@ class Keeper:
             raise ConflictError(
                 f"the plan was to delete {planned.deletes:,} records; by now it would be {plan.by_rules:,}: plan again"
             )
-        refusal = await self.gate.approve(self._hash(actor), now)
+        refusal = await self.gate.approve(self.keyring.actor_hash(actor), now)
         if refusal:
             return SweepReport(refusal=refusal)
         return await self._go(Verdict(is_open=True), pace, purge_seconds=purge_seconds)
-
-    def _hash(self, actor: str | None) -> bytes | None:
-        return self.keyring.actor_hash(actor) if actor is not None else None
 
     def _allowed(self, plan: Plan) -> int:
         """Give how many records may go without a word; all of them where the policy has no limit."""
@@ -113,7 +106,7 @@ class Keeper:
                     f"{plan.by_rules:,} of {plan.records:,} records are past their time, more than the policy lets go "
                     "at once: see `securemem policy plan`, and `securemem policy apply` if that is meant"
                 )
-                verdict = Verdict(is_open=False, why=why, policy=verdict.policy)
+                verdict = Verdict(is_open=False, why=why)
         report = await self._go(verdict, pace, purge_seconds=purge_seconds)
         if not verdict.is_open and isinstance(self.backend, Countable):
             # What waits for somebody's word is not due by the heads that were written under another policy.

@@ -6,15 +6,15 @@ row tags, which it does before it deletes anything.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from securemem.crypto.pae import pae, u64
 from securemem.errors import ConfigurationError, ConflictError
+from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.ledger.holds import Holds
 from securemem.ledger.store import Ledger
@@ -116,16 +116,9 @@ class Planner:
         if len(await self._keyring.keystore.tenants()) == 1:
             return Counter(await backend.census(None))
         found: Counter[bytes] = Counter()
-        async for sessions in self._sessions():
+        async for sessions in handles.of_tenant(self._keyring, at_once=_PAGE):
             found.update(await backend.census(sessions))
         return found
-
-    async def _sessions(self) -> AsyncIterator[list[bytes]]:
-        after = 0
-        number = self._keyring.tenant_number
-        while page := await self._keyring.keystore.page(number, after=after, limit=_PAGE, user=None):
-            after = page[-1][0]
-            yield [row.handle for _, _, row in page]
 
     async def _held(self, backend: Countable) -> Counter[bytes]:
         sessions: set[bytes] = set()
@@ -133,10 +126,8 @@ class Planner:
             if hold.session is not None:
                 sessions.add(hold.session)
                 continue
-            number = await self._keyring.keystore.user_number(hold.person)
-            if number is not None:
-                own, _ = await self._keyring.keystore.sessions_of(number)
-                sessions.update(own)
+            own, _ = await handles.of_person(self._keyring, hold.person)
+            sessions.update(own)
         return Counter(await backend.census(sorted(sessions))) if sessions else Counter()
 
     def _add(self, plan: Plan, place: tuple[int, int], expiries: Counter[int], before: Lives | None) -> None:
@@ -185,8 +176,8 @@ class Token(NamedTuple):
     def text(self, keyed_hash: Callable[[bytes], bytes], policy: bytes, deployment: bytes) -> str:
         """Give it as `policy plan` prints it."""
         parts = (policy, deployment, u64(self.at), u64(self.deletes))
-        digest = hashlib.sha256(keyed_hash(pae(b"securemem/plan/1", *parts))).hexdigest()
-        return f"{self.at:x}-{self.deletes:x}-{digest[: 2 * _TOKEN_BYTES]}"
+        digest = keyed_hash(pae(b"securemem/plan/1", *parts))[:_TOKEN_BYTES]
+        return f"{self.at:x}-{self.deletes:x}-{digest.hex()}"
 
     @classmethod
     def read(cls, text: str, keyed_hash: Callable[[bytes], bytes], policy: bytes, deployment: bytes) -> Token:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction, Outcome
 from securemem.errors import ConflictError, IntegrityError
+from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Floor, Owner
 from securemem.ledger.audit import Audit, Event, EventKind, rule_name
@@ -29,7 +30,7 @@ from securemem.lives import Lives
 from securemem.model import to_milliseconds
 from securemem.ports import Backend, Clock
 from securemem.retention.judge import Court, Docket, Judgement, judge
-from securemem.retention.together import few_at_once, swap_all
+from securemem.together import few_at_once, swap_all
 
 LEASE_SECONDS = 60.0
 
@@ -172,7 +173,7 @@ class Sweep:
         """
         looked_at: set[bytes] = set()
         if orders.everything:
-            async for sessions in self._every():
+            async for sessions in handles.of_tenant(self._keyring, at_once=_BATCH):
                 looked_at.update(sessions)
                 yield sessions
         now = to_milliseconds(self._clock())
@@ -188,15 +189,6 @@ class Sweep:
         others.clear()
         for start in range(0, len(again), _BATCH):
             yield again[start : start + _BATCH]
-
-    async def _every(self) -> AsyncIterator[list[bytes]]:
-        after = 0
-        while True:
-            page = await self._keyring.keystore.page(self._keyring.tenant_number, after=after, limit=_BATCH, user=None)
-            if not page:
-                return
-            after = page[-1][0]
-            yield [row.handle for _, _, row in page]
 
     async def _batch(self, sessions: list[bytes], orders: Orders, report: SweepReport) -> _Batch:
         """Judge some sessions, write down what was decided, and do it, but for what ends whole sessions."""

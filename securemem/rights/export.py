@@ -11,14 +11,15 @@ else's. What is past its time is left out, as by every read. What is held or res
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem import codec
-from securemem.conversation import Conversation
+from securemem.conversation import Conversation, OpenConversation
 from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
 from securemem.crypto.head import Walk
+from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import UserRow
 from securemem.ledger.audit import Audit, Event, EventKind
@@ -45,7 +46,7 @@ class Sources(NamedTuple):
         treating: gives back what stands under pseudonyms.
     """
 
-    conversation: Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]]
+    conversation: OpenConversation
     reader: Reader
     treating: Treating
 
@@ -117,8 +118,7 @@ class Export:
 
     async def _elsewhere(self, person: UserRow) -> AsyncIterator[Message]:
         """Go through what a person said in other people's sessions."""
-        number = await self._keyring.keystore.user_number(person.handle)
-        _, visited = await self._keyring.keystore.sessions_of(number) if number is not None else ([], [])
+        _, visited = await handles.of_person(self._keyring, person.handle)
         for session in visited:
             sealer = await self._keyring.guests.own(session, person)
             for sealed in await self._records(session, person.handle):
@@ -150,7 +150,7 @@ class Export:
         return codec.decode(payload, sealed.seq, None if seen == NEVER else from_milliseconds(seen))
 
     async def _log(self, row: UserRow | None, actor: str | None, now: datetime) -> None:
-        who = self._keyring.actor_hash(actor) if actor is not None else None
+        who = self._keyring.actor_hash(actor)
         person = row.handle if row is not None else None
         event = Event(EventKind.EXPORT, self._keyring.tenant, person, who, self._policy.digest, to_milliseconds(now))
         await self._audit.write(event)

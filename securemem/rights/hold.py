@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from securemem.errors import ConflictError, InvalidInputError
+from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Hold, Holds, Kind
@@ -85,7 +86,7 @@ class Holding:
                 raise InvalidInputError("this person has no session of this id")
             session = keys.handle
         hold = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
-        await self._log(EventKind.HOLD, hold, self._keyring.actor_hash(actor) if actor is not None else None)
+        await self._log(EventKind.HOLD, hold, self._keyring.actor_hash(actor))
         for handle in await self._sessions(hold):
             await self._mark(handle, hold.person)
         return LegalHold.of(hold)
@@ -105,7 +106,7 @@ class Holding:
         except (TypeError, ValueError):
             raise InvalidInputError("a hold's id is what `place` gave") from None
         hold, asked_by, is_released = await self._holds.find(name)
-        who = self._keyring.actor_hash(actor) if actor is not None else None
+        who = self._keyring.actor_hash(actor)
         if not is_released:
             if HOLD_OVERRIDE in self._two_person:
                 if who is None:
@@ -130,7 +131,7 @@ class Holding:
     async def _sessions(self, hold: Hold) -> list[bytes]:
         if hold.session is not None:
             return [hold.session]
-        own, visited = await self._marks.sessions(hold.person)
+        own, visited = await handles.of_person(self._keyring, hold.person)
         return [*own, *visited]
 
     async def _mark(self, session: bytes, person: bytes) -> None:

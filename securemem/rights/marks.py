@@ -22,11 +22,6 @@ class Marks:
         self._backend = backend
         self._keyring = keyring
 
-    async def sessions(self, person: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Give a person's own sessions, and those in which they are a guest."""
-        number = await self._keyring.keystore.user_number(person)
-        return await self._keyring.keystore.sessions_of(number) if number is not None else ([], [])
-
     async def move(self, session: bytes, moved: Moved, *, until: int | None) -> bool:
         """Set a session's head, and tell whether; one that is closed, or has none, is left.
 

@@ -1,6 +1,6 @@
 """Restriction of processing (GDPR Art. 18): what is held of a person is kept and grows, and nobody reads it.
 
-    ledger's restriction → heads marked (compare-and-swap, committed) → audit; only then it is reported
+    ledger's restriction → audit → heads marked (compare-and-swap, committed); only then it is reported
 
 It lengthens no life: what is past its time goes as before. Sessions that are begun later are marked by the worker.
 """
@@ -8,6 +8,7 @@ It lengthens no life: what is past its time goes as before. Sessions that are be
 from __future__ import annotations
 
 from securemem.errors import InvalidInputError
+from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Holds, Kind
@@ -48,7 +49,7 @@ class Restricting:
         async def marked(head: Head, _: bytes) -> Head | None:
             return None if head.restricted else restricted_head(head, self._now())
 
-        own, _ = await self._marks.sessions(person)
+        own, _ = await handles.of_person(self._keyring, person)
         for session in own:
             await self._marks.move(session, marked, until=None)
 
@@ -68,7 +69,7 @@ class Restricting:
                 return None
             return changed(head, head.flags & ~_RESTRICTED, self._now())
 
-        own, _ = await self._marks.sessions(person)
+        own, _ = await handles.of_person(self._keyring, person)
         for session in own:
             await self._marks.move(session, freed, until=None)
 
@@ -82,7 +83,7 @@ class Restricting:
         return [each.id for each in await self._holds.active(Kind.RESTRICTION) if each.person == person]
 
     async def _log(self, kind: EventKind, person: bytes, actor: str | None) -> None:
-        who = self._keyring.actor_hash(actor) if actor is not None else None
+        who = self._keyring.actor_hash(actor)
         await self._audit.write(Event(kind, self._keyring.tenant, person, who, self._policy, self._now()))
 
     def _now(self) -> int:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from securemem import SecureMemory
 from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.kms.file import FileKms
 from securemem.ledger.store import Ledger
 from securemem.sqlitefile import SqliteFile
+from securemem.testing.steps import Steps
 
 STEPS: list[tuple[type, str]] = [
     (SqliteFile, "write"),
@@ -31,26 +29,6 @@ STEPS: list[tuple[type, str]] = [
     (FileKms, "create_epoch"),
     (FileKms, "destroy_epoch"),
 ]
-
-
-class Counter:
-    """Counts steps, and ends the process before the one that was asked for."""
-
-    def __init__(self, last: int) -> None:
-        self.count = 0
-        self._last = last
-
-    def watch(self, where: type, name: str) -> None:
-        """Count every call of a method."""
-        real: Callable[..., Awaitable[Any]] = getattr(where, name)
-
-        async def counted(*arguments: Any, **options: Any) -> Any:
-            self.count += 1
-            if self.count == self._last:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return await real(*arguments, **options)
-
-        setattr(where, name, counted)
 
 
 def say(line: object) -> None:
@@ -65,7 +43,7 @@ async def act(url: str, what: str, last: int) -> None:
     async with SecureMemory.open(url) as memory:
         await memory.session("warm", user_id="warm").add("user", "so that everything is imported")
         await memory.session("warm", user_id="warm").clear()
-        counter = Counter(last)
+        counter = Steps(last)
         for where, name in STEPS:
             counter.watch(where, name)
         say("begun")

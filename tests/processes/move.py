@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from securemem import SecureMemory
@@ -20,32 +17,13 @@ from securemem.backends.sqlite import SqliteBackend
 from securemem.keys import routes
 from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.ledger.moves import Moves
+from securemem.testing.steps import Steps
 
 STEPS: list[tuple[type, str]] = [
     *((backend, name) for backend in (PostgresBackend, SqliteBackend) for name in ("swap", "delete", "stamp", "purge")),
     *((SqliteKeystore, name) for name in ("set_route", "raise_floors", "stamp")),
     *((Moves, name) for name in ("begin", "finish")),
 ]
-
-
-class Counter:
-    """Counts steps, and ends the process before the one that was asked for."""
-
-    def __init__(self, last: int) -> None:
-        self.count = 0
-        self._last = last
-
-    def watch(self, where: type, name: str) -> None:
-        """Count every call of a method."""
-        real: Callable[..., Awaitable[Any]] = getattr(where, name)
-
-        async def counted(*arguments: Any, **options: Any) -> Any:
-            self.count += 1
-            if self.count == self._last:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return await real(*arguments, **options)
-
-        setattr(where, name, counted)
 
 
 def say(line: object) -> None:
@@ -58,7 +36,7 @@ async def move(url: str, options: dict[str, Any], server: str, last: int) -> Non
     """Open the store and move its tenant."""
     routes.ROUTE_SECONDS = 0.02
     async with SecureMemory.open(url, **options) as memory:
-        counter = Counter(last)
+        counter = Steps(last)
         for where, name in STEPS:
             counter.watch(where, name)
         say("begun")

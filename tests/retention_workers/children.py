@@ -6,7 +6,6 @@ Each takes `say`, and opens its own store. Time is the machine's, moved on by so
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import time
@@ -27,6 +26,7 @@ from securemem.ports import Backend
 from securemem.retention import sweep
 from securemem.retention.sweep import Orders
 from securemem.sqlitefile import SqliteFile
+from securemem.testing.steps import Steps
 
 from .scene import KINDS, STRICTER, Place, tags_of
 
@@ -246,31 +246,11 @@ async def _read(memory: SecureMemory, user: str, session: str) -> None:
 STEPS: list[tuple[type, str]] = [(SqliteFile, "write"), (Ledger, "transact")]
 
 
-class _Counter:
-    """Counts steps, and ends the process before the one that was asked for."""
-
-    def __init__(self, last: int) -> None:
-        self.count = 0
-        self._last = last
-
-    def watch(self, where: type, name: str) -> None:
-        """Count every call of a method."""
-        real: Callable[..., Awaitable[Any]] = getattr(where, name)
-
-        async def counted(*arguments: Any, **options: Any) -> Any:
-            self.count += 1
-            if self.count == self._last:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return await real(*arguments, **options)
-
-        setattr(where, name, counted)
-
-
 async def do(say: Say, *, place: list[Any], ahead: int, act: str, argument: str, last: int) -> None:
     """Apply a plan, or place or release a hold, and die before the n-th step (0: never); says how many there were."""
     async with Place(*place).open(clock_at(ahead), STRICTER) as memory:
         _shorten(await memory._ready(), LEASE)
-        counter = _Counter(last)
+        counter = Steps(last)
         for where, name in STEPS:
             counter.watch(where, name)
         if act == "apply":

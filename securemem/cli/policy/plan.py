@@ -12,7 +12,7 @@ import typer
 from securemem.cli.command import PurgeSeconds, command
 from securemem.cli.outcome import AnswerIsNo
 from securemem.cli.output import Output, grid
-from securemem.cli.place import Place, PolicyName
+from securemem.cli.place import Actor, Place, PolicyName
 from securemem.cli.policy.group import app
 from securemem.model import from_milliseconds
 from securemem.residue import PURGE_SECONDS
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from securemem.retention.plan import Plan
 
 _Hash = Annotated[str, typer.Argument(metavar="PLAN-HASH", help="Of a plan that you have read.", show_default=False)]
-_Actor = Annotated[
-    str | None, typer.Option(metavar="NAME", envvar="SECUREMEM_ACTOR", help="Who applies it, for the audit.")
-]
 _Session = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.", show_default=False)]
 _Seq = Annotated[int, typer.Argument(metavar="SEQ", min=1, help="The message's number in it.", show_default=False)]
 _User = Annotated[str | None, typer.Option("--user", metavar="ID", help="Whose session; its own id if not given.")]
@@ -47,7 +44,7 @@ async def _apply(
     out: Output,
     plan_hash: _Hash,
     policy: PolicyName = None,
-    actor: _Actor = None,
+    actor: Actor = None,
     purge_seconds: PurgeSeconds = PURGE_SECONDS,
 ) -> None:
     """Put a policy in force, and delete what it says is past its time.

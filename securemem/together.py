@@ -1,4 +1,4 @@
-"""Does for some sessions at once what a sweep does for each."""
+"""Does something with each of some items, a few at a time, so that their commits go together and nobody is flooded."""
 
 from __future__ import annotations
 
