@@ -28,7 +28,7 @@ async def clear(deployment: Deployment, conversation: Conversation, *, purge_sec
             keys = await conversation.keys()
             if keys is None:
                 return
-            await deployment.kept.check(keys.user, [keys.handle])
+            await deployment.office.kept.check(keys.user, [keys.handle])
             act = await deployment.destruction.decide_session(keys.handle, keys.generation, ActKind.CLEAR)
         conversation.interrupted = act
         await deployment.destruction.carry_out(act, purge_seconds=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.adapters import make_data, make_keystore, make_kms, make_ledger, make_replica, space_of
@@ -14,7 +15,6 @@ from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.routes import TenantRoute
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.classes import Classes
-from securemem.ledger.moves import Moves
 from securemem.ledger.store import Ledger
 from securemem.lives import Lives
 from securemem.model import Stamp, to_milliseconds
@@ -23,20 +23,13 @@ from securemem.places import advice, make_home
 from securemem.policy import Policy
 from securemem.ports import Backend, Cautious, Clock, Replica, Spread
 from securemem.readiness import MakeData, Stores, agree, bind, catch_up, space_name
-from securemem.retention.gate import Gate
-from securemem.retention.keeper import Keeper
-from securemem.retention.sweep import Sweep
-from securemem.rights.erase import Erasure
-from securemem.rights.export import Export
-from securemem.rights.hold import Holding
-from securemem.rights.kept import Kept
-from securemem.rights.restrict import Restricting
 
 if TYPE_CHECKING:
+    from securemem.office import Office
     from securemem.privacy.privacy import Privacy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deployment:
     """The live objects of one open store, and how they are closed.
 
@@ -57,15 +50,27 @@ class Deployment:
     keyring: Keyring
     ledger: Ledger
     destruction: Destruction
-    erasure: Erasure
-    sweep: Sweep
     privacy: Privacy | None
     lives: Lives
-    kept: Kept
-    holding: Holding
-    keeper: Keeper
-    export: Export
-    restricting: Restricting
+
+    @cached_property
+    def office(self) -> Office:
+        """What operators and people's rights ask for."""
+        from securemem.office import Office, Stock  # noqa: PLC0415  (a chat does without)
+
+        return Office(
+            Stock(
+                backend=self.backend,
+                keyring=self.keyring,
+                ledger=self.ledger,
+                destruction=self.destruction,
+                lives=self.lives,
+                policy=self.policy,
+                clock=self.clock,
+                lasting=self.settings.lasting.or_backups(self.policy.backup_days),
+                deployment=self.id,
+            )
+        )
 
     @property
     def caveats(self) -> list[str]:
@@ -157,7 +162,9 @@ async def assemble(
         bind(replica, keyring.tenant)
         _follow(backend, keyring, clock)
         await catch_up(stores, stamps, keyring, data)
-        if is_new:
+        if is_new and not policy.rules.are_idle:
+            from securemem.retention.gate import Gate  # noqa: PLC0415  (a store whose policy has no rules does without)
+
             await Gate(ledger, keyring.tenant, policy).begin(to_milliseconds(clock()))
         if stamps.data < stamps.newest:
             await backend.stamp(Stamp(stamps.deployment, stamps.newest))
@@ -184,12 +191,6 @@ def _put_together(settings: Settings, policy: Policy, clock: Clock, opened: _Ope
     """Make the objects that work on stores which are open and agree."""
     deployment, stores, data, keyring, replica, privacy = opened
     backend, ledger = stores.backend, stores.ledger
-    destruction = Destruction(backend, keyring, ledger, clock, deployment)
-    lasting = settings.lasting.or_backups(policy.backup_days)
-    lives = Lives(policy, Classes(ledger, keyring.tenant, keyring.keyed_hash), keyring.keyed_hash)
-    sweep = Sweep(backend, keyring, destruction, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
-    gate = Gate(ledger, keyring.tenant, policy)
-    kept = Kept(backend, keyring, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
     return Deployment(
         deployment,
         settings,
@@ -202,14 +203,7 @@ def _put_together(settings: Settings, policy: Policy, clock: Clock, opened: _Ope
         data,
         keyring,
         ledger,
-        destruction,
-        Erasure(destruction, keyring, ledger, clock, policy, kept=kept, moves=Moves(ledger), lasting=lasting),
-        sweep,
+        Destruction(backend, keyring, ledger, clock, deployment),
         privacy,
-        lives,
-        kept,
-        Holding(backend, keyring, ledger, clock, policy=policy),
-        Keeper(policy, backend, keyring, ledger, lives, sweep, gate, clock, deployment),
-        Export(backend, keyring, lives=lives, audit=Audit(ledger), policy=policy, clock=clock),
-        Restricting(backend, keyring, ledger, clock, policy=policy),
+        Lives(policy, Classes(ledger, keyring.tenant, keyring.keyed_hash), keyring.keyed_hash),
     )

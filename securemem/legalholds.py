@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from securemem import codec
 from securemem.compose import Deployment
 from securemem.policy.words import Right
-from securemem.rights.hold import LegalHold
+
+if TYPE_CHECKING:
+    from securemem.rights.hold import LegalHold
 
 
 class LegalHolds:
@@ -44,7 +47,9 @@ class LegalHolds:
             codec.check_id(session_id, "session_id")
         deployment = await self._ready()
         self._check_right(actor, "hold")
-        return await deployment.holding.place(user_id, session_id=session_id, reason_code=reason_code, actor=actor)
+        return await deployment.office.holding.place(
+            user_id, session_id=session_id, reason_code=reason_code, actor=actor
+        )
 
     async def release(self, hold_id: str, *, actor: str | None = None) -> LegalHold:
         """Release a hold. What no other holds is read again, and goes when its time has come.
@@ -63,8 +68,8 @@ class LegalHolds:
         """
         deployment = await self._ready()
         self._check_right(actor, "hold")
-        return await deployment.holding.release(hold_id, actor=actor)
+        return await deployment.office.holding.release(hold_id, actor=actor)
 
     async def list(self) -> list[LegalHold]:
         """Give the holds that stand, the oldest first."""
-        return await (await self._ready()).holding.standing()
+        return await (await self._ready()).office.holding.standing()

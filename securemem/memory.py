@@ -35,15 +35,14 @@ from securemem.ports import Clock, Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.retaining import Retention
-from securemem.retention.sweep import SweepReport
-from securemem.rights.export import Sources
-from securemem.rights.receipt import Receipt
 from securemem.session import Session
 from securemem.underway import UnderWay
 from securemem.window import make_tokenizer
 from securemem.writer import Limits, Writer, until
 
 if TYPE_CHECKING:
+    from securemem.retention.sweep import SweepReport
+    from securemem.rights.receipt import Receipt
     from securemem.treating import Treating
 
 
@@ -270,10 +269,10 @@ class SecureMemory:
         codec.check_id(user_id, "user_id")
         seconds = check_purge_seconds(purge_seconds)
         deployment = await self._ready()
-        await deployment.erasure.check(user_id)
+        await deployment.office.erasure.check(user_id)
         (await self._at_hand()).end(user_id)
         deployment.keyring.forget_person(user_id)
-        return await self._under_way.through(deployment.erasure.erase(user_id, purge_seconds=seconds))
+        return await self._under_way.through(deployment.office.erasure.erase(user_id, purge_seconds=seconds))
 
     async def export_user(self, user_id: str, *, actor: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """Go through all that is held of a person, as JSON objects (GDPR Art. 15 and 20).
@@ -292,9 +291,11 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.check_right(actor, "export")
+        from securemem.rights.export import Sources  # noqa: PLC0415  (importing a store does without)
+
         deployment = await self._ready()
         sources = Sources(self.conversation, self.reader, await self.treating())
-        async for item in deployment.export.of(user_id, sources, actor=actor):
+        async for item in deployment.office.export.of(user_id, sources, actor=actor):
             yield item
 
     async def restrict_user(self, user_id: str, *, actor: str | None = None) -> None:
@@ -313,7 +314,7 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.check_right(actor, "hold")
-        await (await self._ready()).restricting.restrict(user_id, actor=actor)
+        await (await self._ready()).office.restricting.restrict(user_id, actor=actor)
 
     async def lift_restriction(self, user_id: str, *, actor: str | None = None) -> None:
         """Lift a restriction; what a legal hold is on stays out of sight.
@@ -324,12 +325,12 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.check_right(actor, "hold")
-        await (await self._ready()).restricting.lift(user_id, actor=actor)
+        await (await self._ready()).office.restricting.lift(user_id, actor=actor)
 
     async def caveats(self) -> list[str]:
         """Say what works and could hurt one day: settings of the data's server, keys on this machine alone."""
         deployment = await self._ready()
-        idle = await deployment.keeper.caveat()
+        idle = await deployment.office.keeper.caveat()
         return deployment.caveats if idle is None else [*deployment.caveats, idle]
 
     async def sweep(self, *, purge_seconds: float = PURGE_SECONDS) -> SweepReport:
@@ -339,7 +340,7 @@ class SecureMemory:
             purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
         """
         seconds = check_purge_seconds(purge_seconds)
-        return await (await self._ready()).keeper.go_through(purge_seconds=seconds)
+        return await (await self._ready()).office.keeper.go_through(purge_seconds=seconds)
 
     # What sessions need of the store (`session.Host`)
 

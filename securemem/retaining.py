@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from securemem import codec
 from securemem.compose import Deployment
@@ -14,9 +15,11 @@ from securemem.lives import HOUR
 from securemem.model import NEVER, from_milliseconds, to_milliseconds
 from securemem.policy.decide import Asked
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
-from securemem.retention.keeper import Pace
-from securemem.retention.plan import Plan
-from securemem.retention.sweep import SweepReport
+
+if TYPE_CHECKING:
+    from securemem.retention.keeper import Pace
+    from securemem.retention.plan import Plan
+    from securemem.retention.sweep import SweepReport
 
 _ALL_ROWS = 0xFFFFFFFF
 
@@ -60,7 +63,7 @@ class Retention:
         Raises:
             ConfigurationError: a data store of another package that cannot count its records.
         """
-        return await (await self._ready()).keeper.plan()
+        return await (await self._ready()).office.keeper.plan()
 
     async def apply(
         self, token: str, *, actor: str | None = None, pace: Pace | None = None, purge_seconds: float = PURGE_SECONDS
@@ -80,7 +83,7 @@ class Retention:
             ConflictError: it is no plan of this policy and this store, or the world has moved past what it said.
         """
         seconds = check_purge_seconds(purge_seconds)
-        keeper = (await self._ready()).keeper
+        keeper = (await self._ready()).office.keeper
         return await keeper.apply(token, actor=actor, pace=pace, purge_seconds=seconds)
 
     async def work(self, *, pace: Pace | None = None, purge_seconds: float | None = PURGE_SECONDS) -> SweepReport:
@@ -91,7 +94,7 @@ class Retention:
             purge_seconds: likewise; None leaves to a later purge what the deletions left on disk.
         """
         seconds = check_purge_seconds(purge_seconds) if purge_seconds is not None else None
-        return await (await self._ready()).keeper.go_through(pace=pace, purge_seconds=seconds)
+        return await (await self._ready()).office.keeper.go_through(pace=pace, purge_seconds=seconds)
 
     async def explain(self, session_id: str, seq: int, *, user_id: str | None = None) -> Explanation:
         """Say what becomes of a message, and why.
@@ -112,7 +115,7 @@ class Retention:
         kind, now = sealed.retention_class, to_milliseconds(deployment.clock())
         await lives.know((kind,))
         people = {found.keys.user, sealed.subject or found.keys.user}
-        held = any([await deployment.kept.is_held(person, found.keys.handle) for person in people])
+        held = any([await deployment.office.kept.is_held(person, found.keys.handle) for person in people])
         asked = Asked(restriction=found.head.restricted and not held)
         decision = lives.decide((kind, sealed.hour, sealed.expiry), held=held, asked=asked, now=now)
         facts = lives.facts(kind) or frozenset()

@@ -72,8 +72,7 @@ class Gate:
 
     async def begin(self, at: int) -> None:
         """Put the policy in force for a tenant that is new."""
-        if not self._policy.rules.are_idle:
-            await self._standing.put(self._policy.digest, self._document, actor=None, at=at, applied=True)
+        await self._standing.put(self._policy.digest, self._document, actor=None, at=at, applied=True)
 
     async def ask(self, at: int) -> Verdict:
         """Tell whether workers may go by the policy; one that need not wait is put in force."""

@@ -289,7 +289,7 @@ async def test_a_release_that_was_interrupted_is_gone_on_with(file_url: str, clo
         chat = memory.session("s", user_id="alice")
         await add(chat, "x")
         hold = await memory.holds.place("alice", reason_code="CASE-1")
-        await (await inside(memory)).holding._holds.release(bytes.fromhex(hold.id), at=1)
+        await (await inside(memory)).office.holding._holds.release(bytes.fromhex(hold.id), at=1)
         with pytest.raises(UserRestrictedError):
             await chat.history()
         await memory.holds.release(hold.id)

@@ -45,7 +45,7 @@ async def _in_between(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch, dee
         return wrapped
 
     if after == "the holds":
-        holds: Holds = deployment.sweep._holds
+        holds: Holds = deployment.office.sweep._holds
         monkeypatch.setattr(holds, "active", once(holds.active, first=False))
         return
     for name in {"swap", "swap_all"} & set(dir(deployment.backend)):

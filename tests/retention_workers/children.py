@@ -80,12 +80,12 @@ async def work(
 
 def _shorten(deployment: Deployment, lease: float) -> None:
     """Let leases run out soon."""
-    run = deployment.sweep.run
+    run = deployment.office.sweep.run
 
     async def shortened(orders: Orders | None = None, *, purge_seconds: float | None) -> Any:
         return await run(replace(orders or Orders(), lease_seconds=lease), purge_seconds=purge_seconds)
 
-    deployment.sweep.run = shortened  # type: ignore[method-assign]
+    deployment.office.sweep.run = shortened  # type: ignore[method-assign]
 
 
 def _watch(deployment: Deployment, say: Say) -> None:
@@ -160,13 +160,13 @@ def _ignore_holds(deployment: Deployment) -> None:
     async def none(*_: Any, **__: Any) -> list[Any]:
         return []
 
-    deployment.sweep._holds.active = none  # type: ignore[method-assign]
+    deployment.office.sweep._holds.active = none  # type: ignore[method-assign]
 
 
 def _run_ahead(deployment: Deployment) -> None:
     """Go by a clock that is wrong by a year."""
     clock = deployment.clock
-    deployment.sweep._clock = lambda: clock() + timedelta(days=365)
+    deployment.office.sweep._clock = lambda: clock() + timedelta(days=365)
 
 
 def _loiter(deployment: Deployment) -> None:
@@ -186,7 +186,7 @@ def _keep_silent(deployment: Deployment) -> None:
     async def nothing(*_: Any) -> None:
         """Write nothing."""
 
-    deployment.sweep._audit.write = nothing  # type: ignore[method-assign]
+    deployment.office.sweep._audit.write = nothing  # type: ignore[method-assign]
 
 
 FAULTS: Mapping[str, Callable[[Deployment], None]] = {

@@ -74,7 +74,7 @@ async def _end(scene: Scene, act: str, argument: str) -> End:
         assert sight.counted == len(sight.records)
         assert not sight.stray
         assert not sight.unfinished
-        _, in_force = await (await memory._ready()).keeper.gate.in_force()
+        _, in_force = await (await memory._ready()).office.keeper.gate.in_force()
         return End(sight.records, sight.visible, {hold.handle for hold in await memory.holds.list()}, in_force)
 
 
