@@ -128,7 +128,7 @@ class Lives:
     def ends(self, kind: int, hour: int, expiry: int = NEVER) -> Ends:
         """Give what time does to a record."""
         if self.is_idle or kind == OWN:
-            return Ends(expiry, expiry, keeps=False)
+            return Ends(expiry, expiry, False)
         if expiry != NEVER:
             return _ends(self._record(kind, hour, expiry), self)
         found = self._ends.get((kind, hour))

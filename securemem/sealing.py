@@ -142,14 +142,12 @@ def seal_step(
     """
     first = room.first
     run = seal(head, room.entries, sealers)
-    due = _due(head, room.entries)
-    latest = _latest(head, room.entries)
-    flags = head.flags | _KEEP if any(entry.keeps for entry in room.entries) else head.flags
+    due, latest, keeps = _times(head, room.entries)
     new = Head(
         version=head.version + 1,
         generation=head.generation,
         epoch=head.epoch,
-        flags=flags,
+        flags=head.flags | _KEEP if keeps else head.flags,
         first=first,
         next=run.next,
         last_tag=run.last_tag,
@@ -178,15 +176,19 @@ def _until(head: Head, new: Head) -> int | None:
     return None if new.latest_expiry == head.latest_expiry and head.version else new.latest_expiry
 
 
-def _due(head: Head, entries: list[Prepared]) -> int:
-    """Give when the worker should look next, once these have come."""
-    ends = [entry.due for entry in entries if entry.due != NEVER]
-    return min([*ends, head.due] if head.due != NEVER else ends, default=NEVER)
+def _times(head: Head, entries: list[Prepared]) -> tuple[int, int, bool]:
+    """Give what a head says once these have come.
 
-
-def _latest(head: Head, entries: list[Prepared]) -> int:
-    """Give until when callers want the last of the records, once these have come; NEVER if one has no end."""
-    ends = [entry.expiry for entry in entries if entry.expiry != NEVER]
-    if len(ends) < len(entries) or (head.latest_expiry == NEVER and head.next > 1):
-        return NEVER
-    return max([head.latest_expiry, *ends])
+    Returns:
+        When a worker should look next, until when callers want the last of the records (NEVER if one has no end), and
+        whether one of these has to be kept.
+    """
+    due, latest, keeps = head.due, head.latest_expiry, False
+    endless = latest == NEVER and head.next > 1
+    for entry in entries:
+        if entry.due != NEVER and (entry.due < due or due == NEVER):
+            due = entry.due
+        latest = max(latest, entry.expiry)
+        endless = endless or entry.expiry == NEVER
+        keeps = keeps or entry.keeps
+    return due, NEVER if endless else latest, keeps

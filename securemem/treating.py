@@ -96,17 +96,17 @@ class Treating:
             PIIBlockedError: the policy refuses one of them.
             UserErasedError: the owner was forgotten.
         """
-        privacy = self._privacy
+        privacy, says_something = self._privacy, label.says_something
         if privacy is None:
             kinds = [
-                await self._kind(message, (), label) if message.metadata or label.says_something else NOTHING
+                await self._kind(message, (), label) if says_something or message.metadata else NOTHING
                 for message in messages
             ]
             return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
         found = [await privacy.find_quickly(message) for message in messages]
         kinds = [
             await self._kind(each.message, each.entities, label)
-            if each.spans or each.message.metadata or label.says_something
+            if says_something or each.spans or each.message.metadata
             else NOTHING
             for each in found
         ]

@@ -126,9 +126,7 @@ class Writer:
             expires_at=from_milliseconds(seen) if seen else None,
             pseudonymised=message.pseudonymised,
         )
-        return Prepared(
-            stored, payload, compressed, expiry, hour, window.is_pinned(stored), kind=kind, due=due, keeps=keeps
-        )
+        return Prepared(stored, payload, compressed, expiry, hour, window.is_pinned(stored), kind, due, keeps)
 
     def anew(self, message: Message, old: Prepared) -> Prepared:
         """Prepare a message in place of another wording of it, with the hour and the end of that one."""
@@ -147,7 +145,7 @@ class Writer:
         kind, hour, expiry = sealed.retention_class, sealed.hour, sealed.expiry
         _, due, keeps = self._lives.ends(kind, hour, expiry)
         pinned = window.is_pinned(message)
-        return Prepared(message, payload, compressed, expiry, hour, pinned, kind=kind, due=due, keeps=keeps)
+        return Prepared(message, payload, compressed, expiry, hour, pinned, kind, due, keeps)
 
     async def append(self, conversation: Conversation, prepared: list[Prepared]) -> list[Message]:
         """Append messages in one atomic step.
@@ -245,8 +243,8 @@ class Writer:
         """Seal messages for the place after the head, and work out what goes to make room."""
         keys, head, raw = place
         room = Room(head.first, head.holes, prepared)
-        keeps = head.keep or any(entry.keeps for entry in prepared)
-        if head.live + len(prepared) > self._limits.max_messages and not keeps:
+        is_crowded = head.live + len(prepared) > self._limits.max_messages
+        if is_crowded and not head.keep and not any(entry.keeps for entry in prepared):
             room = await self._make_room(conversation, place, prepared)
             carried = await _sealers(conversation, keys, room.entries, dict(keys.guest_ids))
             if carried is None:
