@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from securemem.ledger.holds import Hold
 
 
 class ActKind(enum.StrEnum):
-    """Why something was destroyed; or that a tenant lies on another server since, which destroys nothing."""
+    """Why something was destroyed; or what else the stores have to know of, which destroys nothing."""
 
     CLEAR = "clear"
     EXPIRE = "expire"
     ERASE = "erase"
     MOVE = "move"
+    """A tenant lies on another server since."""
+    HOLD = "hold"
+    RELEASE = "release"
+    RESTRICT = "restrict"
+    LIFT = "lift"
+    RESTORE = "restore"
+    """The data is being restored: until that is through, nothing is read."""
+    RECTIFY = "rectify"
+    """A record says something else since: what it said before is destroyed."""
+
+
+class Edit(NamedTuple):
+    """A record that was rectified.
+
+    Attributes:
+        seq: its place.
+        version: of its session's head from then on; what lies under an older head is the old record.
+    """
+
+    seq: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +66,12 @@ class Act:
         user: the person's handle, for an erasure.
         generation: the highest generation of the person's key that it covers.
         at: when it was decided, in milliseconds.
-        tombstones: the sessions it destroys.
+        tombstones: the sessions it destroys; or the one in which a record was rectified.
+        rules: about what has to be kept of these, as `policy.rules.document_of` gives them; None where nothing has.
+        standing: the holds at that moment, for whoever decided it; None for whoever finds it in the ledger.
+        done: whether it is through.
+        edit: which record was rectified; None for other acts, and for a rectification that was given up.
+        alone: whether every act before it was through when it was decided, for whoever decided it.
     """
 
     counter: int
@@ -51,3 +81,8 @@ class Act:
     generation: int
     at: int
     tombstones: tuple[Tombstone, ...]
+    rules: str | None = None
+    standing: list[Hold] | None = field(default=None, compare=False, repr=False)
+    done: bool = field(default=False, compare=False)
+    edit: Edit | None = None
+    alone: bool = field(default=False, compare=False)

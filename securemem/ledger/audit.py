@@ -1,110 +1,65 @@
 """The audit: who was let do what with whose data and when, as a chain in which every event commits to those before it.
 
-    hash = SHA-256(PAE("securemem/audit/1", hash before, kind, tenant, person, actor, policy, at u64))
-    hash = SHA-256(PAE("securemem/audit/2", hash before, kind, tenant, person, actor, policy, at u64,
-                       session, rule, records u64))          where a session, a rule or a number is named
-
-Handles and hashes only, each of a fixed size: no column could take a text. A rule is named by the first 16 bytes of the
-SHA-256 of its id. An event is durable before what it tells of is done.
+What an event is and how it is hashed, `events` says; how one is proven without the others, `tree`. An event is durable
+before what it tells of is done.
 """
 
 from __future__ import annotations
 
-import enum
-import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from securemem.crypto.pae import pae, u64
-from securemem.errors import ReorderedError
+from securemem.crypto.merkle import Frontier, consistency, inclusion
+from securemem.errors import IntegrityError, InvalidInputError, ReorderedError
+from securemem.ledger.events import BEGINNING, Event, EventKind, rule_name
 from securemem.ledger.store import Ledger, in_order
-from securemem.model import HANDLE_BYTES
+from securemem.ledger.tree import Inclusion, frontier, heads, size_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from securemem.ledger.schema import Tables
 
-_BEGINNING = bytes(32)
-_RULE_BYTES = 16
+__all__ = ["Audit", "Entry", "Event", "EventKind", "append", "rule_name"]
+
+_PAGE = 1000
 
 
-class EventKind(enum.StrEnum):
-    """What happened."""
-
-    REVEAL = "reveal"
-    """Somebody was given what stands under a person's pseudonyms."""
-    DELETE = "delete"
-    """Records are deleted, for their time is over."""
-    RESTRICT = "restrict"
-    """Records are kept out of sight from now on: their time is over, and something keeps them."""
-    REFUSE = "refuse"
-    """What was asked for is not done: it would delete more than the policy lets a worker, or what has to be kept."""
-    EXPORT = "export"
-    """All that is held of a person was given to somebody who answers for it."""
-    HOLD = "hold"
-    """A legal hold was placed."""
-    RELEASE = "release"
-    """A legal hold was released."""
-    RESTRICTION = "restriction"
-    """The processing of a person's data was restricted."""
-    LIFT = "lift"
-    """That was lifted."""
-    APPLY = "apply"
-    """A policy was put in force."""
-    PROPOSE = "propose"
-    """A policy waits for a second person's word."""
-
-
-class Event(NamedTuple):
-    """One event.
+class Entry(NamedTuple):
+    """An event as it stands in the chain.
 
     Attributes:
-        kind: what happened.
-        tenant: the tenant's handle.
-        person: the person's handle; None where nobody of that id is known.
-        actor: a keyed hash of who asked; None where no actor was named.
-        policy: SHA-256 of the policy in force.
-        at: in milliseconds.
-        session: the session's handle; None where it is about no single one.
-        rule: of the policy, as `rule_name` gives it; None where none decided.
-        records: how many; None where none are counted.
+        number: from 1, without a gap.
+        event: the event.
+        hash: as the module says.
     """
 
-    kind: EventKind
-    tenant: bytes
-    person: bytes | None
-    actor: bytes | None
-    policy: bytes
-    at: int
-    session: bytes | None = None
-    rule: bytes | None = None
-    records: int | None = None
-
-    def check(self) -> None:
-        """Refuse what could be a text.
-
-        Raises:
-            ValueError: a part that is no bytes of the size of a handle or a hash, or no number where one belongs.
-        """
-        handles = [(part, HANDLE_BYTES) for part in (self.tenant, self.person, self.session)]
-        sizes = [*handles, (self.actor, 32), (self.policy, 32), (self.rule, _RULE_BYTES)]
-        mistaken = any(part is not None and (type(part) is not bytes or len(part) != size) for part, size in sizes)
-        numbers = (self.at, 0 if self.records is None else self.records)
-        if mistaken or type(self.kind) is not EventKind or any(type(number) is not int for number in numbers):
-            raise ValueError("an audited event holds handles and hashes, each of its size")
-
-    def chained(self, before: bytes) -> bytes:
-        """Give the hash of the event, as it follows another one."""
-        parts = (self.kind.value.encode(), self.tenant, self.person or b"", self.actor or b"", self.policy)
-        if self.session is None and self.rule is None and self.records is None:
-            return hashlib.sha256(pae(b"securemem/audit/1", before, *parts, u64(self.at))).digest()
-        more = (self.session or b"", self.rule or b"", u64(self.records or 0))
-        return hashlib.sha256(pae(b"securemem/audit/2", before, *parts, u64(self.at), *more)).digest()
+    number: int
+    event: Event
+    hash: bytes
 
 
-def rule_name(rule: str) -> bytes:
-    """Give what an event names a rule by."""
-    return hashlib.sha256(rule.encode()).digest()[:_RULE_BYTES]
+async def append(connection: AsyncConnection, tables: Tables, *events: Event) -> list[int]:
+    """Write events at the chain's end, within a transaction of somebody else's; gives their numbers.
+
+    They are durable, and others write on, when the transaction ends. It takes what it locks after the acts, if it does.
+
+    Raises:
+        ValueError: as `Event.check`.
+    """
+    for event in events:
+        event.check()
+    await in_order(connection, tables.audit)
+    tree, last = await frontier(connection, tables, await size_of(connection, tables))
+    values, before = [], last or BEGINNING
+    for event in events:
+        before = event.chained(before)
+        node = tree.append(before)
+        values.append(event._asdict() | {"number": tree.size, "kind": event.kind.value, "hash": before, "node": node})
+    if values:
+        await connection.execute(tables.audit.insert(), values)
+    return [value["number"] for value in values]
 
 
 class Audit:
@@ -114,51 +69,136 @@ class Audit:
         """Take the ledger."""
         self._ledger = ledger
 
-    async def write(self, *events: Event) -> None:
-        """Write events, durably, at the chain's end.
+    async def write(self, *events: Event) -> list[int]:
+        """Write events, durably, at the chain's end; gives their numbers.
 
         Raises:
             ValueError: as `Event.check`.
         """
         for event in events:
             event.check()
+        if not events:
+            return []
+        return await self._ledger.transact(lambda connection, tables: append(connection, tables, *events))
 
-        async def work(connection: AsyncConnection, tables: Tables) -> None:
-            from sqlalchemy import select  # noqa: PLC0415
+    async def entries(self, tree: Frontier | None = None) -> AsyncIterator[Entry]:
+        """Go through the chain, oldest first, a page at a time.
 
-            audit = tables.audit
-            await in_order(connection, audit)
-            newest = select(audit.c.hash).order_by(audit.c.number.desc()).limit(1)
-            before: bytes = (await connection.execute(newest)).scalar() or _BEGINNING
-            values = []
-            for event in events:
-                before = event.chained(before)
-                values.append(event._asdict() | {"kind": event.kind.value, "hash": before})
-            await connection.execute(audit.insert(), values)
+        Args:
+            tree: an empty one, that is to grow with every event.
 
-        if events:
-            await self._ledger.transact(work)
+        Raises:
+            ReorderedError: an event was changed, or one before it is missing.
+        """
+        tree, before = tree or Frontier(), BEGINNING
+        while rows := await self._page(tree.size):
+            for row in rows:
+                event = _event(row)
+                if row.number != tree.size + 1 or event is None or row.hash != event.chained(before):
+                    raise ReorderedError(f"audit: event {row.number} was changed, or one before it is missing")
+                if row.node != tree.append(row.hash):
+                    raise ReorderedError(f"audit: the node beside event {row.number} was changed")
+                before = row.hash
+                yield Entry(row.number, event, before)
+
+    async def head(self) -> tuple[int, bytes]:
+        """Give how many events there are, and the head of the tree over them."""
+
+        async def work(connection: AsyncConnection, tables: Tables) -> tuple[int, bytes]:
+            tree, _ = await frontier(connection, tables, await size_of(connection, tables))
+            return tree.size, tree.root()
+
+        return await self._ledger.transact(work)
+
+    async def proof(self, number: int) -> Inclusion:
+        """Prove that an event is in the chain as it is now.
+
+        Raises:
+            InvalidInputError: there is no event of this number.
+            ReorderedError: it was changed, or what the proof consists of was.
+        """
+        return await self._ledger.transact(lambda connection, tables: _prove(connection, tables, number))
+
+    async def consistency(self, first: int, second: int) -> list[bytes]:
+        """Give what proves that the chain of the first so many events grew into that of so many."""
+
+        async def work(connection: AsyncConnection, tables: Tables) -> list[bytes]:
+            return await heads(connection, tables, consistency(first, second))
+
+        return await self._ledger.transact(work)
 
     async def events(self) -> list[Event]:
         """Give all events, oldest first.
 
         Raises:
-            ReorderedError: one was changed, or one before it is missing.
+            ReorderedError: as `entries`.
         """
+        return [entry.event async for entry in self.entries()]
 
-        async def work(connection: AsyncConnection, tables: Tables) -> list[Event]:
+    async def _page(self, after: int) -> Sequence[Row[Any]]:
+        async def work(connection: AsyncConnection, tables: Tables) -> Sequence[Row[Any]]:
             from sqlalchemy import select  # noqa: PLC0415
 
-            rows = await connection.execute(select(tables.audit).order_by(tables.audit.c.number))
-            events: list[Event] = []
-            before = _BEGINNING
-            for row in rows:
-                named = (row.tenant, row.person, row.actor, row.policy, row.at, row.session, row.rule, row.records)
-                event = Event(EventKind(row.kind), *named)
-                before = event.chained(before)
-                if row.hash != before:
-                    raise ReorderedError(f"audit: event {row.number} was changed, or one before it is missing")
-                events.append(event)
-            return events
+            audit = tables.audit
+            query = select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(_PAGE)
+            return (await connection.execute(query)).all()
 
         return await self._ledger.transact(work)
+
+
+async def prove_newest(connection: AsyncConnection, tables: Tables, kind: EventKind, person: bytes) -> Inclusion | None:
+    """Prove that the newest event of a kind about a person is in the chain; None where there is none.
+
+    Raises:
+        ReorderedError: as `Audit.proof`.
+    """
+    from sqlalchemy import select  # noqa: PLC0415
+
+    audit = tables.audit
+    query = select(audit.c.number).where(audit.c.kind == kind.value, audit.c.person == person)
+    number = (await connection.execute(query.order_by(audit.c.number.desc()).limit(1))).scalar()
+    return await _prove(connection, tables, number) if number is not None else None
+
+
+async def rules_since(connection: AsyncConnection, tables: Tables, person: bytes, number: int) -> frozenset[bytes]:
+    """Give the rules by which something of a person was restricted after an event, as `rule_name` gives them."""
+    from sqlalchemy import select  # noqa: PLC0415
+
+    audit = tables.audit
+    query = select(audit.c.rule).where(
+        audit.c.number > number, audit.c.kind == EventKind.RESTRICT.value, audit.c.person == person
+    )
+    return frozenset((await connection.execute(query.distinct())).scalars()) - {None}
+
+
+async def _prove(connection: AsyncConnection, tables: Tables, number: int) -> Inclusion:
+    from sqlalchemy import select  # noqa: PLC0415
+
+    size = await size_of(connection, tables)
+    if not 0 < number <= size:
+        raise InvalidInputError("audit: there is no event of this number")
+    audit = tables.audit
+    found = select(audit).where(audit.c.number.in_((number - 1, number))).order_by(audit.c.number)
+    rows = (await connection.execute(found)).all()
+    event, before = _event(rows[-1]), rows[0].hash if number > 1 else BEGINNING
+    tree, _ = await frontier(connection, tables, size)
+    path = await heads(connection, tables, inclusion(number - 1, size))
+    if event is None or rows[-1].hash != event.chained(before):
+        raise ReorderedError(f"audit: event {number} was changed, or one before it is missing")
+    proof = Inclusion(number, size, tree.root(), tuple(path), before, event)
+    try:
+        proof.check()
+    except IntegrityError as exc:
+        raise ReorderedError(f"audit: event {number} is not in the tree: verify the whole audit") from exc
+    return proof
+
+
+def _event(row: Row[Any]) -> Event | None:
+    """Give the event in a row; None where no event could have been written so."""
+    named = (row.tenant, row.person, row.actor, row.policy, row.at, row.session, row.rule, row.records)
+    try:
+        event = Event(EventKind(row.kind), *named)
+        event.check()
+    except ValueError:
+        return None
+    return event

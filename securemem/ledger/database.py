@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from securemem import sql
 from securemem.errors import ConfigurationError
+from securemem.ledger.file import LedgerFile
 from securemem.ledger.home import Peek, Work, revisions
 from securemem.ledger.names import in_database
 from securemem.model import Stamp
 from securemem.postgres import Connection, PostgresServer
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from securemem.ledger.schema import Tables
 
 T = TypeVar("T")
 
-_TABLES = ("version", "stamp", "acts", "tombstones", "moves")
+_TABLES = ("version", "stamp", "acts", "tombstones", "moves", "holds")
+
+
+async def _nothing(_: AsyncConnection, __: Tables) -> None:
+    """Be a transaction, for what the first one makes."""
 
 
 class LedgerDatabase:
@@ -73,6 +78,13 @@ class LedgerDatabase:
         row = await con.fetchrow(self._sql["peek"])
         return Peek(Stamp(row[0], row[1]), row[2]) if row else None
 
+    async def has_standing(self) -> bool:
+        """As `home.Home`."""
+        return await self._server.call(self._has_standing)
+
+    async def _has_standing(self, con: Connection, _: bool) -> bool:  # noqa: FBT001  (as `postgres.Work` has it)
+        return bool(await con.fetchval(self._sql["standing"]))
+
     async def transact(self, deployment: bytes, work: Work[T]) -> T:
         """As `home.Home`."""
         async with self._opening:
@@ -101,6 +113,25 @@ class LedgerDatabase:
     async def _connect(self, *_: Any, **__: Any) -> Connection:
         """Give a connection as SQLAlchemy asks for one: it hands on what a URL of its own would say."""
         return await self._server.connect()
+
+    async def backup(self, deployment: bytes, path: Path) -> None:
+        """As `home.Home`."""
+        await self.transact(deployment, _nothing)  # brings it up to date
+        from securemem.ledger.copies import copy_database  # noqa: PLC0415
+
+        async with self._server.connection(None) as con:
+            await copy_database(con, self._server.schema, deployment, path, seconds=self._server.seconds)
+
+    async def adopt(self, deployment: bytes, copy: Path) -> None:
+        """As `home.Home`."""
+        await LedgerFile(str(copy)).brought_up(deployment)
+        await self.transact(deployment, _nothing)
+        from securemem.ledger.copies import fill_database  # noqa: PLC0415
+
+        async with self._server.connection(None) as con, con.transaction():
+            if not await fill_database(con, self._server.schema, copy):
+                raise ConfigurationError(f"{self.place} has a ledger: a backup is restored where there is none")
+        await asyncio.to_thread(copy.unlink)
 
     async def aclose(self) -> None:
         """As `home.Home`."""

@@ -1,4 +1,4 @@
--- What opening a store asks of a ledger in PostgreSQL.
+-- What opening a store, and beginning a session, ask of a ledger in PostgreSQL.
 
 -- name: look
 SELECT to_regclass($1) IS NOT NULL AS kept,
@@ -18,3 +18,6 @@ SELECT version_num FROM {version};
 SELECT deployment, (SELECT coalesce(max(counter), 0) FROM {acts}),
        (SELECT count(*) FROM {acts} WHERE done_at IS NULL)
 FROM {stamp};
+
+-- name: standing
+SELECT EXISTS (SELECT FROM {holds} WHERE released_at IS NULL AND kind <> 'preserved');

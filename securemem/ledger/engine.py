@@ -15,7 +15,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from securemem import lane
@@ -39,6 +39,13 @@ def insert_new(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
     return insert(table).on_conflict_do_nothing()
 
 
+async def count_from(connection: AsyncConnection, table: Table, column: str, upcoming: int) -> None:
+    """Let a table's numbers go on at one; SQLite goes on behind the highest by itself."""
+    if connection.dialect.name == "postgresql":
+        query = text("SELECT setval(pg_get_serial_sequence(:place, :column), :upcoming, false)")
+        await connection.execute(query, {"place": table.name, "column": column, "upcoming": upcoming})
+
+
 def make_file_engine(path: str, busy_seconds: float) -> AsyncEngine:
     """Give an engine of one connection to a SQLite file, or to a database in memory."""
     engine = create_async_engine(
@@ -46,7 +53,7 @@ def make_file_engine(path: str, busy_seconds: float) -> AsyncEngine:
         poolclass=AsyncAdaptedQueuePool,
         pool_size=1,
         max_overflow=0,
-        connect_args={"timeout": busy_seconds},
+        connect_args={"timeout": busy_seconds, "check_same_thread": False, "async_creator_fn": lane.near},
     )
     _set_up_file(engine.sync_engine)
     return engine

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from securemem import lane
 from securemem.errors import ConfigurationError
 from securemem.ledger.home import BUSY_SECONDS, Peek, Work, revisions
 from securemem.model import Stamp
+from securemem.newfile import check_database_place, put_database, told
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from securemem.ledger.schema import Tables
 
 MEMORY = ":memory:"
+STANDING = "SELECT EXISTS (SELECT 1 FROM holds WHERE released_at IS NULL AND kind <> 'preserved')"
+"""Asks what `home.Home.has_standing` gives."""
 
 T = TypeVar("T")
 
@@ -30,6 +35,7 @@ class LedgerFile:
         self.place = path
         self._opened: tuple[AsyncEngine, Tables] | None = None
         self._opening = asyncio.Lock()
+        self._reading: sqlite3.Connection | None = None
 
     async def peek(self) -> Peek | None:
         """As `home.Home`."""
@@ -39,6 +45,24 @@ class LedgerFile:
             return await asyncio.to_thread(_peek, self.place)
         except sqlite3.Error as exc:
             raise ConfigurationError(f"{self.place} is no SecureMem ledger: name another file, or restore it") from exc
+
+    async def has_standing(self) -> bool:
+        """As `home.Home`."""
+        if self.place == MEMORY:
+            return self._opened is not None and await self.transact(b"", _has_standing)
+        with contextlib.suppress(sqlite3.Error):  # another process may be in the way for a moment
+            return _stands(self._reading or await self._open_reading())
+        try:
+            return await asyncio.to_thread(_look_for_standing, self.place)
+        except sqlite3.Error as exc:
+            raise lane.translated(exc, self.place) from exc
+
+    async def _open_reading(self) -> sqlite3.Connection:
+        """Open what looks are done on, on the event loop, and keep it."""
+        async with self._opening:
+            if self._reading is None:
+                self._reading = await asyncio.to_thread(_connected, self.place, 0.0)
+            return self._reading
 
     async def transact(self, deployment: bytes, work: Work[T]) -> T:
         """As `home.Home`."""
@@ -69,8 +93,45 @@ class LedgerFile:
                     await connection.run_sync(create, tables, deployment)
         return engine, tables
 
+    async def backup(self, _: bytes, path: Path) -> None:
+        """As `home.Home`."""
+        self._check()
+        from securemem.ledger.copies import copy_file  # noqa: PLC0415
+
+        with told(path):
+            try:
+                await asyncio.to_thread(copy_file, self.place, path)
+            except sqlite3.Error as exc:
+                raise lane.translated(exc, self.place) from exc
+
+    async def adopt(self, deployment: bytes, copy: Path) -> None:
+        """As `home.Home`."""
+        self._check()
+        check_database_place(Path(self.place))
+        await LedgerFile(str(copy)).brought_up(deployment)
+        await asyncio.to_thread(put_database, copy, Path(self.place))
+
+    async def brought_up(self, deployment: bytes) -> None:
+        """Bring a backup up to this version.
+
+        Raises:
+            ConfigurationError: it is no ledger, of a newer version, or another deployment's.
+        """
+        if await self.peek() is None:
+            raise ConfigurationError(f"{self.place} is no ledger")
+        from securemem.ledger.engine import migrate_file  # noqa: PLC0415
+
+        await asyncio.to_thread(migrate_file, self.place, BUSY_SECONDS, deployment)
+
+    def _check(self) -> None:
+        if self.place == MEMORY:
+            raise ConfigurationError("memory:// is gone with this process: name a place for the ledger")
+
     async def aclose(self) -> None:
         """As `home.Home`."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
         if self._opened is not None:
             await self._opened[0].dispose()
             self._opened = None
@@ -93,3 +154,24 @@ def _peek(path: str) -> Peek | None:
         counter = con.execute("SELECT coalesce(max(counter), 0) FROM acts").fetchone()[0]
         unfinished = con.execute("SELECT count(*) FROM acts WHERE done_at IS NULL").fetchone()[0]
         return Peek(Stamp(row[0], counter), unfinished)
+
+
+def _connected(path: str, busy_seconds: float) -> sqlite3.Connection:
+    """Open a file that is there, for a look that takes microseconds."""
+    place = f"{Path(path).absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(place, uri=True, timeout=busy_seconds, check_same_thread=False)
+
+
+def _stands(con: sqlite3.Connection) -> bool:
+    return bool(con.execute(STANDING).fetchone()[0])
+
+
+def _look_for_standing(path: str) -> bool:
+    with closing(_connected(path, BUSY_SECONDS)) as con:
+        return _stands(con)
+
+
+async def _has_standing(connection: AsyncConnection, _: Tables) -> bool:
+    from sqlalchemy import text  # noqa: PLC0415
+
+    return bool((await connection.execute(text(STANDING))).scalar_one())

@@ -1,7 +1,7 @@
 """Legal holds, and restrictions of processing (GDPR Art. 18).
 
 A hold is on all that is held of a person, or on one session; several may overlap, and each is released by its id. A
-restriction is on all of a person's.
+restriction is on all of a person's. That one was placed or released is an act, which the stores' stamps follow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.errors import InvalidInputError
-from securemem.ledger.store import Ledger
+from securemem.ledger.acts import ActKind
+from securemem.ledger.store import Besides, Ledger
 from securemem.model import HANDLE_BYTES
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Kind(enum.StrEnum):
 
     HOLD = "hold"
     RESTRICTION = "restriction"
+    PRESERVED = "preserved"
+    """The rest of what it belonged to is destroyed, or going to be."""
 
 
 class Hold(NamedTuple):
@@ -47,6 +50,17 @@ class Hold(NamedTuple):
     reason: str
     placed_at: int
     kind: str = Kind.HOLD.value
+
+
+class Placed(NamedTuple):
+    """A hold that was placed just now, and the number of the act; 0 for what is preserved, which an erasure does."""
+
+    hold: Hold
+    act: int
+
+
+_PLACED = {Kind.HOLD: ActKind.HOLD, Kind.RESTRICTION: ActKind.RESTRICT}
+_RELEASED = {Kind.HOLD: ActKind.RELEASE, Kind.RESTRICTION: ActKind.LIFT}
 
 
 class Release(NamedTuple):
@@ -73,17 +87,24 @@ class Holds:
 
     async def place(
         self, person: bytes, session: bytes | None, *, reason: str, at: int, kind: Kind = Kind.HOLD
-    ) -> Hold:
-        """Write a hold, durably; its sessions' heads are the caller's to mark."""
+    ) -> Placed:
+        """Write a hold, durably; its sessions' heads are the caller's to mark, before the act is through."""
         hold = Hold(secrets.token_bytes(HANDLE_BYTES), self._tenant, person, session, reason, at, kind.value)
 
-        async def work(connection: AsyncConnection, tables: Tables) -> None:
+        async def besides(connection: AsyncConnection, tables: Tables, _: int) -> None:
             from securemem.ledger.engine import insert_new  # noqa: PLC0415
 
             await connection.execute(insert_new(tables.holds, connection.dialect.name), [hold._asdict()])
 
-        await self._ledger.transact(work)
-        return hold
+        return Placed(hold, await self._decide(_PLACED.get(kind), at, besides))
+
+    async def _decide(self, kind: ActKind | None, at: int, besides: Besides) -> int:
+        """Write something as an act of its own, and give its number; 0 where it is part of another."""
+        if kind is None:
+            await self._ledger.transact(lambda connection, tables: besides(connection, tables, 0))
+            return 0
+        act = {"kind": kind.value, "tenant": self._tenant, "person": None, "generation": 0, "at": at}
+        return await self._ledger.decide(act, besides)
 
     async def find(self, hold: bytes) -> Release:
         """Give a hold, and how far its release is.
@@ -107,33 +128,52 @@ class Holds:
             raise InvalidInputError("there is no hold of this id")
         return found
 
-    async def release(self, hold: bytes, *, at: int) -> None:
-        """Mark a hold as released."""
-        await self._set(hold, released_at=at)
+    async def release(self, hold: bytes, *, at: int, kind: Kind = Kind.HOLD) -> int:
+        """Mark a hold as released; gives the number of the act, which is through once its sessions' heads are set."""
+
+        async def besides(connection: AsyncConnection, tables: Tables, _: int) -> None:
+            await self._change(connection, tables, hold, released_at=at)
+
+        return await self._decide(_RELEASED.get(kind), at, besides)
 
     async def ask(self, hold: bytes, actor: bytes) -> None:
         """Note who wants a hold released, which waits for a second person's word."""
-        await self._set(hold, asked_by=actor)
 
-    async def _set(self, hold: bytes, **values: Any) -> None:
         async def work(connection: AsyncConnection, tables: Tables) -> None:
-            holds = tables.holds
-            mine = (holds.c.id == hold, holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
-            await connection.execute(holds.update().where(*mine).values(**values))
+            await self._change(connection, tables, hold, asked_by=actor)
 
         await self._ledger.transact(work)
 
+    async def _change(self, connection: AsyncConnection, tables: Tables, hold: bytes, **values: Any) -> None:
+        holds = tables.holds
+        mine = (holds.c.id == hold, holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
+        await connection.execute(holds.update().where(*mine).values(**values))
+
+    async def all(self) -> list[Hold]:
+        """Give every hold and restriction that ever was, the oldest first."""
+        return await self._select(None, standing=False)
+
     async def active(self, kind: Kind | None = Kind.HOLD) -> list[Hold]:
         """Give the holds that were not released, or the restrictions, or both; the oldest first."""
+        return await self._select(kind, standing=True)
 
-        async def work(connection: AsyncConnection, tables: Tables) -> list[Hold]:
-            from sqlalchemy import select  # noqa: PLC0415
+    async def _select(self, kind: Kind | None, *, standing: bool) -> list[Hold]:
+        return await self._ledger.transact(
+            lambda connection, tables: select_holds(connection, tables, self._tenant, kind, standing=standing)
+        )
 
-            holds = tables.holds
-            query = select(holds).where(holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
-            if kind is not None:
-                query = query.where(holds.c.kind == kind.value)
-            rows = await connection.execute(query.order_by(holds.c.placed_at))
-            return [Hold(*row[: len(Hold._fields)]) for row in rows]
 
-        return await self._ledger.transact(work)
+async def select_holds(
+    connection: AsyncConnection, tables: Tables, tenant: bytes, kind: Kind | None = None, *, standing: bool = True
+) -> list[Hold]:
+    """Give what is kept out of sight in a tenant, the oldest first, within a transaction of somebody else's."""
+    from sqlalchemy import select  # noqa: PLC0415
+
+    holds = tables.holds
+    query = select(holds).where(holds.c.tenant == tenant)
+    if standing:
+        query = query.where(holds.c.released_at.is_(None))
+    if kind is not None:
+        query = query.where(holds.c.kind == kind.value)
+    rows = await connection.execute(query.order_by(holds.c.placed_at))
+    return [Hold(*row[: len(Hold._fields)]) for row in rows]

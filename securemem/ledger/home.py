@@ -42,12 +42,37 @@ class Home(Protocol):
             BackendUnavailableError: it cannot be reached or read.
         """
 
+    async def has_standing(self) -> bool:
+        """Tell whether any hold or restriction stands, of any tenant; without SQLAlchemy, for chats ask it.
+
+        Raises:
+            BackendUnavailableError: it cannot be reached or read.
+        """
+
     async def transact(self, deployment: bytes, work: Work[T]) -> T:
         """Do some work in a transaction, durably; the first one makes the tables, for this deployment.
 
         Raises:
             ConfigurationError: the ledger is another deployment's.
             BackendUnavailableError: it cannot be reached, read or written just now.
+        """
+
+    async def backup(self, deployment: bytes, path: Path) -> None:
+        """Copy the ledger, as of one moment, into a new SQLite file (mode 0600), a ledger in its own right.
+
+        Raises:
+            ConfigurationError: it lies in memory.
+        """
+
+    async def adopt(self, deployment: bytes, copy: Path) -> None:
+        """Take over a backup, all of it at once or nothing; the file is used up.
+
+        Args:
+            deployment: whose it has to be.
+            copy: what `backup` has written, of this version or an older one, in the folder of a ledger that is a file.
+
+        Raises:
+            ConfigurationError: there is a ledger here, the file is none, or it is another deployment's.
         """
 
     async def aclose(self) -> None:

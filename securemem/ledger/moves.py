@@ -103,26 +103,26 @@ class Moves:
 
     async def all(self) -> list[Move]:
         """Give the moves of all tenants, in the order in which they were."""
-
-        async def work(connection: AsyncConnection, tables: Tables) -> Sequence[Any]:
-            from sqlalchemy import select  # noqa: PLC0415
-
-            acts, moves = tables.acts.c, tables.moves.c
-            columns = (moves.counter, acts.tenant, moves.source, moves.target, acts.at)
-            query = select(*columns, moves.backups_until, moves.cleaned_at, moves.residue).join(tables.acts)
-            return (await connection.execute(query.order_by(moves.counter))).all()
-
-        rows = await self._ledger.transact(work)
-        return [
-            Move(
-                counter, tenant, source, target, from_milliseconds(at), _moment(until), _moment(cleaned), _decoded(left)
-            )
-            for counter, tenant, source, target, at, until, cleaned, left in rows
-        ]
+        return await self._ledger.transact(all_moves)
 
     async def of(self, tenant: bytes) -> list[Move]:
         """Give the moves of one tenant."""
         return [move for move in await self.all() if move.tenant == tenant]
+
+
+async def all_moves(connection: AsyncConnection, tables: Tables) -> list[Move]:
+    """Give the moves of all tenants, in their order, within a transaction of somebody else's."""
+    from sqlalchemy import select  # noqa: PLC0415
+
+    acts, moves = tables.acts.c, tables.moves.c
+    columns = (moves.counter, acts.tenant, moves.source, moves.target, acts.at)
+    query = select(*columns, moves.backups_until, moves.cleaned_at, moves.residue).join(tables.acts)
+    return [
+        Move(counter, tenant, source, target, from_milliseconds(at), _moment(until), _moment(cleaned), _decoded(left))
+        for counter, tenant, source, target, at, until, cleaned, left in await connection.execute(
+            query.order_by(moves.counter)
+        )
+    ]
 
 
 def _moment(milliseconds: int | None) -> datetime | None:

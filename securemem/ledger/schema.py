@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -37,6 +38,10 @@ class Tables:
         self.leases = _leases(named, self.metadata)
         self.policies = _policies(named, self.metadata)
         self.passes = _passes(named, self.metadata)
+        self.requests = _requests(named, self.metadata, self.acts)
+        self.outbox_keys = _outbox_keys(named, self.metadata)
+        self.outbox = _outbox(named, self.metadata, self.outbox_keys)
+        self.outbox_floor = _outbox_floor(named, self.metadata)
 
 
 def _stamp(named: Namer, metadata: MetaData) -> Table:
@@ -61,6 +66,7 @@ def _acts(named: Namer, metadata: MetaData) -> Table:
         Column("at", BigInteger, nullable=False),
         Column("done_at", BigInteger, nullable=True),
         Column("receipt", Text, nullable=True),
+        Column("rules", Text, nullable=True),
         sqlite_autoincrement=True,
     )
 
@@ -104,6 +110,7 @@ def _audit(named: Namer, metadata: MetaData) -> Table:
         Column("session", LargeBinary, nullable=True),
         Column("rule", LargeBinary, nullable=True),
         Column("records", BigInteger, nullable=True),
+        Column("node", LargeBinary, nullable=True),
         sqlite_autoincrement=True,
     )
 
@@ -169,4 +176,70 @@ def _passes(named: Namer, metadata: MetaData) -> Table:
         Column("at", BigInteger, nullable=False),
         Column("records", BigInteger, nullable=False),
         Column("oldest", BigInteger, nullable=True),
+    )
+
+
+def _requests(named: Namer, metadata: MetaData, acts: Table) -> Table:
+    return Table(
+        named("requests"),
+        metadata,
+        Column("id", LargeBinary, primary_key=True),
+        Column("tenant", LargeBinary, nullable=False),
+        Column("kind", String(16), nullable=False),
+        Column("regime", String(16), nullable=False),
+        Column("person", LargeBinary, nullable=True),
+        Column("state", String(16), nullable=False),
+        Column("received_at", BigInteger, nullable=False),
+        Column("due_at", BigInteger, nullable=False),
+        Column("verified_at", BigInteger, nullable=True),
+        Column("extended_at", BigInteger, nullable=True),
+        Column("paused_at", BigInteger, nullable=True),
+        Column("basis", String(32), nullable=True),
+        Column("same_as", LargeBinary, nullable=True),
+        Column("act", _Serial, ForeignKey(acts.c.counter), nullable=True),
+        Column("changed_at", BigInteger, nullable=False),
+        Column("done_at", BigInteger, nullable=True),
+    )
+
+
+def _outbox_keys(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("outbox_keys"),
+        metadata,
+        Column("request", LargeBinary, primary_key=True),
+        Column("tenant", LargeBinary, nullable=False),
+        Column("kind", String(16), nullable=False),
+        Column("epoch", Integer, nullable=False),
+        Column("wrapped", LargeBinary, nullable=True),
+        Column("queued_at", BigInteger, nullable=False),
+        Column("until", BigInteger, nullable=False),
+        Column("destroyed_at", BigInteger, nullable=True),
+    )
+
+
+def _outbox(named: Namer, metadata: MetaData, keys: Table) -> Table:
+    return Table(
+        named("outbox"),
+        metadata,
+        Column("request", LargeBinary, ForeignKey(keys.c.request), primary_key=True),
+        Column("recipient", String(64), primary_key=True),
+        Column("url_env", Text, nullable=False),
+        Column("sealed", LargeBinary, nullable=True),
+        Column("attempts", Integer, nullable=False),
+        Column("next_at", BigInteger, nullable=True),
+        Column("ack_by", BigInteger, nullable=False),
+        Column("acked_at", BigInteger, nullable=True),
+        Column("given_up_at", BigInteger, nullable=True),
+        Column("status", SmallInteger, nullable=True),
+        Index(named("outbox_due"), "next_at"),
+    )
+
+
+def _outbox_floor(named: Namer, metadata: MetaData) -> Table:
+    return Table(
+        named("outbox_floor"),
+        metadata,
+        Column("one", SmallInteger, primary_key=True),
+        Column("epoch", Integer, nullable=False),
+        CheckConstraint("one = 1", name="only_one_floor"),
     )

@@ -104,3 +104,13 @@ class Standing:
             return Pass(row.policy, row.at, row.records, row.oldest) if row is not None else None
 
         return await self._ledger.transact(work)
+
+
+async def document_in_force(connection: AsyncConnection, tables: Tables, tenant: bytes) -> str | None:
+    """Give what the policy in force for a tenant says of time; None where none ever was."""
+    from sqlalchemy import select  # noqa: PLC0415
+
+    policies = tables.policies
+    applied = select(policies.c.document).where(policies.c.tenant == tenant, policies.c.applied)
+    document: str | None = (await connection.execute(applied.order_by(policies.c.number.desc()).limit(1))).scalar()
+    return document

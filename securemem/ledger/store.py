@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from securemem.ledger.acts import Act, ActKind, Tombstone
+from securemem.ledger.acts import Act, ActKind, Edit, Tombstone
 from securemem.ledger.file import MEMORY, LedgerFile
 from securemem.ledger.home import Home, Peek, Work
 
@@ -14,11 +15,24 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from securemem.ledger.holds import Hold
     from securemem.ledger.schema import Tables
 
 T = TypeVar("T")
 Besides = Callable[["AsyncConnection", "Tables", int], Awaitable[None]]
 """Writes what belongs to an act that has just got its number."""
+
+
+class Circumstances(NamedTuple):
+    """What was so when an act was decided.
+
+    Attributes:
+        rules: by which a law demands that something is kept, as `Act.rules`.
+        standing: the holds, and all else of their kind.
+    """
+
+    rules: str | None
+    standing: list[Hold]
 
 
 class Ledger:
@@ -49,6 +63,10 @@ class Ledger:
             BackendUnavailableError: it cannot be reached or read.
         """
         return await self._home.peek()
+
+    async def has_standing(self) -> bool:
+        """As `home.Home`."""
+        return await self._home.has_standing()
 
     async def create(self, deployment: bytes) -> None:
         """Belong to a deployment; but for one in memory, make the tables now."""
@@ -94,45 +112,101 @@ class Ledger:
         generation: int,
         sessions: list[Tombstone],
         at: int,
+        circumstances: Callable[[AsyncConnection, Tables], Awaitable[Circumstances]] | None = None,
         fence: Callable[[AsyncConnection, Tables], Awaitable[None]] | None = None,
+        besides: Besides | None = None,
+        edit: Edit | None = None,
     ) -> Act:
-        """Write an act and its tombstones, durably, before anything is touched; nothing where `fence` raises."""
+        """Write an act and its tombstones, durably, before anything is touched.
+
+        What it is made of is as `Act` says. Nothing is written where `fence` raises; `circumstances` finds out what has
+        to be kept, and `besides` writes what else belongs to the act.
+        """
         values = {"kind": kind.value, "tenant": tenant, "person": user, "generation": generation, "at": at}
+        found: list[Circumstances] = []
+        others: list[int | None] = []
+        if edit is not None:
+            values["receipt"] = json.dumps(edit._asdict())  # a rectification has no receipt, and this in its place
 
         async def bury(connection: AsyncConnection, tables: Tables, counter: int) -> None:
             if fence is not None:
                 await fence(connection, tables)
             await _bury(connection, tables, counter, sessions)
+            others[:] = [await _lowest_open(connection, tables, counter)]
+            if circumstances is not None:
+                found[:] = [await circumstances(connection, tables)]
+                await _set(connection, tables, counter, rules=found[0].rules)
+            if besides is not None:
+                await besides(connection, tables, counter)
 
         counter = await self.decide(values, bury)
-        return Act(counter, kind, tenant, user, generation, at, tuple(sessions))
+        rules, standing = found[0] if found else (None, None)
+        named = (counter, kind, tenant, user, generation, at)
+        return Act(*named, tuple(sessions), rules, standing, edit=edit, alone=others == [None])
 
     async def add_tombstones(self, counter: int, sessions: list[Tombstone]) -> None:
         """Add sessions that came to light while an act was under way."""
         await self.transact(lambda connection, tables: _bury(connection, tables, counter, sessions))
 
+    async def drop_tombstones(self, counter: int, sessions: Collection[bytes]) -> None:
+        """Take back sessions that an act was to destroy and has spared, so that no restored store loses them by it."""
+
+        async def work(connection: AsyncConnection, tables: Tables) -> None:
+            graves = tables.tombstones
+            mine = (graves.c.counter == counter, graves.c.session.in_(list(sessions)))
+            await connection.execute(graves.delete().where(*mine))
+
+        await self.transact(work)
+
+    async def skip(self, counter: int, *, tenant: bytes, at: int) -> None:
+        """Go on counting behind a number that other stores know of, by an act that says so and is through.
+
+        Args:
+            counter: the highest number that any of them knows.
+            tenant: whose act it is to be.
+            at: in milliseconds.
+        """
+        upcoming = counter + 1
+        values = {"counter": upcoming, "kind": ActKind.RESTORE.value, "tenant": tenant, "generation": 0}
+
+        async def work(connection: AsyncConnection, tables: Tables) -> None:
+            from securemem.ledger.engine import count_from, insert_new  # noqa: PLC0415
+
+            await in_order(connection, tables.acts)
+            act = values | {"at": at, "done_at": at}
+            await connection.execute(insert_new(tables.acts, connection.dialect.name), [act])
+            await count_from(connection, tables.acts, "counter", upcoming + 1)
+
+        await self.transact(work)
+
     async def settled(self, counter: int) -> int:
         """Give the highest counter up to which all is done, once this act is."""
-
-        async def work(connection: AsyncConnection, tables: Tables) -> int | None:
-            from sqlalchemy import func, select  # noqa: PLC0415
-
-            acts = tables.acts.c
-            unfinished = select(func.min(acts.counter)).where(acts.done_at.is_(None), acts.counter != counter)
-            lowest: int | None = (await connection.execute(unfinished)).scalar()
-            return lowest
-
-        lowest = await self.transact(work)
+        lowest = await self.transact(lambda connection, tables: _lowest_open(connection, tables, counter))
         return counter if lowest is None or lowest > counter else lowest - 1
 
-    async def finish(self, counter: int, *, at: int, receipt: dict[str, Any] | None = None) -> None:
-        """Mark an act as through, and keep its receipt."""
+    async def give_up(self, counter: int, *, at: int) -> None:
+        """Mark a rectification as one that was not made."""
+        await self.finish(counter, at=at, receipt={})
+
+    async def finish(
+        self, counter: int, *, at: int, receipt: dict[str, Any] | None = None, besides: Besides | None = None
+    ) -> None:
+        """Mark an act as through, and keep its receipt.
+
+        Args:
+            counter: of the act.
+            at: in milliseconds.
+            receipt: as JSON knows it.
+            besides: writes what else is said of it now, in the same transaction.
+        """
         values: dict[str, Any] = {"done_at": at}
         if receipt is not None:
             values["receipt"] = json.dumps(receipt)
 
         async def work(connection: AsyncConnection, tables: Tables) -> None:
-            await connection.execute(tables.acts.update().where(tables.acts.c.counter == counter).values(**values))
+            await _set(connection, tables, counter, **values)
+            if besides is not None:
+                await besides(connection, tables, counter)
 
         await self.transact(work)
 
@@ -151,6 +225,15 @@ class Ledger:
             return [_act(row, by_act.get(row.counter, [])) for row in rows]
 
         return await self.transact(work)
+
+    async def backup(self, path: Path) -> None:
+        """As `home.Home`."""
+        await self._home.backup(self._deployment, path)
+
+    async def adopt(self, deployment: bytes, copy: Path) -> None:
+        """As `home.Home`; it belongs to the deployment from now on."""
+        await self._home.adopt(deployment, copy)
+        self._deployment = deployment
 
     async def aclose(self) -> None:
         """Close what was opened."""
@@ -189,6 +272,20 @@ async def _stands(connection: AsyncConnection, tables: Tables, counter: int, val
     return found.first() is not None
 
 
+async def _lowest_open(connection: AsyncConnection, tables: Tables, counter: int) -> int | None:
+    """Give the first act that is not through, beside one."""
+    from sqlalchemy import func, select  # noqa: PLC0415
+
+    acts = tables.acts.c
+    others = select(func.min(acts.counter)).where(acts.done_at.is_(None), acts.counter != counter)
+    lowest: int | None = (await connection.execute(others)).scalar()
+    return lowest
+
+
+async def _set(connection: AsyncConnection, tables: Tables, counter: int, **values: Any) -> None:
+    await connection.execute(tables.acts.update().where(tables.acts.c.counter == counter).values(**values))
+
+
 async def _bury(connection: AsyncConnection, tables: Tables, counter: int, sessions: list[Tombstone]) -> None:
     from securemem.ledger.engine import insert_new  # noqa: PLC0415
 
@@ -201,4 +298,8 @@ async def _bury(connection: AsyncConnection, tables: Tables, counter: int, sessi
 
 
 def _act(row: Any, tombstones: list[Tombstone]) -> Act:
-    return Act(row.counter, ActKind(row.kind), row.tenant, row.person, row.generation, row.at, tuple(tombstones))
+    kind = ActKind(row.kind)
+    found = json.loads(row.receipt) if kind is ActKind.RECTIFY and row.receipt else None
+    edit = Edit(**found) if found else None
+    named = (row.counter, kind, row.tenant, row.person, row.generation, row.at)
+    return Act(*named, tuple(tombstones), row.rules, done=row.done_at is not None, edit=edit)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from securemem import ReorderedError
-from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.audit import Audit, Event, EventKind, append
 from securemem.ledger.store import Ledger
 
 from .acts import PERSON, TENANT
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
     from securemem.ledger.schema import Tables
 
-CHANGES = {"at": 1, "person": None, "actor": b"x" * 32, "policy": b"y" * 32, "hash": bytes(32)}
+CHANGES = {
+    "at": 1,
+    "kind": "unheard of",
+    "tenant": b"",
+    "person": None,
+    "actor": b"x" * 32,
+    "policy": b"y" * 32,
+    "hash": bytes(32),
+}
 
 
 def event(at: int) -> Event:
@@ -39,6 +48,40 @@ async def test_two_processes_write_one_chain(ledger: Ledger, other: Ledger) -> N
     """Events that are written at once follow each other, and the chain holds."""
     await asyncio.gather(*(Audit(each).write(event(at)) for at in range(6) for each in (ledger, other)))
     assert sorted(found.at for found in await Audit(ledger).events()) == sorted([*range(6), *range(6)])
+
+
+async def test_events_are_numbered_without_a_gap(ledger: Ledger) -> None:
+    """From 1 on, also after a transaction that was given up; many come back in as many pages as it takes."""
+    audit = Audit(ledger)
+    assert await audit.write() == []
+    assert await audit.write(event(0), event(1)) == [1, 2]
+
+    async def fail(connection: AsyncConnection, tables: Tables) -> None:
+        assert await append(connection, tables, event(2)) == [3]
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await ledger.transact(fail)
+    assert await audit.write(*(event(at) for at in range(2, 2500))) == list(range(3, 2501))
+    assert [entry.number async for entry in audit.entries()] == list(range(1, 2501))
+    assert [each.at for each in await audit.events()] == list(range(2500))
+
+
+async def test_an_event_is_written_with_an_act_or_not_at_all(ledger: Ledger, other: Ledger) -> None:
+    """Acts that are written at once by two processes, each with its event, leave one chain and no event alone."""
+
+    async def with_event(connection: AsyncConnection, tables: Tables, counter: int) -> None:
+        await append(connection, tables, event(counter))
+        if next(calls) % 3 == 0:
+            raise LookupError
+
+    calls = itertools.count()
+    values = {"kind": "clear", "tenant": TENANT, "person": None, "generation": 1, "at": 1}
+    decided = (each.decide(values, with_event) for _ in range(6) for each in (ledger, other))
+    done = await asyncio.gather(*decided, return_exceptions=True)
+    acts = [act.counter for act in await ledger.acts()]
+    assert any(isinstance(each, LookupError) for each in done)
+    assert [each.at for each in await Audit(ledger).events()] == acts == sorted(c for c in done if isinstance(c, int))
 
 
 @pytest.mark.parametrize("column", CHANGES)

@@ -63,7 +63,8 @@ def _through(proxy: FaultProxy, url: str) -> str:
 
 _TABLES = (
     *("version", "stamp", "acts", "tombstones", "moves", "audit"),
-    *("classes", "holds", "leases", "policies", "passes"),
+    *("classes", "holds", "leases", "policies", "passes", "requests"),
+    *("outbox", "outbox_keys", "outbox_floor"),
 )
 
 

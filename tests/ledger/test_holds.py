@@ -16,8 +16,8 @@ SESSION, OTHER = b"\x07" * 16, b"\x09" * 16
 async def test_holds_stand_until_they_are_released(ledger: Ledger, other: Ledger) -> None:
     """Every process has those that stand, the oldest first; the release of one leaves the others."""
     holds = Holds(ledger, TENANT)
-    later = await holds.place(PERSON, SESSION, reason="B", at=2)
-    first = await holds.place(PERSON, None, reason="A", at=1)
+    later = (await holds.place(PERSON, SESSION, reason="B", at=2)).hold
+    first = (await holds.place(PERSON, None, reason="A", at=1)).hold
     assert await Holds(other, TENANT).active() == [first, later]
     await Holds(other, TENANT).release(later.id, at=3)
     assert await holds.active() == [first]
@@ -28,7 +28,7 @@ async def test_holds_stand_until_they_are_released(ledger: Ledger, other: Ledger
 async def test_a_hold_has_an_id_of_its_own(ledger: Ledger) -> None:
     """Placed twice, the same is held twice."""
     holds = Holds(ledger, TENANT)
-    one, two = [await holds.place(PERSON, None, reason="A", at=1) for _ in range(2)]
+    one, two = [(await holds.place(PERSON, None, reason="A", at=1)).hold for _ in range(2)]
     assert one.id != two.id
     await holds.release(one.id, at=2)
     assert await holds.active() == [two]
@@ -37,7 +37,7 @@ async def test_a_hold_has_an_id_of_its_own(ledger: Ledger) -> None:
 async def test_who_asked_first_is_noted(ledger: Ledger) -> None:
     """As long as a hold stands; what was released is changed by nobody."""
     holds = Holds(ledger, TENANT)
-    hold = await holds.place(PERSON, None, reason="A", at=1)
+    hold, _ = await holds.place(PERSON, None, reason="A", at=1)
     assert (await holds.find(hold.id)).asked_by is None
     await holds.ask(hold.id, b"a" * 32)
     assert (await holds.find(hold.id)).asked_by == b"a" * 32
@@ -48,7 +48,7 @@ async def test_who_asked_first_is_noted(ledger: Ledger) -> None:
 
 async def test_a_hold_is_its_tenants(ledger: Ledger) -> None:
     """Another tenant does not see, find or release it."""
-    hold = await Holds(ledger, TENANT).place(PERSON, None, reason="A", at=1)
+    hold, _ = await Holds(ledger, TENANT).place(PERSON, None, reason="A", at=1)
     theirs = Holds(ledger, OTHER)
     assert await theirs.active() == []
     with pytest.raises(InvalidInputError):
