@@ -46,6 +46,7 @@ _KNOWN_FLAGS = FLAG_COMPRESSED | FLAG_GUEST
 HEADER = struct.Struct(">2sBBBQ16sQIII")
 HEADER_BYTES = HEADER.size
 _START = struct.pack(">2sBB", MAGIC, FORMAT, SUITE_AES_256_GCM)
+_FLAGS = len(_START)
 _PLAIN_HEADER = struct.Struct(">4sBQ16sQIII")
 SUBJECT_BYTES = 16
 _NONCE = HEADER_BYTES + MAC_BYTES
@@ -111,6 +112,11 @@ def parse(raw: bytes, *, session: bytes, seq: int) -> Sealed:
         if len(raw) < SEALED_OVERHEAD + SUBJECT_BYTES:
             raise CorruptRecordError("has an impossible length", session=session, seq=seq)
     return Sealed(number, prev, raw[-TAG_BYTES:], flags, expiry, kind, hour, generation, subject, size, raw)
+
+
+def is_of_guest(raw: bytes) -> bool:
+    """Tell, from a record's bytes as they lie there, whether they claim to be a guest's."""
+    return raw[:_FLAGS] == _START and raw[_FLAGS] & FLAG_GUEST != 0
 
 
 class RowTags:

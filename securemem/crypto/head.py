@@ -17,7 +17,8 @@ A stub, which lies where a record was taken out of the middle:
     MAC = keyed BLAKE2b-128 (tenant head key, "sm-stub-1", PAE(tenant, session) ‖ all before the MAC)
 
 The walk: the newest record's GCM tag is the head's `last tag`, each older one's is its successor's `prev`; where a seq
-is in `edits`, the record that lies there bears the tag named there instead, and still the `prev` that it always had.
+is in `edits`, the record or stub that lies there bears the tag named there instead, and still the `prev` that the
+first record there had.
 """
 
 from __future__ import annotations
@@ -246,6 +247,11 @@ class Walk:
         self.seq = head.next if before is None or tag is None else before
         self.expected = head.last_tag if tag is None else tag
         self.holes = 0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the head that it started from."""
+        return self._head.epoch
 
     def run(self, sealer: Sealer, rows: Sequence[tuple[int, bytes]]) -> list[Opened]:
         """Open the ordinary records that rows begin with (`Sealer.open_run`); what comes after is for `page`."""

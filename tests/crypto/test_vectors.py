@@ -23,10 +23,21 @@ from securemem import codec
 from securemem.crypto.aead import Aead
 from securemem.crypto.envelope import RowTags, Sealer, parse
 from securemem.crypto.head import HeadSeal
+from securemem.crypto.notice import key_context, open_notice, seal_notice
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import Signer, to_pem
+from securemem.crypto.stream import (
+    HEADER_BYTES,
+    NO_HOLDER,
+    Frames,
+    Header,
+    parse_header,
+    unwrap_backup_key,
+    wrap_backup_key,
+)
 from securemem.crypto.wrapping import box_of, check, enclose, unwrap_under, wrap_under
+from securemem.errors import CorruptRecordError
 from securemem.keys.rows import SessionRow, UserRow
 from securemem.keys.tenant import TenantKeys, wrap_tenant_key
 from securemem.keys.unwrapped import Title, UserKey, open_name, open_title, seal_name, seal_title, user_context
@@ -122,6 +133,20 @@ async def _kek_file(kms: FileKms) -> str:
     return kms.path.read_text()
 
 
+_BACKUP = Header("data", _USER, 5, 1_800_000_000_000, _TENANT, 0)
+_KEYSTORE_BACKUP = Header("keystore", _USER, 5, 1_800_000_000_000, NO_HOLDER, 3, b"\x07" * 12)
+_BACKUP_KEY = 0xB1
+_NOTICE = b'{"type":"person.erased","data":{"user_id":"alice"}}'
+
+
+def _backup() -> Vector:
+    """Give a backup whose stream is shorter than a frame."""
+    wrapped = wrap_backup_key(_key(_HEAD_KEY), _key(_BACKUP_KEY), context=_BACKUP.context)
+    header = _BACKUP._replace(wrapped=wrapped).encode()
+    frame = Frames(_key(_BACKUP_KEY), header).seal(b"sealed pages", last=True)
+    return {"stream": b"sealed pages".hex(), "bytes": (header + frame).hex()}
+
+
 def _receipt() -> Vector:
     receipt = issue(
         Signer(_key(0x21)),
@@ -168,6 +193,12 @@ async def _make(folder: Path) -> dict[str, Vector]:
             "receipt": _receipt(),
             "kek_file": {"text": await _kek_file(FileKms(folder / "plain.kek"))},
             "kek_file_passphrase": {"text": await _kek_file(_passphrase_kms(folder / "sealed.kek"))},
+            "backup": _backup(),
+            "backup_keystore": {"context": _KEYSTORE_BACKUP.context.hex(), "bytes": _KEYSTORE_BACKUP.encode().hex()},
+            "notice": {
+                "context": key_context(_TENANT, _PREV).hex(),
+                "bytes": seal_notice(_key(_USER_KEY), _NOTICE, tenant=_TENANT, request=_PREV, recipient="crm").hex(),
+            },
         }
 
 
@@ -239,6 +270,30 @@ async def test_opens_names_and_titles() -> None:
     title = open_title(_key(_SESSION_KEY), _TENANT, _USER, row)
     assert title == Title("order-4711", 1_800_000_000_000, ("web",))
     assert open_name(_key(_USER_KEY), _TENANT, _USER_ROW._replace(name=_bytes("name"))) == "alice"
+
+
+async def test_opens_backups() -> None:
+    """The frozen backup gives the stream that is in it, and the headers say what they said."""
+    raw = _bytes("backup")
+    length = HEADER_BYTES + len(wrap_backup_key(_key(_HEAD_KEY), _key(_BACKUP_KEY), context=b""))
+    header = parse_header(raw[:length])
+    assert header._replace(wrapped=b"") == _BACKUP
+    key = unwrap_backup_key(_key(_HEAD_KEY), header.wrapped, context=header.context)
+    assert Frames(key, raw[:length]).open(raw[length:], last=True).hex() == _frozen("backup")["stream"]
+    assert parse_header(_bytes("backup_keystore")) == _KEYSTORE_BACKUP
+
+
+async def test_opens_notices() -> None:
+    """The frozen notice opens to what it says, for its recipient, request and tenant alone, and changed not at all."""
+    sealed, place = _bytes("notice"), {"tenant": _TENANT, "request": _PREV}
+    assert open_notice(_key(_USER_KEY), sealed, **place, recipient="crm") == _NOTICE
+    assert (len(sealed) - 31) % 512 == 0
+    for other in ({"recipient": "mail"}, {"recipient": "crm", "request": _USER}, {"recipient": "crm", "tenant": _USER}):
+        with pytest.raises(CorruptRecordError):
+            open_notice(_key(_USER_KEY), sealed, **place | other)
+    for changed in (b"", sealed[:30], b"SN\x02" + sealed[3:], sealed[:-1] + bytes([sealed[-1] ^ 1]), bytes(70_000)):
+        with pytest.raises(CorruptRecordError):
+            open_notice(_key(_USER_KEY), changed, **place, recipient="crm")
 
 
 async def test_checks_receipts() -> None:
