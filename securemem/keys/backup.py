@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
 from securemem.errors import ConfigurationError, NotReadyError
+from securemem.newfile import check_place
 
 TABLES = {
     "securemem_stamp": ("one", "deployment", "counter"),
@@ -52,18 +53,6 @@ def digest_of(con: sqlite3.Connection) -> str:
     return digest.hex()
 
 
-def check_place(path: Path) -> None:
-    """Refuse a place where a backup cannot be written, before anything is done.
-
-    Raises:
-        ConfigurationError: the file exists already, or its folder does not.
-    """
-    if path.exists():
-        raise ConfigurationError(f"{path} exists already: name a new file for the backup")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"the folder of {path} does not exist: create it first")
-
-
 async def take(path: Path, fill: Fill) -> str:
     """Make a backup's file, for its owner alone, have it filled, and read it back; one that failed is removed.
 
@@ -71,7 +60,7 @@ async def take(path: Path, fill: Fill) -> str:
         The digest of the keystore, which the copy's equals.
 
     Raises:
-        ConfigurationError: as `check_place`, or the file cannot be written.
+        ConfigurationError: as `newfile.check_place`, or the file cannot be written.
         NotReadyError: what was read back is not what the keystore holds.
     """
     check_place(path)
@@ -90,6 +79,18 @@ async def take(path: Path, fill: Fill) -> str:
     return there
 
 
+async def rows_of(
+    path: Path, table: str, columns: tuple[str, ...], *, at_once: int
+) -> AsyncIterator[list[tuple[object, ...]]]:
+    """Give the rows of one table of a backup, so many at a time."""
+    query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY 1, 2, 3"  # noqa: S608  (constants)
+    with closing(sqlite3.connect(path, check_same_thread=False)) as con:
+        cursor = con.execute(query)
+        while rows := await asyncio.to_thread(cursor.fetchmany, at_once):
+            yield rows
+
+
 def _read_back(path: Path) -> str:
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as con:
+    # Nobody else has the file: read as one that does not change, it leaves no other files beside it.
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as con:
         return digest_of(con)

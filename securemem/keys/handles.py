@@ -17,5 +17,5 @@ async def of_tenant(keyring: Keyring, *, at_once: int) -> AsyncIterator[list[byt
 
 async def of_person(keyring: Keyring, person: bytes) -> tuple[list[bytes], list[bytes]]:
     """Give a person's own sessions, and those in which they are a guest; none of who is not there any more."""
-    number = await keyring.keystore.user_number(person)
-    return await keyring.keystore.sessions_of(number) if number is not None else ([], [])
+    row = await keyring.keystore.user_row(person)
+    return await keyring.keystore.sessions_of(row.number) if row is not None else ([], [])

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from securemem.crypto.envelope import Sealer
+from securemem.crypto.envelope import RowTags, Sealer
 from securemem.crypto.head import HeadSeal
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
@@ -22,7 +22,7 @@ from securemem.errors import CorruptRecordError, UserErasedError
 from securemem.keys.cache import KeyCache
 from securemem.keys.guests import Guests
 from securemem.keys.keystore import Keystore
-from securemem.keys.rows import Found, Guard, Minted, NewSession, NewUser, SessionRow, UserRow
+from securemem.keys.rows import Found, Guard, Minted, NewSession, NewUser, Person, SessionRow, UserRow
 from securemem.keys.tenant import TenantKeys, load_tenant
 from securemem.keys.unwrapped import (
     GENERATION,
@@ -114,42 +114,46 @@ class Keyring:
             WrongKeyError: the KMS opens something else than what was wrapped.
             CorruptRecordError: the sealed ids are not the ones that were asked for.
         """
+        return (await self.find_both(user_id, session_id))[1]
+
+    async def find_both(self, user_id: str, session_id: str) -> tuple[Person | None, SessionKeys | None]:
+        """Give a person, and a session's keys, as `find`; of each None where there is none."""
         keys = self.cached(user_id, session_id)
         if keys is not None:
-            return keys
+            return keys.person, keys
         found = await self.look_up(user_id, session_id)
         if found.user is None:
-            return None
+            return None, None
         user = await self.user(found.user, user_id)
-        return None if found.session is None else self._admit(user, found.session, session_id)
+        return user.row.person, self._admit(user, found.session, session_id) if found.session is not None else None
 
     async def find_user(self, user_id: str) -> UserRow | None:
         """Give a user's row, without unwrapping anything."""
         return (await self.look_up(user_id, None)).user
 
-    async def mint(self, user_id: str, session_id: str, title: Title, *, owner: bytes | None = None) -> SessionKeys:
+    async def mint(self, user_id: str, session_id: str, title: Title, *, owner: Person | None = None) -> SessionKeys:
         """Make a session's key, and its user's where that is new, durably; where it exists, give the one that does.
 
         Args:
             user_id: the person.
             session_id: the session.
             title: what is sealed under the new key.
-            owner: the user's handle that has to be there still, for whoever writes under one that was read before.
+            owner: the user, who has to be there still, for whoever writes what was read before.
 
         Raises:
-            UserErasedError: the handle is gone.
+            UserErasedError: the owner was erased.
         """
         if self._confirm is not None:
             await self._confirm()
         while True:
             user = self._users.get(user_id)
-            if user is None:
+            if user is None or owner not in (None, user.row.person):
                 found = await self.look_up(user_id, session_id)
                 if found.user is not None:
                     user = await self.user(found.user, user_id)
                     if found.session is not None:
                         return self._admit(user, found.session, session_id)
-            if owner is not None and (user is None or user.handle != owner):
+            if owner is not None and (user is None or user.row.person != owner):
                 raise UserErasedError("the person was forgotten meanwhile; nothing was written")
             keys, status = await self._insert(user, user_id, session_id, title)
             if status is Minted.DONE:
@@ -205,14 +209,32 @@ class Keyring:
             if row is None:
                 return
             owner = row.handle
+        async for user_row, session in self.rows(owner):
+            yield await self._opened(user_row, session, user_id)
+
+    async def rows(self, owner: bytes | None) -> AsyncIterator[tuple[UserRow, SessionRow]]:
+        """Go through the rows of a user's sessions, or of everybody's in the tenant; nothing is unwrapped."""
         after = 0
         while page := await self.keystore.page(self._tenant.number, after=after, limit=_PAGE, user=owner):
             for number, user_row, session in page:
-                user = await self.user(user_row, user_id)
-                key = user.unwrap_session_key(session.handle, session.generation, session.wrapped)
-                title = open_title(key, self.tenant, user.handle, session)
-                yield self._session_keys(user, session, key, title)
+                yield user_row, session
                 after = number
+
+    async def at(self, owner: bytes, session: bytes) -> SessionKeys | None:
+        """Give a session's keys by its owner's handle and its own; None where it has none any more."""
+        async for user_row, row in self.rows(owner):
+            if row.handle == session:
+                return await self._opened(user_row, row, None)
+        return None
+
+    async def _opened(self, user_row: UserRow, row: SessionRow, user_id: str | None) -> SessionKeys:
+        user = await self.user(user_row, user_id)
+        key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
+        return self._session_keys(user, row, key, open_title(key, self.tenant, user.handle, row))
+
+    def tags(self, user_id: str, session_id: str) -> tuple[bytes, bytes]:
+        """Give the lookup tags of a user and of a session of theirs, under the open epoch."""
+        return self._tenant.user_tags(user_id)[0], self._tenant.session_tags(user_id, session_id)[0]
 
     def guard(self, user_id: str, session_tags: Sequence[bytes] = ()) -> Guard:
         """Give what has to hold for a key of this person to be inserted."""
@@ -325,22 +347,24 @@ class Keyring:
         return keys
 
     def _session_keys(self, user: UserKey, row: SessionRow, key: RawKey, title: Title) -> SessionKeys:
-        owner = self.sealer(user, row.handle, row.generation, key, guest=False)
+        seal = self.head_seal(row.handle)
+        owner = self.sealer(user, row.handle, row.generation, key, rows=seal.row_tags(user.handle), guest=False)
         return SessionKeys(
             row.handle,
-            user.handle,
+            user.row.person,
             row.generation,
             row.floor,
             row.floor_ends,
             user.user_id,
             title,
             owner,
-            self.head_seal(row.handle),
+            seal,
         )
 
-    def sealer(self, user: UserKey, session: bytes, generation: int, key: RawKey, *, guest: bool) -> Sealer:
+    def sealer(
+        self, user: UserKey, session: bytes, generation: int, key: RawKey, *, rows: RowTags, guest: bool
+    ) -> Sealer:
         """Give what seals and opens a person's records in a session; the session's key is wiped."""
-        rows = self.head_seal(session).row_tags(user.handle)
         sealer = Sealer(
             key,
             rows,

@@ -22,6 +22,7 @@ from securemem.keys.rows import (
     NewSession,
     NewUser,
     Owner,
+    Renewed,
     Rewrapped,
     SessionRow,
     TenantKeyRow,
@@ -64,8 +65,19 @@ class Store(Protocol):
             The SHA-256 of its rows, in hex, which the copy's equals.
 
         Raises:
-            ConfigurationError: as `backup.check_place`.
+            ConfigurationError: as `newfile.check_place`.
             NotReadyError: what was read back is not what is here.
+        """
+
+    async def adopt(self, copy: Path) -> None:
+        """Take over a backup, all of it at once or nothing; the file is used up.
+
+        Args:
+            copy: what `backup` has written, of this version or an older one, in the folder of a keystore that is a
+                file.
+
+        Raises:
+            ConfigurationError: there is a keystore here, or the file is none.
         """
 
     async def aclose(self) -> None:
@@ -109,12 +121,15 @@ class Lookup(Protocol):
     async def raise_floors(self, floors: list[Floor]) -> None:
         """Record how far sessions have come; a floor that is higher already stays."""
 
+    async def forget_floors(self, sessions: list[bytes]) -> None:
+        """Know no more how far sessions have come: the data was restored, on purpose, from before they were begun."""
+
 
 class Shredding(Protocol):
     """What destruction asks."""
 
-    async def user_number(self, user: bytes) -> int | None:
-        """Give the number of a user's row, or None where it is gone."""
+    async def user_row(self, user: bytes) -> UserRow | None:
+        """Give a user's row by their handle, or None where it is gone."""
 
     async def sessions_of(self, user: int) -> tuple[list[bytes], list[bytes]]:
         """Give the handles of a user's own sessions, and of those in which they are a guest."""
@@ -131,6 +146,20 @@ class Shredding(Protocol):
 
         Returns:
             False where there is a session that is not among them: nothing was deleted.
+        """
+
+    async def renew_user(self, new: Renewed, *, known: set[bytes]) -> Minted:
+        """Put a user's key of the next generation in place of the one that stands, in one commit.
+
+        Every session key under that one is deleted, but those that go on under the new one.
+
+        Args:
+            new: the key, and what goes on under it.
+            known: the sessions whose heads were closed or stubbed.
+
+        Returns:
+            EXISTS where there is a session that is in neither, or one that was to go on is gone; USER_GONE where the
+            user is not there in that generation any more; EPOCH_MOVED as `mint`: nothing was changed.
         """
 
     async def shred_session(self, session: bytes) -> None:

@@ -5,13 +5,16 @@ It may share a database and a schema with the ledger or with anything else: its 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from securemem.batch import Batch, Crowd
+from securemem.errors import ConfigurationError
 from securemem.keys import backup
-from securemem.keys.postgresepochs import READ_COMMITTED, PostgresEpochs, columns_of
+from securemem.keys.postgresepochs import READ_COMMITTED, columns_of
+from securemem.keys.postgresshredding import PostgresShredding
 from securemem.keys.rows import (
     Floor,
     Found,
@@ -21,7 +24,6 @@ from securemem.keys.rows import (
     Minted,
     NewSession,
     NewUser,
-    Owner,
     SessionRow,
     UserRow,
 )
@@ -45,7 +47,7 @@ class _Mint(NamedTuple):
     guard: Guard
 
 
-class PostgresKeystore(PostgresEpochs):
+class PostgresKeystore(PostgresShredding):
     """Wrapped keys in a PostgreSQL schema."""
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
@@ -89,6 +91,20 @@ class PostgresKeystore(PostgresEpochs):
     async def backup(self, path: Path) -> str:
         """As `keystore.Store`."""
         return await backup.take(path, self._copy)
+
+    async def adopt(self, copy: Path) -> None:
+        """As `keystore.Store`."""
+        await SqliteKeystore.brought_up(copy)
+        await self._run("counts")  # makes the tables where they are not there yet
+        async with self._server.connection(None) as con, con.transaction(isolation=READ_COMMITTED):
+            await con.execute(self._sql["seize_stamp"])
+            if await con.fetchrow(self._sql["stamp"]) is not None:
+                raise ConfigurationError(f"{self.place} has a keystore: a backup is restored where there is none")
+            for table, columns in backup.TABLES.items():
+                async for rows in backup.rows_of(copy, table, columns, at_once=_BACKUP_ROWS):
+                    await con.executemany(self._sql[f"adopt_{table}"], rows)
+            await con.execute(self._sql["go_on_counting"])
+        await asyncio.to_thread(copy.unlink)
 
     async def aclose(self) -> None:
         """As `keystore.Store`."""
@@ -208,53 +224,13 @@ class PostgresKeystore(PostgresEpochs):
         number = await con.fetchval(self._sql["add_user"], *user)
         return number or Minted.EXISTS
 
+    async def forget_floors(self, sessions: list[bytes]) -> None:
+        """As `keystore.Lookup`."""
+        await self._run("forget_floors", sessions)
+
     async def raise_floors(self, floors: list[Floor]) -> None:
         """As `keystore.Lookup`."""
         await self._run("raise_floors", *columns_of(floors, 3))
-
-    # Shredding
-
-    async def user_number(self, user: bytes) -> int | None:
-        """As `keystore.Shredding`."""
-        row = await self._row("user_number", user)
-        return row[0] if row else None
-
-    async def sessions_of(self, user: int) -> tuple[list[bytes], list[bytes]]:
-        """As `keystore.Shredding`."""
-        own, visited = await self._rows("sessions_of", user), await self._rows("visited_by", user)
-        return [handle for (handle,) in own], [handle for (handle,) in visited]
-
-    async def owner_of(self, session: bytes) -> Owner | None:
-        """As `keystore.Shredding`."""
-        row = await self._row("owner_of", session)
-        return Owner(*row) if row else None
-
-    async def shred_user(self, user: int, *, known: set[bytes]) -> bool:
-        """As `keystore.Shredding`."""
-
-        async def work(con: Connection, _: bool) -> bool:  # noqa: FBT001
-            async with con.transaction(isolation=READ_COMMITTED):
-                await con.execute(self._sql["seize_user"], user)
-                # Statements of their own: each sees what was committed while the one before it waited.
-                own = [handle for (handle,) in await con.fetch(self._sql["seize_sessions"], user)]
-                visited = [handle for (handle,) in await con.fetch(self._sql["visited_by"], user)]
-                if not known.issuperset(own + visited):
-                    return False
-                await con.execute(self._sql["shred_user"], user, own)
-            return True
-
-        return await self._call(work)
-
-    async def shred_session(self, session: bytes) -> None:
-        """As `keystore.Shredding`."""
-
-        async def work(con: Connection, _: bool) -> None:  # noqa: FBT001
-            async with con.transaction(isolation=READ_COMMITTED):
-                await con.execute(self._sql["shred_session"], session)
-                # A statement of its own: a guest whose key was being inserted is in by now.
-                await con.execute(self._sql["shred_guests"], session)
-
-        await self._call(work)
 
 
 def _tags(of_each: list[list[bytes]]) -> tuple[list[int], list[bytes]]:

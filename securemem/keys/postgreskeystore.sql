@@ -124,9 +124,6 @@ WITH floors AS (
 UPDATE {sessions} s SET floor = f.version, floor_ends = f.ends
 FROM floors f JOIN held USING (handle) WHERE s.handle = f.handle AND s.floor < f.version;
 
--- name: user_number
-SELECT number FROM {users} WHERE handle = $1;
-
 -- name: sessions_of
 SELECT handle FROM {sessions} WHERE owner = $1 ORDER BY number;
 
@@ -152,6 +149,34 @@ WITH own AS (
     DELETE FROM {sessions} WHERE owner = $1
 )
 DELETE FROM {users} WHERE number = $1;
+
+-- name: user_row
+SELECT number, handle, epoch, generation, wrapped, name FROM {users} WHERE handle = $1;
+
+-- name: renewed
+SELECT 1 FROM {users} WHERE handle = $1 AND generation = $2 AND wrapped = $3;
+
+-- name: seize_generation
+SELECT number FROM {users} WHERE handle = $1 AND generation = $2 FOR UPDATE;
+
+-- name: shred_but
+WITH own AS (
+    DELETE FROM {guests} WHERE session = ANY ($2)
+), visits AS (
+    DELETE FROM {guests} WHERE guest = $1 AND session = ANY ($3)
+)
+DELETE FROM {sessions} WHERE handle = ANY ($2);
+
+-- name: renew_user
+UPDATE {users} SET generation = generation + 1, epoch = $2, wrapped = $3, name = $4, tag = $5 WHERE number = $1;
+
+-- name: renew_sessions
+UPDATE {sessions} s SET tag = n.tag, wrapped = n.wrapped
+FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS n (handle, tag, wrapped) WHERE s.handle = n.handle;
+
+-- name: renew_visits
+UPDATE {guests} g SET wrapped = n.wrapped
+FROM unnest($2::bytea[], $3::bytea[]) AS n (session, wrapped) WHERE g.session = n.session AND g.guest = $1;
 
 -- name: shred_session
 DELETE FROM {sessions} WHERE handle = $1;
@@ -225,6 +250,45 @@ WITH held AS MATERIALIZED (
 )
 UPDATE {sessions} s SET tag = n.tag FROM unnest($1::bytea[], $2::bytea[]) AS n (tag, handle) JOIN held USING (handle)
 WHERE s.handle = n.handle;
+
+-- name: forget_floors
+WITH held AS MATERIALIZED (
+    SELECT handle FROM {sessions} WHERE handle = ANY ($1) ORDER BY handle FOR NO KEY UPDATE
+)
+UPDATE {sessions} s SET floor = 0, floor_ends = 0 FROM held WHERE s.handle = held.handle;
+
+-- name: seize_stamp
+LOCK TABLE {stamp} IN EXCLUSIVE MODE;
+
+-- name: adopt_securemem_stamp
+INSERT INTO {stamp} (one, deployment, counter) VALUES ($1, $2, $3);
+
+-- name: adopt_epochs
+INSERT INTO {epochs} (epoch, state, since) VALUES ($1, $2, $3);
+
+-- name: adopt_tenants
+INSERT INTO {tenants} (tenant, handle, name, route, place, moving_to) OVERRIDING SYSTEM VALUE
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: adopt_tenant_keys
+INSERT INTO {tenant_keys} (tenant, kind, epoch, wrapped) VALUES ($1, $2, $3, $4);
+
+-- name: adopt_users
+INSERT INTO {users} (number, tenant, handle, tag, epoch, generation, wrapped, name) OVERRIDING SYSTEM VALUE
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: adopt_sessions
+INSERT INTO {sessions} (number, owner, handle, tag, generation, floor, floor_ends, wrapped, title)
+OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: adopt_guests
+INSERT INTO {guests} (session, guest, generation, wrapped) VALUES ($1, $2, $3, $4);
+
+-- name: go_on_counting
+-- No number is given twice, those of who was deleted last included: a new one begins above all that are there.
+SELECT setval(pg_get_serial_sequence('{tenants}', 'tenant'), (SELECT coalesce(max(tenant), 0) + 1 FROM {tenants}), false),
+       setval(pg_get_serial_sequence('{users}', 'number'), (SELECT coalesce(max(number), 0) + 1 FROM {users}), false),
+       setval(pg_get_serial_sequence('{sessions}', 'number'), (SELECT coalesce(max(number), 0) + 1 FROM {sessions}), false);
 
 -- name: backup_securemem_stamp
 SELECT one, deployment, counter FROM {stamp} ORDER BY one;

@@ -3,6 +3,8 @@
 Deleting a wrapped key is not yet shredding it: a keystore backup and a living KEK still open it. Once the epoch that
 the backup was wrapped under is destroyed, the backup opens nobody; one taken after the rewrap opens the living.
 
+Keys that lie in the ledger, of notices that are still to be sent, are rewrapped with those in the keystore.
+
 Each step is durable before the next and can be repeated: a process that dies anywhere is followed by another `rotate`
 or `close_epoch`.
 """
@@ -20,12 +22,12 @@ from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import to_pem
 from securemem.crypto.wrapping import box_of, check, enclose
 from securemem.errors import NotReadyError
-from securemem.keys.backup import check_place
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import COMING, OPEN, SEALED, TENANT_KEY_KINDS, Rewrapped, SessionRow, UserRow
 from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
 from securemem.keys.unwrapped import UserKey, open_name, open_title, user_context
 from securemem.model import from_milliseconds, to_milliseconds
+from securemem.newfile import check_place
 from securemem.ports import Clock
 from securemem.residue import PURGE_SECONDS
 
@@ -54,10 +56,19 @@ class EpochStatus:
 class Keys:
     """What an operator does with a store's keys (`memory.keys`): for all tenants in its keystore."""
 
-    def __init__(self, ready: Callable[[], Awaitable[Keyring]], clock: Clock) -> None:
-        """Take what opens the store, where it is not open yet, and gives its keyring."""
+    def __init__(
+        self, ready: Callable[[], Awaitable[Keyring]], clock: Clock, *, rewrap: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """Take what a rotation needs.
+
+        Args:
+            ready: opens the store, where it is not open yet, and gives its keyring.
+            clock: the store's.
+            rewrap: puts those keys under an epoch that lie elsewhere than in the keystore.
+        """
         self._ready = ready
         self._clock = clock
+        self._elsewhere = rewrap
 
     async def public_key(self) -> str:
         """Give the PEM of the key that this tenant's receipts are signed with."""
@@ -65,7 +76,7 @@ class Keys:
 
     async def status(self) -> list[EpochStatus]:
         """Give all epochs, ascending."""
-        return await _Rotation(await self._ready(), self._clock).status()
+        return await (await self._rotation()).status()
 
     async def rotate(self) -> int:
         """Open a new epoch and put every user's key under it; no message is touched.
@@ -76,7 +87,7 @@ class Keys:
         Raises:
             NotReadyError: another process rotates just now.
         """
-        return await _Rotation(await self._ready(), self._clock).rotate()
+        return await (await self._rotation()).rotate()
 
     async def close_epoch(self, *, backup: str | Path | None = None, without_backup: bool = False) -> list[int]:
         """Destroy every epoch but the open one, so that keystore backups from before open nobody any more.
@@ -98,13 +109,17 @@ class Keys:
             raise NotReadyError(
                 "older keystore backups will open nobody: give a path for a new backup, or without_backup=True"
             )
-        return await _Rotation(await self._ready(), self._clock).close_epochs(Path(backup) if backup else None)
+        return await (await self._rotation()).close_epochs(Path(backup) if backup else None)
+
+    async def _rotation(self) -> _Rotation:
+        return _Rotation(await self._ready(), self._clock, self._elsewhere)
 
 
 class _Rotation:
     """Moves a keystore and its KMS from one epoch to the next."""
 
-    def __init__(self, keyring: Keyring, clock: Clock) -> None:
+    def __init__(self, keyring: Keyring, clock: Clock, rewrap: Callable[[int], Awaitable[None]]) -> None:
+        self._elsewhere = rewrap
         self._keyring = keyring
         self._keystore = keyring.keystore
         self._kms = keyring.kms
@@ -179,6 +194,7 @@ class _Rotation:
         while batch := await self._keystore.users_under(epoch, _BATCH):
             for tenant, user in batch:
                 await self._rewrap(tenants[tenant], index[tenant], user, epoch)
+        await self._elsewhere(epoch)
         await self._keystore.purge(PURGE_SECONDS)
         await self._keyring.reload()
 

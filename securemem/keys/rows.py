@@ -28,6 +28,13 @@ class TenantKeyRow(NamedTuple):
     wrapped: bytes
 
 
+class Person(NamedTuple):
+    """Somebody, by the key that they have: an erasure ends it, though what is kept may go on under the same handle."""
+
+    handle: bytes
+    generation: int
+
+
 class UserRow(NamedTuple):
     """A user's key, wrapped under an epoch's KEK, and the sealed user id."""
 
@@ -37,6 +44,11 @@ class UserRow(NamedTuple):
     generation: int
     wrapped: bytes
     name: bytes
+
+    @property
+    def person(self) -> Person:
+        """Who has it."""
+        return Person(self.handle, self.generation)
 
 
 class SessionRow(NamedTuple):
@@ -141,6 +153,35 @@ class Rewrapped(NamedTuple):
     wrapped: bytes
     tag: bytes
     sessions: list[tuple[bytes, bytes]]
+
+
+class Renewed(NamedTuple):
+    """A user's key of the next generation, and what goes on under it.
+
+    Attributes:
+        handle: the user's.
+        generation: of the key that it takes the place of.
+        epoch: under whose KEK it is wrapped.
+        wrapped: the key.
+        name: the user id, sealed under it.
+        tag: the lookup tag under that epoch.
+        sessions: handle, lookup tag and wrapped key of each of the user's own sessions that goes on.
+        visits: handle and the user's wrapped key of each session of somebody else in which theirs goes on.
+    """
+
+    handle: bytes
+    generation: int
+    epoch: int
+    wrapped: bytes
+    name: bytes
+    tag: bytes
+    sessions: list[tuple[bytes, bytes, bytes]]
+    visits: list[tuple[bytes, bytes]]
+
+    def covers(self, own: set[bytes], visited: set[bytes], known: set[bytes]) -> bool:
+        """Tell whether every session of the user's goes on or is known to end, and what goes on is there."""
+        going, guesting = {handle for handle, _, _ in self.sessions}, {handle for handle, _ in self.visits}
+        return going <= own <= known | going and guesting <= visited <= known | guesting
 
 
 class Guard(NamedTuple):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from securemem import sql
-from securemem.errors import NotReadyError
+from securemem.errors import ConfigurationError, NotReadyError
 from securemem.keys import backup
 from securemem.keys.rows import (
     DESTROYED,
@@ -23,7 +24,8 @@ from securemem.keys.rows import (
     UserRow,
 )
 from securemem.model import NEVER, Route
-from securemem.sqlitefile import SqliteFile, placeholders
+from securemem.newfile import check_database_place, put_database
+from securemem.sqlitefile import MEMORY, SqliteFile, placeholders
 
 APPLICATION_ID = 0x534D4B53
 
@@ -120,6 +122,28 @@ class SqliteEpochs:
             return str(await self.file.read_one(_copy, str(path)))
 
         return await backup.take(path, fill)
+
+    async def adopt(self, copy: Path) -> None:
+        """As `keystore.Store`."""
+        if self.file.path == MEMORY:
+            raise ConfigurationError("memory:// is gone with this process: name a place for the keystore")
+        check_database_place(Path(self.file.path))
+        await self.brought_up(copy)
+        await asyncio.to_thread(put_database, copy, Path(self.file.path))
+
+    @classmethod
+    async def brought_up(cls, copy: Path) -> None:
+        """Bring a backup up to this version.
+
+        Raises:
+            ConfigurationError: it is no keystore, or of a newer version.
+        """
+        keystore = cls(str(copy))
+        try:
+            if not await keystore.file.open() or await keystore.file.read_one(keystore._row, "stamp") is None:
+                raise ConfigurationError(f"{copy} is no keystore")
+        finally:
+            await keystore.file.aclose()
 
     async def fill(self, table: str, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:
         """Insert rows as they are: a backup's."""

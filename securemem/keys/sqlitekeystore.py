@@ -14,6 +14,7 @@ from securemem.keys.rows import (
     NewSession,
     NewUser,
     Owner,
+    Renewed,
     SessionRow,
     UserRow,
 )
@@ -76,10 +77,10 @@ class SqliteKeystore(SqliteEpochs):
         visited = await self.file.read_one(self._rows, "guest_sessions_of_user", (user,))
         return [handle for (handle,) in own], [handle for (handle,) in visited]
 
-    async def user_number(self, user: bytes) -> int | None:
+    async def user_row(self, user: bytes) -> UserRow | None:
         """As `keystore.Shredding`."""
-        row: tuple[int] | None = await self.file.read_one(self._row, "user_by_handle", (user,))
-        return row[0] if row else None
+        row = await self.file.read_one(self._row, "user_row", (user,))
+        return UserRow(*row) if row else None
 
     async def owner_of(self, session: bytes) -> Owner | None:
         """As `keystore.Shredding`."""
@@ -91,6 +92,11 @@ class SqliteKeystore(SqliteEpochs):
         done: bool = await self.file.write_one(self._shred_user, user, known)
         return done
 
+    async def renew_user(self, new: Renewed, *, known: set[bytes]) -> Minted:
+        """As `keystore.Shredding`."""
+        status: Minted = await self.file.write_one(self._renew_user, new, known)
+        return status
+
     async def shred_session(self, session: bytes) -> None:
         """As `keystore.Shredding`."""
         await self.file.write_one(self._shred_session, session)
@@ -98,6 +104,10 @@ class SqliteKeystore(SqliteEpochs):
     async def raise_floors(self, floors: list[Floor]) -> None:
         """As `keystore.Lookup`."""
         await self.file.write_one(self._raise_floors, floors)
+
+    async def forget_floors(self, sessions: list[bytes]) -> None:
+        """As `keystore.Lookup`."""
+        await self.file.write_one(self._forget_floors, sessions)
 
     async def counts(self) -> tuple[int, int]:
         """As `keystore.Store`."""
@@ -121,11 +131,9 @@ class SqliteKeystore(SqliteEpochs):
         return con.execute(text, [tag for some in tags for tag in some])
 
     def _find(self, con: sqlite3.Connection, user_tags: list[bytes], session_tags: list[bytes]) -> Found:
-        row = self._with_tags(con, "find", session_tags, user_tags).fetchone()
-        epoch = self._open_epoch(con)
-        if row is None:
-            return Found(epoch, None, None)
-        return Found(epoch, UserRow(*row[:6]), SessionRow(*row[6:]) if row[6] is not None else None)
+        epoch, *row = self._with_tags(con, "find", user_tags, session_tags).fetchone()
+        user = UserRow(*row[:6]) if row[0] is not None else None
+        return Found(epoch or 0, user, SessionRow(*row[6:]) if row[6] is not None else None)
 
     def _user_number(self, con: sqlite3.Connection, user: NewUser | UserRow, guard: Guard) -> int | Minted:
         if self._open_epoch(con) != guard.epoch:
@@ -157,9 +165,30 @@ class SqliteKeystore(SqliteEpochs):
         done = con.execute(self._sql["add_guest"], (session, number, *key)).rowcount
         return Minted.DONE if done else Minted.EXISTS
 
-    def _shred_user(self, con: sqlite3.Connection, user: int, known: set[bytes]) -> bool:
+    def _sessions_of(self, con: sqlite3.Connection, user: int) -> tuple[set[bytes], set[bytes]]:
         own = {handle for (handle,) in con.execute(self._sql["sessions_of_user"], (user,))}
-        visited = {handle for (handle,) in con.execute(self._sql["guest_sessions_of_user"], (user,))}
+        return own, {handle for (handle,) in con.execute(self._sql["guest_sessions_of_user"], (user,))}
+
+    def _renew_user(self, con: sqlite3.Connection, new: Renewed, known: set[bytes]) -> Minted:
+        if self._open_epoch(con) != new.epoch:
+            return Minted.EPOCH_MOVED
+        row = con.execute(self._sql["user_number"], (new.handle, new.generation)).fetchone()
+        if row is None:
+            return Minted.USER_GONE
+        own, visited = self._sessions_of(con, row[0])
+        if not new.covers(own, visited, known):
+            return Minted.EXISTS
+        for handle in own - {handle for handle, _, _ in new.sessions}:
+            self._shred_session(con, handle)
+        for handle in visited - {handle for handle, _ in new.visits}:
+            con.execute(self._sql["delete_visit"], (handle, row[0]))
+        con.execute(self._sql["renew_user"], (new.epoch, new.wrapped, new.name, new.tag, row[0]))
+        con.executemany(self._sql["renew_session"], new.sessions)
+        con.executemany(self._sql["renew_visit"], [(wrapped, handle, row[0]) for handle, wrapped in new.visits])
+        return Minted.DONE
+
+    def _shred_user(self, con: sqlite3.Connection, user: int, known: set[bytes]) -> bool:
+        own, visited = self._sessions_of(con, user)
         if not own | visited <= known:
             return False
         for handle in own:
@@ -174,3 +203,6 @@ class SqliteKeystore(SqliteEpochs):
 
     def _raise_floors(self, con: sqlite3.Connection, floors: list[Floor]) -> None:
         con.executemany(self._sql["raise_floor"], floors)
+
+    def _forget_floors(self, con: sqlite3.Connection, sessions: list[bytes]) -> None:
+        con.executemany(self._sql["forget_floor"], [(session,) for session in sessions])

@@ -110,9 +110,12 @@ INSERT INTO tenant_keys (tenant, kind, epoch, wrapped) VALUES (?, ?, ?, ?) ON CO
 DELETE FROM tenant_keys WHERE epoch = ?;
 
 -- name: find
-SELECT u.user, u.handle, u.epoch, u.generation, u.wrapped, u.name,
+SELECT (SELECT max(epoch) FROM epochs WHERE state = 'open'),
+       u.user, u.handle, u.epoch, u.generation, u.wrapped, u.name,
        s.handle, s.generation, s.floor, s.floor_ends, s.wrapped, s.title
-FROM users u LEFT JOIN sessions s ON s.user = u.user AND s.tag IN ({tags}) WHERE u.tag IN ({tags});
+FROM (SELECT 1) one
+LEFT JOIN users u ON u.tag IN ({tags})
+LEFT JOIN sessions s ON s.user = u.user AND s.tag IN ({tags});
 
 -- name: add_user
 INSERT INTO users (tenant, handle, tag, epoch, generation, wrapped, name) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -124,14 +127,29 @@ SELECT 1 FROM users WHERE tag IN ({tags});
 -- name: user_number
 SELECT user FROM users WHERE handle = ? AND generation = ?;
 
--- name: user_by_handle
-SELECT user FROM users WHERE handle = ?;
+-- name: user_row
+SELECT user, handle, epoch, generation, wrapped, name FROM users WHERE handle = ?;
+
+-- name: renew_user
+UPDATE users SET generation = generation + 1, epoch = ?, wrapped = ?, name = ?, tag = ? WHERE user = ?;
+
+-- name: renew_session
+UPDATE sessions SET tag = ?2, wrapped = ?3 WHERE handle = ?1;
+
+-- name: renew_visit
+UPDATE guests SET wrapped = ? WHERE session = ? AND user = ?;
+
+-- name: delete_visit
+DELETE FROM guests WHERE session = ? AND user = ?;
 
 -- name: session_by_tag
 SELECT 1 FROM sessions WHERE tag IN ({tags});
 
 -- name: add_session
 INSERT INTO sessions (user, handle, tag, generation, wrapped, title) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: forget_floor
+UPDATE sessions SET floor = 0, floor_ends = 0 WHERE handle = ?;
 
 -- name: guests
 SELECT u.handle, u.epoch, u.generation, u.wrapped, u.name, g.generation, g.wrapped

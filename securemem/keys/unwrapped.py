@@ -27,7 +27,7 @@ from securemem.crypto.pae import pae, u32
 from securemem.crypto.secret import RawKey
 from securemem.crypto.wrapping import unwrap_under, wrap_under
 from securemem.errors import CorruptRecordError
-from securemem.keys.rows import SessionRow, UserRow
+from securemem.keys.rows import Person, SessionRow, UserRow
 from securemem.model import Message
 
 GENERATION = 1
@@ -135,20 +135,33 @@ def open_title(key: RawKey, tenant: bytes, user: bytes, row: SessionRow) -> Titl
         raise CorruptRecordError("keystore: the sealed title was changed", session=row.handle) from None
 
 
+def title_of(user: UserKey, row: SessionRow) -> Title:
+    """Give what is known of a session of a user's.
+
+    Raises:
+        WrongKeyError, CorruptRecordError: as `UserKey.unwrap_session_key` and `open_title`.
+    """
+    key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
+    title = open_title(key, user.tenant, user.handle, row)
+    key.wipe()
+    return title
+
+
 @dataclass(slots=True, eq=False)
 class SessionKeys:
     """What reading and writing one session needs; it holds no key that could be taken out.
 
     Attributes:
         handle: the session's.
-        user: its owner's handle.
+        person: its owner, by the key that it was unwrapped with.
         floor: the lowest head version that a cold load accepts.
         floor_ends: when the last record of that head ends, in milliseconds; NEVER if one has no end.
         owner: seals and opens the owner's records.
         head: makes and checks heads and stubs.
         guests: sealers of other people's records in it, by their handles; filled when first needed.
-        guest_ids: handles by real id.
+        guest_ids: the same people by real id.
         fresh: whether the key was made just now, so that nothing can have been written under it yet.
+        has_new_guest: whether somebody was given a key in it just now.
         pinned: the owner's pinned messages that were opened, likewise.
         known: the owner's newest messages that were opened, so that they are not opened again; they are no more than
             these keys could open, and go with them.
@@ -156,7 +169,7 @@ class SessionKeys:
     """
 
     handle: bytes
-    user: bytes
+    person: Person
     generation: int
     floor: int
     floor_ends: int
@@ -165,11 +178,17 @@ class SessionKeys:
     owner: Sealer = field(repr=False)
     head: HeadSeal = field(repr=False)
     guests: dict[bytes, Sealer] = field(default_factory=dict, repr=False)
-    guest_ids: dict[str, bytes] = field(default_factory=dict, repr=False)
+    guest_ids: dict[str, Person] = field(default_factory=dict, repr=False)
     fresh: bool = False
+    has_new_guest: bool = False
     pinned: dict[int, Opened] = field(default_factory=dict, repr=False)
     known: Known[Entry] = field(default_factory=Known, repr=False)
     made: object = field(default=None, repr=False)
+
+    @property
+    def user(self) -> bytes:
+        """Its owner's handle."""
+        return self.person.handle
 
     def genuine(self, sealed: Sealed) -> bool:
         """Tell whether a record was written in this session at all, wherever it lies now."""

@@ -8,8 +8,10 @@ from securemem.testing.canary import Finding, assert_absent, assert_found, make_
 from securemem.testing.engine import PIIEngineContract
 from securemem.testing.keystore import KeystoreContract
 from securemem.testing.kms import KmsContract
+from securemem.testing.sink import AuditSinkContract
 
 __all__ = [
+    "AuditSinkContract",
     "BackendContract",
     "Finding",
     "KeystoreContract",

@@ -1,81 +1,21 @@
-"""Canaries: texts that stand for personal data, and the search that shows where they have got to.
+"""Canaries in tests: texts that stand for personal data, and what fails where they are found, or are not.
 
     canary = make_canary()
     await chat.add("user", f"call me, {canary}")
-    assert_absent([tmp_path], canary)          # in no file of the folder, in none of the forms below
+    assert_absent([tmp_path], canary)          # in no file of the folder, in none of the forms that `search` knows
 
 A search that finds nothing shows nothing until a control has shown that it would have found it: write the canary in
 clear, or switch off what hides it, and call `assert_found`.
-
-A text is looked for as UTF-8, UTF-16 (both orders), hex, base64 (each of its three alignments, both alphabets), with
-JSON's and with a URL's escapes; and in each of these within what zlib, gzip or zstandard have compressed. Bytes are
-looked for as they are.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-import secrets
-import zlib
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import quote
 
-import zstandard
+from securemem.proving.search import Finding, Needle, as_list, make_canary, pieces, search, search_bytes
 
-Needle = str | bytes
-_ZLIB_STARTS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_GZIP_START = b"\x1f\x8b\x08"
-_ZSTD_START = b"\x28\xb5\x2f\xfd"
-_MOST_UNPACKED = 64 * 1024 * 1024
-_MANY = 64
-_MOST_WINDOWS = 4 * 1024 * 1024
-_DEPTH = 2
-
-
-class Finding(NamedTuple):
-    """Where a canary was found: which one, in which file, at which byte, in which form."""
-
-    needle: Needle
-    place: str
-    offset: int
-    form: str
-
-
-def make_canary(name: str = "canary") -> str:
-    """Give a text that occurs nowhere else, in words that survive lower-casing and splitting at spaces."""
-    return f"{name}{secrets.token_hex(12)}"
-
-
-def pieces(blob: bytes, size: int = 16) -> list[bytes]:
-    """Cut bytes into pieces, so that what is left of a part of them is found too; a shorter rest is left out."""
-    return [blob[start : start + size] for start in range(0, len(blob) - size + 1, size)]
-
-
-def search(places: Iterable[Path], needles: Needle | Iterable[Needle]) -> list[Finding]:
-    """Search files, and all files below folders, for canaries.
-
-    Args:
-        places: files and folders; one that is not there is passed over, for a store may have removed it.
-        needles: one text or bytes, or several.
-    """
-    sought = _as_list(needles)
-    return [
-        finding
-        for place in places
-        for file in _files(place)
-        for finding in search_bytes(file.read_bytes(), sought, place=str(file))
-    ]
-
-
-def search_bytes(haystack: bytes, needles: Needle | Iterable[Needle], *, place: str = "") -> list[Finding]:
-    """Search bytes for canaries, and what is compressed in them too; gives the first place of each form."""
-    sought = [(needle, form, pattern) for needle in _as_list(needles) for form, pattern in _forms(needle)]
-    return list(_search(haystack, sought, place, _DEPTH))
+__all__ = ["Finding", "assert_absent", "assert_found", "make_canary", "pieces", "search", "search_bytes"]
 
 
 def assert_absent(places: Iterable[Path], needles: Needle | Iterable[Needle]) -> None:
@@ -86,118 +26,12 @@ def assert_absent(places: Iterable[Path], needles: Needle | Iterable[Needle]) ->
 
 def assert_found(places: Iterable[Path], needles: Needle | Iterable[Needle]) -> list[Finding]:
     """Fail unless every canary is found: the control that shows what a search would have seen."""
-    sought = _as_list(needles)
+    sought = as_list(needles)
     assert sought, "a control needs a canary"
     found = search(places, sought)
     missing = len(set(sought)) - len({finding.needle for finding in found})
     assert not missing, f"the control did not find {missing} of {len(set(sought))} canaries: the search proves nothing"
     return found
-
-
-def _as_list(needles: Needle | Iterable[Needle]) -> list[Needle]:
-    sought = [needles] if isinstance(needles, str | bytes) else list(needles)
-    if any(not needle for needle in sought):
-        raise ValueError("an empty canary is found everywhere")
-    return sought
-
-
-def _files(place: Path) -> Iterator[Path]:
-    if place.is_dir():
-        yield from sorted(path for path in place.rglob("*") if path.is_file())
-    elif place.is_file():
-        yield place
-
-
-def _forms(needle: Needle) -> Iterator[tuple[str, bytes]]:
-    """Give the forms of a canary, each once."""
-    if isinstance(needle, bytes):
-        yield "bytes", needle
-        return
-    plain = needle.encode("utf-8", "surrogatepass")
-    forms = {
-        "utf-8": plain,
-        "utf-16-le": needle.encode("utf-16-le", "surrogatepass"),
-        "utf-16-be": needle.encode("utf-16-be", "surrogatepass"),
-        "hex": plain.hex().encode(),
-        "HEX": plain.hex().upper().encode(),
-        "json": json.dumps(needle)[1:-1].encode(),
-        "url": quote(plain, safe="").encode(),
-    }
-    for shift in range(3):
-        encoded = _base64_core(plain, shift)
-        forms[f"base64+{shift}"] = encoded
-        forms[f"base64url+{shift}"] = encoded.translate(bytes.maketrans(b"+/", b"-_"))
-    seen: set[bytes] = set()
-    for form, pattern in forms.items():
-        if pattern and pattern not in seen:
-            seen.add(pattern)
-            yield form, pattern
-
-
-def _base64_core(plain: bytes, shift: int) -> bytes:
-    """Give those characters of a text's base64 that do not hang on its neighbours, `shift` bytes being before it."""
-    encoded = base64.b64encode(bytes(shift) + plain)
-    whole = (shift + len(plain)) // 3 * 4
-    return encoded[(0, 2, 3)[shift] : whole]
-
-
-def _search(haystack: bytes, sought: list[tuple[Needle, str, bytes]], place: str, depth: int) -> Iterator[Finding]:
-    for needle, form, pattern in _possible(haystack, sought):
-        offset = haystack.find(pattern)
-        if offset >= 0:
-            yield Finding(needle, place, offset, form)
-    if depth:
-        for offset, how, inner in _unpacked(haystack):
-            yield from _search(inner, sought, f"{place}[{how} at {offset}]", depth - 1)
-
-
-def _possible(haystack: bytes, sought: list[tuple[Needle, str, bytes]]) -> list[tuple[Needle, str, bytes]]:
-    """Leave out what is not there, in one pass for each length that many patterns have."""
-    lengths = Counter(len(pattern) for _, _, pattern in sought)
-    for length, count in lengths.items():
-        if count > _MANY and len(haystack) <= _MOST_WINDOWS:
-            windows = {haystack[start : start + length] for start in range(len(haystack) - length + 1)}
-            sought = [one for one in sought if len(one[2]) != length or one[2] in windows]
-    return sought
-
-
-def _unpacked(haystack: bytes) -> Iterator[tuple[int, str, bytes]]:
-    """Give what can be decompressed in a haystack, cut-off streams included."""
-    for start in (*_ZLIB_STARTS, _GZIP_START):
-        for offset in _everywhere(haystack, start):
-            inner = _inflate(memoryview(haystack)[offset:])
-            if inner:
-                yield offset, "zlib" if start in _ZLIB_STARTS else "gzip", inner
-    for offset in _everywhere(haystack, _ZSTD_START):
-        try:
-            inner = zstandard.ZstdDecompressor().decompressobj().decompress(haystack[offset:])
-        except zstandard.ZstdError:
-            continue
-        yield offset, "zstd", inner
-
-
-def _inflate(data: memoryview) -> bytes:
-    """Give what can be decompressed up to where a stream was cut off, whatever lies behind that."""
-    whole = _inflate_all(data)
-    if whole is None:
-        damaged = bisect_left(range(len(data)), True, key=lambda size: _inflate_all(data[:size]) is None)
-        whole = _inflate_all(data[: damaged - 1])
-    return whole or b""
-
-
-def _inflate_all(data: memoryview) -> bytes | None:
-    """Decompress a stream, whole or not; None if it is none, or something else comes in it."""
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(data, _MOST_UNPACKED)
-    except zlib.error:
-        return None
-
-
-def _everywhere(haystack: bytes, start: bytes) -> Iterator[int]:
-    offset = haystack.find(start)
-    while offset >= 0:
-        yield offset
-        offset = haystack.find(start, offset + 1)
 
 
 def _describe(found: list[Finding]) -> str:

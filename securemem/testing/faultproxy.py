@@ -31,12 +31,14 @@ class Direction:
     Attributes:
         delay: seconds that every chunk waits before it goes on.
         passed: how many bytes have gone on since the proxy was made.
+        swallowed: how many bytes have been taken and not passed on.
     """
 
     def __init__(self) -> None:
         """Let everything through."""
         self.delay = 0.0
         self.passed = 0
+        self.swallowed = 0
         self._until_cut: int | None = None
         self._swallows = False
         self._gate = asyncio.Event()
@@ -73,6 +75,7 @@ class Direction:
         await asyncio.sleep(self.delay)
         await self._gate.wait()
         if self._swallows:
+            self.swallowed += len(chunk)
             return
         cut = self._until_cut is not None and len(chunk) >= self._until_cut
         if cut:

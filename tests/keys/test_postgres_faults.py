@@ -105,9 +105,9 @@ async def test_a_mint_that_was_made_and_shredded_since(
     proxy.replies.cut_after(0)
     proxy.refuse()
     minting = asyncio.create_task(mint(shaky, user, session))
-    while (number := await keystore.user_number(user.handle)) is None:  # noqa: ASYNC110  (the store has no event)
+    while (row := await keystore.user_row(user.handle)) is None:  # noqa: ASYNC110  (the store has no event)
         await asyncio.sleep(0.01)
-    assert await keystore.shred_user(number, known={session.handle})
+    assert await keystore.shred_user(row.number, known={session.handle})
     await proxy.accept()
     assert await minting is Minted.EXISTS
     assert await keystore.counts() == (1, 1)

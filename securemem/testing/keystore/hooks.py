@@ -113,9 +113,9 @@ async def person(keystore: Keystore, *, epoch: int = FIRST) -> Person:
 
 async def number_of(keystore: Keystore, user: NewUser) -> int:
     """Give the number of a user's row that is there."""
-    number = await keystore.user_number(user.handle)
-    assert number is not None
-    return number
+    row = await keystore.user_row(user.handle)
+    assert row is not None
+    return row.number
 
 
 def tenant_keys(epoch: int) -> list[TenantKeyRow]:

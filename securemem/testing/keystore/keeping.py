@@ -9,21 +9,25 @@ import pytest
 
 from securemem.errors import ConfigurationError
 from securemem.keys.keystore import Keystore
-from securemem.keys.rows import Floor, Minted
+from securemem.keys.rows import OPEN, Floor, Minted
 from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.model import Residue, Stamp
 from securemem.testing.keystore.hooks import (
+    FIRST,
     STAMP,
+    TENANT,
     Connect,
     Hooks,
     OpenKeystore,
     Person,
     guard,
     guest_key,
+    handle,
     mint,
     new_session,
     number_of,
     person,
+    tenant_keys,
     tenant_of,
 )
 from securemem.testing.keystore.rotating import open_second
@@ -35,6 +39,13 @@ async def _everything(keystore: Keystore) -> list[object]:
     guests = [await keystore.guests(session.handle) for _, _, session in page]
     keys = sorted(await keystore.tenant_keys(tenant))
     return [page, guests, keys, await keystore.epochs(), await keystore.tenants(), await keystore.stamp_now()]
+
+
+async def _begin(keystore: Keystore) -> None:
+    await keystore.open()
+    await keystore.stamp(STAMP)
+    await keystore.add_epoch(FIRST, OPEN, 1000)
+    await keystore.add_tenant(handle(), TENANT, tenant_keys(FIRST))
 
 
 async def _fill(keystore: Keystore) -> list[Person]:
@@ -125,6 +136,48 @@ class Keeping(Hooks):
             await copy.aclose()
         stop.set()
         await asyncio.gather(*tasks)
+
+    async def test_a_backup_is_adopted(self, connect: Connect, tmp_path: Path) -> None:
+        """An unused keystore takes over another's backup with every row; numbers go on above those that are there."""
+        source = SqliteKeystore(str(tmp_path / "source.db"))
+        await _begin(source)
+        people = await _fill(source)
+        keystore = connect()
+        assert await keystore.open() is None
+        await source.backup(tmp_path / "copy.db")
+        await keystore.adopt(tmp_path / "copy.db")
+        assert not (tmp_path / "copy.db").exists()
+        await keystore.aclose()
+        keystore = connect()
+        assert await keystore.open() == STAMP
+        assert await _everything(keystore) == await _everything(source)
+        newest = await number_of(keystore, people[-1].user)
+        await source.aclose()
+        assert await number_of(keystore, (await person(keystore)).user) > newest
+        await keystore.aclose()
+
+    async def test_what_is_not_adopted(self, keystore: Keystore, connect: Connect, tmp_path: Path) -> None:
+        """Where a keystore is, none is put, and a file that is none is put nowhere; all stays as it was."""
+        before = await _everything(keystore)
+        await keystore.backup(tmp_path / "copy.db")
+        await keystore.aclose()
+        keystore = connect()
+        with pytest.raises(ConfigurationError):
+            await keystore.adopt(tmp_path / "copy.db")
+        await keystore.open()
+        assert await _everything(keystore) == before
+        await keystore.aclose()
+
+    async def test_floors_are_forgotten(self, keystore: Keystore) -> None:
+        """Where data was restored on purpose, any state of what it lacks is accepted; others keep theirs."""
+        people = [await person(keystore) for _ in range(3)]
+        handles = [each.session.handle for each in people]
+        await keystore.raise_floors([Floor(session, 9, 7) for session in handles])
+        await keystore.forget_floors(handles[:2])
+        owners = [await keystore.owner_of(session) for session in handles]
+        assert [owner.floor for owner in owners if owner is not None] == [0, 0, 9]
+        page = await keystore.page(await tenant_of(keystore), after=0, limit=9, user=None)
+        assert [(row.floor, row.floor_ends) for _, _, row in page] == [(0, 0), (0, 0), (9, 7)]
 
     async def test_where_a_backup_cannot_lie(self, keystore: Keystore, tmp_path: Path) -> None:
         """An existing file, and a missing folder, are refused and left as they were."""

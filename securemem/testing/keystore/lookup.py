@@ -44,7 +44,7 @@ class LookingUp(Hooks):
         found = await keystore.find([user.tag], [session.tag])
         assert _without_number(found) == Found(FIRST, ann.row, session_row(session))
         assert found.user is not None
-        assert found.user.number == await keystore.user_number(user.handle)
+        assert found.user == await keystore.user_row(user.handle)
         assert _without_number(await keystore.find([user.tag], [])) == Found(FIRST, ann.row, None)
 
     async def test_what_is_not_there_is_not_found(self, keystore: Keystore) -> None:
