@@ -1,6 +1,6 @@
 """Legal holds: what is held is kept whatever a policy, a clear or an erasure says, and nobody reads it.
 
-    ledger's hold → audit → heads marked (compare-and-swap, committed); only then it is reported
+    ledger's hold → audit → heads marked (compare-and-swap, committed) → stamps; only then it is reported
 
 A worker reads the holds after the heads that it judges, and deletes by compare-and-swap on these: a hold that comes
 between moves the head, and the deletion fails. Sessions that are begun later are marked by the worker.
@@ -17,11 +17,11 @@ from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Hold, Holds, Kind
 from securemem.ledger.store import Ledger
+from securemem.marks import Marks, changed
 from securemem.model import NEVER, Head, HeadFlag, from_milliseconds, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Backend, Clock
 from securemem.retention.judge import held_head
-from securemem.rights.marks import Marks, changed
 
 MAX_REASON = 64
 HOLD_OVERRIDE = "hold_override"
@@ -62,6 +62,7 @@ class Holding:
         """Take the stores, and the policy in force."""
         self._marks = Marks(backend, keyring)
         self._keyring = keyring
+        self._ledger = ledger
         self._clock = clock
         self._policy = policy.digest
         self._two_person = policy.safety.two_person
@@ -81,14 +82,15 @@ class Holding:
             raise InvalidInputError("nothing is held of this person")
         session: bytes | None = None
         if session_id is not None:
-            keys = await self._keyring.find(user_id, session_id)
-            if keys is None:
+            found = await self._keyring.look_up(user_id, session_id)
+            if found.session is None:
                 raise InvalidInputError("this person has no session of this id")
-            session = keys.handle
-        hold = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
+            session = found.session.handle
+        hold, act = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
         await self._log(EventKind.HOLD, hold, self._keyring.actor_hash(actor))
         for handle in await self._sessions(hold):
             await self._mark(handle, hold.person)
+        await self._marks.settle(self._ledger, act, self._now())
         return LegalHold.of(hold)
 
     async def release(self, hold_id: str, *, actor: str | None) -> LegalHold:
@@ -105,6 +107,7 @@ class Holding:
             name = bytes.fromhex(hold_id)
         except (TypeError, ValueError):
             raise InvalidInputError("a hold's id is what `place` gave") from None
+        act: int | None = None
         hold, asked_by, is_released = await self._holds.find(name)
         who = self._keyring.actor_hash(actor)
         if not is_released:
@@ -118,8 +121,10 @@ class Holding:
                     await self._holds.ask(name, who)
                     return LegalHold.of(hold, waits=True)
             await self._log(EventKind.RELEASE, hold, who)
-            await self._holds.release(name, at=self._now())
+            act = await self._holds.release(name, at=self._now())
         freed = [await self._unmark(handle, again=is_released) for handle in await self._sessions(hold)]
+        if act is not None:
+            await self._marks.settle(self._ledger, act, self._now())
         if is_released and not any(freed):
             raise InvalidInputError("this hold was released")
         return LegalHold.of(hold)
@@ -166,7 +171,8 @@ class Holding:
             ]
             if Kind.HOLD in on_it or (again and not head.held):
                 return None
-            lifted = _HELD if Kind.RESTRICTION in on_it else _HELD | _RESTRICTED
+            unseen = Kind.RESTRICTION in on_it or Kind.PRESERVED in on_it
+            lifted = _HELD if unseen else _HELD | _RESTRICTED
             return changed(head, head.flags & ~lifted, self._now())
 
         return await self._marks.move(session, freed, until=NEVER)

@@ -1,109 +1,91 @@
-"""Finds out whether something of a person, or in a session, must not be erased: it is held, or a law keeps it."""
+"""What keeps a person's data from being destroyed now: legal holds. What a law demands is preserved instead.
+
+Holds are read from the ledger, not from heads, which are marked a moment later.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from securemem.crypto.envelope import Sealed
-from securemem.crypto.head import Walk
-from securemem.errors import IntegrityError, LegalHoldError
+from securemem.errors import LegalHoldError
+from securemem.keys import handles
 from securemem.keys.keyring import Keyring
-from securemem.keys.rows import Owner
 from securemem.ledger.audit import Audit, Event, EventKind
-from securemem.ledger.holds import Holds
+from securemem.ledger.holds import Hold, Holds
 from securemem.ledger.store import Ledger
-from securemem.lives import Lives
 from securemem.model import to_milliseconds
-from securemem.policy.decide import HOLD, Action, Asked
-from securemem.ports import Backend, Clock
+from securemem.ports import Clock
 
-_ALL_ROWS = 0xFFFFFFFF
-_ERASED = Asked(erasure=True)
+
+class Held(NamedTuple):
+    """What of a person a hold is on.
+
+    Attributes:
+        whole: all of theirs.
+        sessions: of their own, and of others in which they said something.
+    """
+
+    whole: bool
+    sessions: frozenset[bytes]
+
+    def __bool__(self) -> bool:
+        return self.whole or bool(self.sessions)
 
 
 class Kept:
-    """Refuses what would delete what has to be kept."""
+    """Knows what holds are on, in one tenant."""
 
-    def __init__(
-        self, backend: Backend, keyring: Keyring, *, ledger: Ledger, lives: Lives, clock: Clock, policy: bytes
-    ) -> None:
-        """Take the stores, how long records live, and the SHA-256 of the policy in force."""
-        self._backend = backend
+    def __init__(self, keyring: Keyring, *, ledger: Ledger, clock: Clock, policy: bytes) -> None:
+        """Take the stores, and the SHA-256 of the policy in force."""
         self._keyring = keyring
-        self._lives = lives
         self._clock = clock
         self._policy = policy
         self._holds = Holds(ledger, keyring.tenant)
         self._audit = Audit(ledger)
 
-    async def check(self, person: bytes, sessions: Sequence[bytes], *, visited: Sequence[bytes] = ()) -> None:
-        """Let a person's sessions be destroyed, and what they said in other people's; or refuse.
+    async def of_person(self, person: bytes, holds: list[Hold] | None = None) -> Held:
+        """Give what holds are on of what a person has said, anywhere.
 
         Args:
             person: their handle.
-            sessions: of theirs, by their handles.
-            visited: those in which they are a guest.
-
-        Raises:
-            LegalHoldError: a hold is on something of it; or a law demands that something is kept.
+            holds: those that stand, for whoever knows them; else they are asked for.
         """
-        held = frozenset(hold.session or hold.person for hold in await self._holds.active())
-        rules: list[str | None] = [HOLD] if person in held else []
-        # Heads are not asked: their marks are those of the policy under which they were written.
-        if held or any(rule.basis is not None for rule in self._lives.rules.rules):
-            rules += [await self._kept_by(session, held) for session in sessions]
-            rules += [await self._kept_by(session, held, guest=person) for session in visited]
-        if HOLD in rules:
-            why = "a legal hold is on it: release that first"
-        elif any(rules):
-            why = "a law demands that something is kept for longer, as the policy says"
-        else:
-            return
-        at = to_milliseconds(self._clock())
-        await self._audit.write(Event(EventKind.REFUSE, self._keyring.tenant, person, None, self._policy, at))
-        raise LegalHoldError(f"data of person {person.hex()}: {why}; nothing was erased")
+        holds = holds if holds is not None else await self._holds.active()
+        if not holds:
+            return Held(whole=False, sessions=frozenset())
+        on = {hold.session or hold.person for hold in holds}
+        own, visited = await handles.of_person(self._keyring, person)
+        found = on.intersection(own) | set(await self._held_visits(visited, on))
+        return Held(person in on, frozenset(found))
+
+    async def _held_visits(self, visited: Iterable[bytes], on: set[bytes]) -> list[bytes]:
+        owners = [(session, await self._keyring.keystore.owner_of(session)) for session in visited]
+        return [session for session, owner in owners if owner is not None and {session, owner.user} & on]
 
     async def is_held(self, person: bytes, session: bytes) -> bool:
         """Tell whether a legal hold is on a session, or on all of its person."""
+        return bool({person, session} & {hold.session or hold.person for hold in await self._holds.active()})
+
+    async def check(self, person: bytes, session: bytes) -> None:
+        """Let a person's session be cleared; or refuse.
+
+        Raises:
+            LegalHoldError: a hold is on it, or on what a guest said in it.
+        """
         holds = await self._holds.active()
-        return any(hold.session == session or (hold.session is None and hold.person == person) for hold in holds)
+        if not holds:
+            return
+        guests = await self._keyring.keystore.guests(session)
+        if {person, session, *(guest.user.handle for guest in guests)} & {
+            each.session or each.person for each in holds
+        }:
+            await self.refuse(person, session)
+            raise LegalHoldError(
+                f"session {session.hex()}: a legal hold is on it: release that first; nothing was destroyed"
+            )
 
-    async def _kept_by(self, session: bytes, held: frozenset[bytes], *, guest: bytes | None = None) -> str | None:
-        """Give by what a record in a session would outlive an erasure; None if none would.
-
-        Args:
-            session: its handle.
-            held: people and sessions that a hold is on.
-            guest: whose records would go; all of the session if not given.
-        """
-        owner = await self._keyring.keystore.owner_of(session)
-        if owner is None:
-            return None
-        if {session, owner.user} & held:
-            return HOLD
-        now = to_milliseconds(self._clock())
-        records = await self._records(session, owner)
-        await self._lives.know({sealed.retention_class for sealed in records})
-        for sealed in records:
-            if guest is not None and sealed.subject != guest:
-                continue
-            place = (sealed.retention_class, sealed.hour, sealed.expiry)
-            decision = self._lives.decide(place, held=sealed.subject in held, asked=_ERASED, now=now)
-            if decision.action == Action.RESTRICT:
-                return decision.rule
-        return None
-
-    async def _records(self, session: bytes, owner: Owner) -> list[Sealed]:
-        """Give what lies in a session, verified; nothing of one that is closed already.
-
-        What was tampered with keeps nobody from being forgotten.
-        """
-        raw, rows = await self._backend.tail(session, _ALL_ROWS)
-        seal = self._keyring.head_seal(session)
-        try:
-            head = seal.decode(raw) if raw else None
-            if head is None or head.closed:
-                return []
-            return Walk(seal, head, session=session, owner=owner.user).page(rows)
-        except IntegrityError:
-            return []
+    async def refuse(self, person: bytes, session: bytes | None = None) -> None:
+        """Write down that something was not destroyed."""
+        at = to_milliseconds(self._clock())
+        await self._audit.write(Event(EventKind.REFUSE, self._keyring.tenant, person, None, self._policy, at, session))

@@ -2,10 +2,13 @@
 
     {"receipt": {…}, "dsse": {"payloadType": "application/vnd.securemem.receipt+json", "payload": …, "signatures": […]}}
 
+Under "audit" it may prove that the erasure is in the audit: {"number", "size", "root", "path": […], "before", "event"},
+as `ledger.tree.Inclusion`; the event names the same person and tenant, and the signature covers the root.
+
 The signed payload is the canonical JSON of "receipt" (sorted keys, no white space). States: LOGICAL, the rows and keys
-are deleted; SHREDDED, and the keystore's own file holds nothing of the keys any more. That no backup of the keystore
-opens them either (BACKUP_CLOSED) is not stated by this version. There is no name, id or text of the person in it, only
-random handles.
+are deleted; SHREDDED, and the keystore's own file holds nothing of the keys any more; BACKUP_CLOSED, and no backup of
+the keystore opens them either, for the KEK's epoch is destroyed and its copies are past. There is no name, id or text
+of the person in it, only random handles.
 """
 
 from __future__ import annotations
@@ -16,11 +19,12 @@ from typing import Any
 
 from securemem.crypto.signing import Signer, canonical, dsse_open, dsse_sign, from_pem
 from securemem.errors import ConfigurationError, IntegrityError
+from securemem.ledger.tree import Inclusion
 from securemem.model import Residue
 
 PAYLOAD_TYPE = "application/vnd.securemem.receipt+json"
 VERSION = 1
-LOGICAL, SHREDDED = "LOGICAL", "SHREDDED"
+LOGICAL, SHREDDED, BACKUP_CLOSED = "LOGICAL", "SHREDDED", "BACKUP_CLOSED"
 _KEY_BYTES = 32
 
 
@@ -83,6 +87,10 @@ def verify_receipt(document: dict[str, Any], public_key: bytes | str) -> dict[st
         raise IntegrityError("the receipt was altered: what it says is not what was signed")
     if statement.get("version") != VERSION:
         raise ConfigurationError("the receipt is of another version: check it with the SecureMem that made it")
+    if "audit" in statement:
+        event = Inclusion.from_json(statement["audit"]).event
+        if (event.tenant.hex(), (event.person or b"").hex()) != (statement.get("tenant"), statement.get("handle")):
+            raise IntegrityError("the audited event that the receipt proves is about somebody else")
     return statement
 
 
@@ -97,8 +105,9 @@ def issue(
     stores: dict[str, dict[str, Any]],
     residue: list[Residue],
     policy: dict[str, str],
+    inclusion: Inclusion | None = None,
 ) -> Receipt:
-    """Write and sign a receipt."""
+    """Write and sign a receipt, which proves that an event is in the audit where an inclusion is given."""
     dates = [entry.until for entry in residue]
     horizon = None if None in dates else max([at, *(date for date in dates if date is not None)])
     statement = {
@@ -117,6 +126,8 @@ def issue(
         ],
         "horizon": horizon.isoformat() if horizon else None,
     }
+    if inclusion is not None:
+        statement["audit"] = inclusion.to_json()
     dsse = dsse_sign(signer, PAYLOAD_TYPE, statement)
     return Receipt(
         receipt_id, handle.hex() if handle else "", state, at, stores, tuple(residue), horizon, dsse, statement

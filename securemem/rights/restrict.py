@@ -1,6 +1,6 @@
 """Restriction of processing (GDPR Art. 18): what is held of a person is kept and grows, and nobody reads it.
 
-    ledger's restriction → audit → heads marked (compare-and-swap, committed); only then it is reported
+    ledger's restriction → audit → heads marked (compare-and-swap, committed) → stamps; only then it is reported
 
 It lengthens no life: what is past its time goes as before. Sessions that are begun later are marked by the worker.
 """
@@ -13,11 +13,11 @@ from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Holds, Kind
 from securemem.ledger.store import Ledger
+from securemem.marks import Marks, changed
 from securemem.model import Head, HeadFlag, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Backend, Clock
 from securemem.retention.judge import restricted_head
-from securemem.rights.marks import Marks, changed
 
 _RESTRICTED = int(HeadFlag.RESTRICTED)
 _ARTICLE = "gdpr-18"
@@ -30,6 +30,7 @@ class Restricting:
         """Take the stores, and the policy in force."""
         self._marks = Marks(backend, keyring)
         self._keyring = keyring
+        self._ledger = ledger
         self._clock = clock
         self._policy = policy.digest
         self._holds = Holds(ledger, keyring.tenant)
@@ -41,9 +42,13 @@ class Restricting:
         Raises:
             InvalidInputError: nothing is held of this person.
         """
-        person = await self._person(user_id)
+        await self.restrict_person(await self._person(user_id), actor=actor)
+
+    async def restrict_person(self, person: bytes, *, actor: str | None) -> None:
+        """Restrict a person by their handle, likewise."""
+        act: int | None = None
         if not await self._standing(person):
-            await self._holds.place(person, None, reason=_ARTICLE, at=self._now(), kind=Kind.RESTRICTION)
+            _, act = await self._holds.place(person, None, reason=_ARTICLE, at=self._now(), kind=Kind.RESTRICTION)
             await self._log(EventKind.RESTRICTION, person, actor)
 
         async def marked(head: Head, _: bytes) -> Head | None:
@@ -52,26 +57,36 @@ class Restricting:
         own, _ = await handles.of_person(self._keyring, person)
         for session in own:
             await self._marks.move(session, marked, until=None)
+        await self._settle(act)
 
     async def lift(self, user_id: str, *, actor: str | None) -> None:
-        """Lift a person's restriction; what a hold is on stays out of sight.
+        """Lift a person's restriction; what a hold is on, or what outlives an erasure, stays out of sight.
 
         Raises:
             InvalidInputError: nothing is held of this person.
         """
         person = await self._person(user_id)
+        acts = []
         for each in await self._standing(person):
             await self._log(EventKind.LIFT, person, actor)
-            await self._holds.release(each, at=self._now())
+            acts.append(await self._holds.release(each, at=self._now(), kind=Kind.RESTRICTION))
 
         async def freed(head: Head, _: bytes) -> Head | None:
             if head.held or not head.restricted:
                 return None
             return changed(head, head.flags & ~_RESTRICTED, self._now())
 
+        preserved = {each.session for each in await self._holds.active(Kind.PRESERVED)}
         own, _ = await handles.of_person(self._keyring, person)
         for session in own:
-            await self._marks.move(session, freed, until=None)
+            if session not in preserved:
+                await self._marks.move(session, freed, until=None)
+        for act in acts:
+            await self._settle(act)
+
+    async def _settle(self, act: int | None) -> None:
+        if act is not None:
+            await self._marks.settle(self._ledger, act, self._now())
 
     async def _person(self, user_id: str) -> bytes:
         row = await self._keyring.find_user(user_id)

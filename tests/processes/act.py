@@ -1,7 +1,7 @@
 """A process that does one act on a store, and may end itself with SIGKILL before its n-th step.
 
-Arguments: url, act (clear, erase, rotate, close), n (0: never). It says `ready`, waits for a line, opens the store and
-says `begun`, does the act and says how many steps it took.
+Arguments: url, act (clear, erase, rotate, close, rectify), n (0: never). It says `ready`, waits for a line, opens the
+store and says `begun`, does the act and says how many steps it took.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ STEPS: list[tuple[type, str]] = [
     (SqliteFile, "_repeat"),  # before the file is rewritten, and before its log is cut
     (Ledger, "begin"),
     (Ledger, "add_tombstones"),
+    (Ledger, "settled"),
     (Ledger, "finish"),
     (SqliteKeystore, "backup"),
     (FileKms, "create_epoch"),
@@ -51,6 +52,8 @@ async def act(url: str, what: str, last: int) -> None:
             await memory.session("one", user_id="ann").clear()
         elif what == "erase":
             await memory.erase_user("ann")
+        elif what == "rectify":
+            await memory.session("one", user_id="ann").rectify(1, "put right")
         elif what == "rotate":
             await memory.keys.rotate()
         else:

@@ -55,6 +55,11 @@ async def texts(chat: Session, **options: Any) -> list[Any]:
     return [message.content for message in await chat.history(**options)]
 
 
+async def exported(memory: SecureMemory, user: str) -> list[Any]:
+    """Give what a person said, as their export has it."""
+    return [item["content"] async for item in memory.export_user(user) if item["kind"] == "message"]
+
+
 async def add(chat: Session, *contents: str, **options: Any) -> list[Message]:
     """Add messages, one after the other."""
     return [await chat.add("user", content, **options) for content in contents]

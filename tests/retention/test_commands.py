@@ -210,10 +210,13 @@ def test_holds_are_placed_listed_and_released() -> None:
     with pytest.raises(UserRestrictedError):
         asyncio.run(read())
     assert_says_one_line(run("session", "clear", "order-0", "--user", "alice"), 1, "legal hold")
-    assert_says_one_line(run("user", "erase", "alice", "--yes"), 1, "legal hold")
     assert_says_one_line(run("session", "show", "order-0", "--user", "alice"), 1, "held or restricted")
     assert answer("hold", "release", hold["id"])["id"] == hold["id"]
     assert asyncio.run(read()) == 2
+    hold = answer("hold", "place", "alice", "--reason-code", "CASE-2")
+    assert_says_one_line(run("user", "erase", "alice", "--yes"), 1, "legal hold")
+    answer("hold", "release", hold["id"])
+    assert asyncio.run(read()) == 0, "the erasure waited for this"
     assert run("hold", "list", "--json").stdout == ""
     assert "No hold stands" in run("hold", "list").stdout
     for wrong in (hold["id"], "alice", "00" * 16):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from securemem import InvalidInputError, LegalHoldError, SecureMemory, Session, UserRestrictedError
+from securemem.errors import CorruptRecordError
 from securemem.ledger.audit import EventKind
 
 from .store import (
@@ -105,7 +109,7 @@ async def test_a_release_shows_it_again_and_what_is_due_goes(url: str, clock: Fa
 
 
 async def test_one_session_is_held(file_url: str, clock: FakeClock) -> None:
-    """A hold on one leaves the person's others as they are, but for their erasure."""
+    """A hold on one leaves the person's others as they are."""
     async with opened(file_url, clock, RULES) as memory:
         chat, other = memory.session("s", user_id="alice"), memory.session("t", user_id="alice")
         await add(chat, "x")
@@ -114,8 +118,6 @@ async def test_one_session_is_held(file_url: str, clock: FakeClock) -> None:
         assert hold.session == (await handle_of(memory, chat)).hex()
         await assert_hidden(chat)
         assert await texts(other) == ["x"]
-        with pytest.raises(LegalHoldError):
-            await memory.erase_user("alice")
         with pytest.raises(LegalHoldError):
             await chat.clear()
         await other.clear()
@@ -142,19 +144,42 @@ async def test_holds_overlap(file_url: str, clock: FakeClock, first: int) -> Non
 
 
 async def test_a_session_begun_under_a_hold_is_held(url: str, clock: FakeClock) -> None:
-    """It cannot be cleared nor its person be erased from the first; the next worker's pass hides it."""
-    async with opened(url, clock, RULES) as memory:
+    """From its first message on nobody reads it, nothing trims it, and it cannot be cleared."""
+    async with opened(url, clock, RULES, max_messages=2) as memory:
         await add(memory.session("s", user_id="alice"), "x")
         hold = await memory.holds.place("alice", reason_code="CASE-1")
         chat = memory.session("later", user_id="alice")
-        await add(chat, "x", **TAGGED)
+        await add(chat, "x", "y", "z", **TAGGED)
+        await assert_hidden(chat)
+        await assert_hidden(memory.session("later", user_id="alice"))
+        assert await rows(memory, chat) == 3
         with pytest.raises(LegalHoldError):
             await chat.clear()
         clock.advance(2 * DAY)
         assert (await memory.sweep()).records == 0
-        await assert_hidden(chat)
         await memory.holds.release(hold.id)
         assert (await memory.sweep()).sessions == 1
+
+
+async def test_a_session_of_others_is_not_looked_into(url: str, clock: FakeClock) -> None:
+    """A hold on somebody, and a restriction of somebody else, hide what these begin, and nobody else's sessions."""
+    async with opened(url, clock, RULES) as memory:
+        for name in ("alice", "bob"):
+            await add(memory.session("s", user_id=name), "x")
+        await memory.holds.place("alice", reason_code="CASE-1")
+        await memory.restrict_user("bob")
+        for name in ("bob", "carol"):
+            await add(memory.session("later", user_id=name), "x", "y")
+        await assert_hidden(memory.session("later", user_id="bob"))
+        carols = memory.session("later", user_id="carol")
+        assert await texts(carols) == ["x", "y"]
+        await memory.lift_restriction("bob")
+        assert await texts(memory.session("later", user_id="bob")) == ["x", "y"]
+        assert not (await head_of(memory, carols)).keep
+        await carols.add("user", "as a guest", user_id="alice")
+        visited = memory.session("visited", user_id="carol")
+        await visited.add("user", "as a guest", user_id="alice")
+        assert (await head_of(memory, visited)).keep
 
 
 async def test_a_held_person_of_whom_nothing_is_left_is_not_erased(file_url: str, clock: FakeClock) -> None:
@@ -182,22 +207,20 @@ async def test_a_person_who_only_visits_is_held(url: str, clock: FakeClock) -> N
         assert await rows(memory, chat) == 3, "nothing is trimmed any more; the first went before"
         clock.advance(2 * DAY)
         assert (await memory.sweep()).records == 1
-        for user in ("alice", "bob"):
-            with pytest.raises(LegalHoldError):
-                await memory.erase_user(user)
         with pytest.raises(LegalHoldError):
             await chat.clear()
+        with pytest.raises(LegalHoldError):
+            await memory.erase_user("bob")
         await memory.holds.release(hold.id)
-        assert (await memory.sweep()).records == 1
-        await memory.erase_user("bob")
-        await memory.erase_user("alice")
+        assert await texts(chat) == ["stays"], "the request waited for this"
+        assert (await memory.sweep()).records == 0
 
 
 @pytest.mark.parametrize("session_id", [None, "s"])
 async def test_a_guest_goes_from_no_session_that_is_held(
     file_url: str, clock: FakeClock, session_id: str | None
 ) -> None:
-    """Who asks to be forgotten is refused while what they said lies in somebody's held session."""
+    """Who asks to be forgotten waits while what they said lies in somebody's held session."""
     async with opened(file_url, clock, RULES) as memory:
         chat = memory.session("s", user_id="alice")
         await add(chat, "own")
@@ -206,9 +229,7 @@ async def test_a_guest_goes_from_no_session_that_is_held(
         with pytest.raises(LegalHoldError):
             await memory.erase_user("bob")
         await memory.holds.release(hold.id)
-        assert await texts(chat) == ["own", "said"]
-        await memory.erase_user("bob")
-        assert await texts(chat) == ["own"]
+        assert await texts(chat) == ["own"], "the request waited for this"
 
 
 @LASTING
@@ -294,3 +315,20 @@ async def test_a_release_that_was_interrupted_is_gone_on_with(file_url: str, clo
             await chat.history()
         await memory.holds.release(hold.id)
         assert await texts(chat) == ["x"]
+
+
+async def test_a_damaged_session_keeps_no_store_from_opening(file_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """What is damaged cannot be marked, and is read by nobody; everybody else goes on, here and at the next opening."""
+    async with opened(file_url, clock, RULES) as memory:
+        await add(memory.session("s", user_id="alice"), "damaged")
+        await add(memory.session("s", user_id="bob"), "whole")
+    with closing(sqlite3.connect(tmp_path / "store.db")) as con:
+        [(number, body)] = con.execute("SELECT id, body FROM messages WHERE id & 4294967295 = 4294967295 LIMIT 1")
+        con.execute("UPDATE messages SET body = ? WHERE id = ?", (body[:-1] + bytes([body[-1] ^ 1]), number))
+        con.commit()
+    for _ in range(2):
+        async with opened(file_url, clock, RULES) as memory:
+            await memory.holds.place("alice", reason_code="CASE-1")
+            assert await texts(memory.session("s", user_id="bob")) == ["whole"]
+            with pytest.raises(CorruptRecordError):
+                await memory.session("s", user_id="alice").history()

@@ -11,6 +11,7 @@ import pytest
 
 from securemem import ConflictError, Message, SecureMemory
 from securemem.ledger.audit import EventKind, rule_name
+from securemem.model import to_milliseconds
 from securemem.policy import Policy
 from securemem.retention.plan import Plan
 
@@ -27,6 +28,8 @@ from .store import (
     events,
     infos,
     kinds,
+    later,
+    on_hour,
     opened,
     policy,
     run_sql,
@@ -211,6 +214,28 @@ async def test_a_plan_says_from_when_backups_are_without(file_url: str, clock: F
         assert (await memory.retention.plan()).gone_at == int(clock.now.timestamp() * 1000) + 35 * DAY * 1000
     async with opened(file_url, clock, policy(rules=SCRATCH)) as memory:
         assert (await memory.retention.plan()).gone_at is None
+
+
+async def test_a_plan_says_from_when_each_rule_is_irreversible(file_url: str, clock: FakeClock) -> None:
+    """That is so many days after the first deletion by it, now or within the week, as backups live."""
+    rules = SCRATCH + "  - {id: week, match: {tag: invoice}, ttl: 5d}\n  - {id: year, match: {tag: x}, ttl: 1y}\n"
+    async with opened(file_url, clock, policy("erasure: {targets: {backups: 35d}}\n", rules)) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "a", "b", **TAGGED)
+        await add(chat, "c", **INVOICE)
+        await add(chat, "d", metadata={"tags": ["x"]})
+        came = on_hour(clock.now)
+        clock.advance(2 * DAY)
+        lines = (await memory.retention.plan()).lines
+        gone = {rule: line.gone_at for rule, line in lines.items()}
+        backups = 35 * DAY
+        assert gone["scratch"] == to_milliseconds(later(clock.now, backups))
+        due = to_milliseconds(later(came, 5 * DAY + backups))
+        assert due <= (gone["week"] or 0) <= due + HOUR * 1000
+        assert gone["year"] is None
+    async with opened(file_url, clock, policy(rules=SCRATCH)) as memory:
+        [line] = [line for rule, line in (await memory.retention.plan()).lines.items() if rule == "scratch"]
+        assert (line.first, line.gone_at) == (to_milliseconds(clock.now), None)
 
 
 async def _planned(url: str, clock: FakeClock, more: str = "", rules: str = SCRATCH, **options: str) -> Plan:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from securemem import SecureMemory
+from securemem import SecureMemory, conversation
+from securemem.ending import CLOSED_HEAD_SECONDS
 from securemem.ledger.audit import EventKind
 from securemem.ledger.holds import Holds
+from securemem.retention.sweep import SweepReport
 
-from .store import DAY, LASTING, SCRATCH, TAGGED, add, head_of, inside, kinds, opened, policy, rows, texts
+from .store import DAY, LASTING, SCRATCH, TAGGED, add, handle_of, head_of, inside, kinds, opened, policy, rows, texts
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -140,3 +142,37 @@ async def test_a_pass_that_is_told_to_end_leaves_the_rest(file_url: str, clock: 
         assert seen == [first.records] == [32]
         assert (await memory.sweep()).records == 8
         assert (await kinds(memory))[EventKind.DELETE] == 40
+
+
+async def test_who_waits_ends_what_a_worker_closed_and_left(
+    url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that died between closing a session and its act keeps nobody out: who appends begins it anew."""
+    monkeypatch.setattr(conversation, "CLOSER_SECONDS", 0.1)
+    async with opened(url, clock, RULES) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "x", **TAGGED)
+        clock.advance(2 * DAY)
+        deployment, old = await inside(memory), await handle_of(memory, chat)
+        raw, _ = await deployment.backend.tail(old, 0)
+        assert await deployment.backend.swap(deployment.destruction.closing(old, raw)) is None
+        await add(chat, "y")
+        assert await texts(chat) == ["y"]
+        assert await deployment.keyring.keystore.owner_of(old) is None
+        assert not (await deployment.backend.tail(old, 100)).rows
+
+
+async def test_a_head_that_was_closed_since_stays(url: str, clock: FakeClock) -> None:
+    """A sweep that meets a session cleared since it was listed leaves its closed head for the time that it is for."""
+    async with opened(url, clock, RULES) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "x")
+        deployment, handle = await inside(memory), await handle_of(memory, chat)
+        await chat.clear()
+        sweep, seal = deployment.office.sweep, deployment.keyring.head_seal(handle)
+        for seconds, removed in ((0, 0), (CLOSED_HEAD_SECONDS, 1)):
+            clock.advance(seconds)
+            report = SweepReport()
+            await sweep._without_key(handle, seal, report)
+            assert (report.closed_heads, report.without_key) == (removed, 0)
+            assert bool((await deployment.backend.tail(handle, 0)).head) is not bool(removed)

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
+WRITTEN = {
+    *(EventKind.REVEAL, EventKind.DELETE, EventKind.RESTRICT, EventKind.REFUSE, EventKind.EXPORT, EventKind.HOLD),
+    *(EventKind.RELEASE, EventKind.RESTRICTION, EventKind.LIFT, EventKind.APPLY, EventKind.PROPOSE),
+}
+
 TWO = "safety: {two_person: [ttl_shortened]}\n"
 
 
@@ -70,10 +75,8 @@ async def test_who_did_what_is_written_down(file_url: str, clock: FakeClock) -> 
         await add(chat, "invoice", **INVOICE)
         hold = await memory.holds.place("alice", session_id="s", reason_code="CASE-1", actor="dpo:a")
         with pytest.raises(LegalHoldError):
-            await memory.erase_user("alice")
-        await memory.holds.release(hold.id, actor="dpo:b")
-        with pytest.raises(LegalHoldError):
             await chat.clear()
+        await memory.holds.release(hold.id, actor="dpo:b")
         plan = await memory.retention.plan()
         await memory.retention.apply(plan.token, actor="dpo:a")
         deployment = await inside(memory)
@@ -84,9 +87,8 @@ async def test_who_did_what_is_written_down(file_url: str, clock: FakeClock) -> 
         ]
         assert found == [
             ("hold", "a", person, session),
-            ("refuse", None, person, None),
+            ("refuse", None, person, session),
             ("release", "b", person, session),
-            ("refuse", None, person, None),
             ("apply", "a", None, None),
         ]
 
@@ -106,7 +108,7 @@ async def test_nothing_of_anybodys_is_in_the_ledger(file_url: str, clock: FakeCl
         await add(chat, f"{words['mail']}@example.com", **INVOICE)
         hold = await memory.holds.place(words["user"], reason_code="CASE-1", actor=words["actor"])
         with pytest.raises(LegalHoldError):
-            await memory.erase_user(words["user"])
+            await chat.clear()
         await memory.holds.release(hold.id, actor=words["actor"])
         clock.advance(DAY)
         for actor in (words["actor"], "somebody else"):
@@ -118,7 +120,7 @@ async def test_nothing_of_anybodys_is_in_the_ledger(file_url: str, clock: FakeCl
         clock.advance(40 * DAY)
         await memory.sweep()
         found = {event.kind for event in await events(memory)}
-        assert found == set(EventKind)
+        assert found == WRITTEN
         assert_absent(ledger, words.values())
         planted = make_canary("case")
         await memory.holds.place(words["user"], reason_code=planted)

@@ -183,8 +183,9 @@ def _loiter(deployment: Deployment) -> None:
 def _keep_silent(deployment: Deployment) -> None:
     """Write nothing down."""
 
-    async def nothing(*_: Any) -> None:
+    async def nothing(*_: Any) -> list[int]:
         """Write nothing."""
+        return []
 
     deployment.office.sweep._audit.write = nothing  # type: ignore[method-assign]
 
