@@ -1,0 +1,1 @@
+"""The memory of other frameworks, kept here: one file for each."""

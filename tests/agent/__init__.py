@@ -1,0 +1,1 @@
+"""Agents, what they remember in, and the models that they ask."""
