@@ -9,7 +9,28 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from securemem.cli import demo, doctor, hold, init, keys, models, policy, receipt, session, sweep, tenant, user, worker
+from securemem.cli import (
+    audit,
+    backup,
+    breach,
+    chat,
+    demo,
+    doctor,
+    hold,
+    init,
+    keys,
+    models,
+    policy,
+    prove,
+    receipt,
+    request,
+    session,
+    status,
+    sweep,
+    tenant,
+    user,
+    worker,
+)
 from securemem.cli.command import group
 from securemem.cli.outcome import NO, USAGE, fail
 
@@ -77,15 +98,17 @@ def _root(
         typer.echo(context.get_help())
 
 
-for _room in (demo, init, doctor, sweep, worker):
+for _room in (demo, init, doctor, status, chat, sweep, worker, prove, backup, breach):
     _room.add_to(app)
 _groups = (
     ("session", session),
     ("user", user),
     ("tenant", tenant),
     ("hold", hold),
+    ("request", request),
     ("keys", keys),
     ("receipt", receipt),
+    ("audit", audit),
     ("policy", policy),
     ("models", models),
 )

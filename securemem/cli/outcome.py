@@ -3,7 +3,7 @@
     0  done
     1  the answer is no: an integrity failure, a receipt that does not verify, something that is not there
     2  usage: a wrong option, or settings and files that do not fit together
-    3  unavailable: a store or KMS does not answer, or a store has to catch up first
+    3  unavailable: a store, KMS or model does not answer, or a store has to catch up first
 
 A line on standard error says what to do. It never holds content, a key or a real id.
 """
@@ -24,6 +24,7 @@ from securemem.errors import (
     ConfigurationError,
     InvalidInputError,
     KMSUnavailableError,
+    ModelError,
     NotReadyError,
     PolicyError,
     SecureMemError,
@@ -32,7 +33,7 @@ from securemem.errors import (
 NO, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 
 _CODES: tuple[tuple[tuple[type[SecureMemError], ...], int], ...] = (
-    ((BackendUnavailableError, KMSUnavailableError, NotReadyError), UNAVAILABLE),
+    ((BackendUnavailableError, KMSUnavailableError, ModelError, NotReadyError), UNAVAILABLE),
     ((ConfigurationError, InvalidInputError, PolicyError), USAGE),
     ((SecureMemError,), NO),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -42,18 +42,41 @@ class Output:
             self.console.print(line)
 
     @contextmanager
-    def working(self, what: str) -> Iterator[None]:
-        """Show a bar on a terminal while something is under way that may take a moment."""
+    def working(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show a bar on a terminal while something is under way that may take a moment.
+
+        Yields:
+            What says that something else is under way now.
+        """
         if self.as_json or not self.console.is_terminal:
-            yield
+            yield lambda _: None
             return
         from rich.console import Console  # noqa: PLC0415
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            progress.add_task(what, total=None)
-            yield
+            task = progress.add_task(what, total=None)
+            yield lambda then: progress.update(task, description=then)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None] | None]:
+        """Give what is told how much of how much is done, and shows that as a bar; None where there is no terminal."""
+        if self.as_json or not self.console.is_terminal:
+            yield None
+            return
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(what, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def printable(text: str) -> str:

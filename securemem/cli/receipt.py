@@ -80,6 +80,9 @@ def as_text(statement: dict[str, Any]) -> object:
     ]
     rows += [(name, _figures(store)) for name, store in statement["stores"].items()]
     rows += [("left over", _residue(entry)) for entry in statement["residue"]]
+    if "audit" in statement:
+        audit = statement["audit"]
+        rows.append(("audit", f"event {audit['number']}, in the tree of {audit['size']} with head {audit['root']}"))
     rows.append(("horizon", statement["horizon"] or "none yet: the operator alone can tell"))
     return grid(*((name, str(value)) for name, value in rows), indent=2)
 

@@ -11,7 +11,7 @@ import typer
 from securemem.cli.command import PurgeSeconds, command, group
 from securemem.cli.outcome import AnswerIsNo
 from securemem.cli.output import Output, confirm, printable
-from securemem.cli.place import Place
+from securemem.cli.place import Place, PolicyName
 from securemem.residue import PURGE_SECONDS
 
 if TYPE_CHECKING:
@@ -71,12 +71,14 @@ async def _clear(
     user: _User = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where there is a terminal to ask on.")] = False,
     purge_seconds: PurgeSeconds = PURGE_SECONDS,
+    policy: PolicyName = None,
 ) -> None:
     """Destroy a session: its key and its messages.
 
-    What the deletion leaves on disk is removed too.
+    What the deletion leaves on disk is removed too. What a law demands to keep, by the policy, is sealed anew and read
+    by nobody.
     """
-    async with place.existing() as memory:
+    async with place.for_retention(policy) as memory:
         await _require(memory, session, user)
         if not yes:
             confirm("Destroy this session and its key? It cannot be undone.")

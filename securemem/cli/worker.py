@@ -6,6 +6,7 @@ import asyncio
 import signal
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,15 @@ _Rate = Annotated[float, typer.Option(metavar="RECORDS", min=0, help="At most so
 _PurgeHours = Annotated[
     float, typer.Option(metavar="HOURS", min=0, help="How often to remove what deletions left on disk; 0 for never.")
 ]
+_KeystoreBackups = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        exists=True,
+        file_okay=False,
+        help="Where to back the keystore up when an epoch is closed, within the policy's time after an erasure.",
+    ),
+]
 
 
 async def _worker(
@@ -42,6 +52,7 @@ async def _worker(
     rate: _Rate = RECORDS_A_SECOND,
     purge_hours: _PurgeHours = 24.0,
     purge_seconds: PurgeSeconds = PURGE_SECONDS,
+    keystore_backups: _KeystoreBackups = None,
 ) -> None:
     """Take out what is past its time, until it is told to stop (SIGTERM, or Ctrl-C).
 
@@ -52,7 +63,7 @@ async def _worker(
     async with place.for_retention(policy) as memory:
 
         async def work(pace: Any, seconds: float | None) -> SweepReport:
-            return await memory.retention.work(pace=pace, purge_seconds=seconds)
+            return await memory.retention.work(pace=pace, purge_seconds=seconds, keystore_backups=keystore_backups)
 
         rhythm = Rhythm(
             interval=interval,
@@ -60,7 +71,8 @@ async def _worker(
             purge_every=(purge_hours * 3600 or None) if not once else 0.0,
             purge_seconds=purge_seconds,
         )
-        worker = Worker(work, rhythm, say=lambda done: _say(out, done))
+        checkpoint = memory.audit.checkpoint if await memory.audit.has_sink() else None
+        worker = Worker(work, rhythm, say=lambda done: _say(out, done), checkpoint=checkpoint)
         await _until_told(worker, out, once=once)
 
 
@@ -98,6 +110,8 @@ def _in_words(done: SweepReport) -> str:
         (done.waiting, "past their time, and waiting for somebody's word"),
         (done.quarantined, "not classified, and so kept out of sight"),
         (done.without_key, "sessions without a key, left alone"),
+        (done.resumed, "acts that were interrupted seen through"),
+        (done.closed_epochs, "KEK epochs closed"),
     )
     return ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing is past its time"
 

@@ -20,7 +20,7 @@ from securemem.residue import PURGE_SECONDS
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from securemem.retention.plan import Plan
+    from securemem.retention.plan import Line, Plan
 
 _Hash = Annotated[str, typer.Argument(metavar="PLAN-HASH", help="Of a plan that you have read.", show_default=False)]
 _Session = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.", show_default=False)]
@@ -98,12 +98,18 @@ def _as_json(plan: Plan) -> dict[str, Any]:
     return {
         "at": from_milliseconds(plan.at).isoformat(),
         "records": plan.records,
-        "rules": {rule: asdict(line) for rule, line in sorted(plan.lines.items())},
+        "rules": {rule: _line_as_json(line) for rule, line in sorted(plan.lines.items())},
         "held": plan.held,
         "quarantined": plan.quarantined,
         "irreversible_from": from_milliseconds(plan.gone_at).isoformat() if plan.gone_at is not None else None,
         "hash": plan.token,
     }
+
+
+def _line_as_json(line: Line) -> dict[str, Any]:
+    counts = {"now": line.now, "soon": line.soon, "kept": line.kept, "newly_kept": line.newly_kept}
+    gone = from_milliseconds(line.gone_at).isoformat() if line.gone_at is not None else None
+    return counts | {"irreversible_from": gone}
 
 
 def _table(plan: Plan) -> Table:
@@ -113,9 +119,11 @@ def _table(plan: Plan) -> Table:
     table.add_column("rule")
     for name in ("deleted now", "within 7 days", "kept out of sight", "newly kept"):
         table.add_column(name, justify="right")
+    table.add_column("in no backup from")
     for rule, line in sorted(plan.lines.items()):
-        numbers = (line.now, line.soon, line.kept, line.newly_kept)
-        table.add_row(rule, *(f"{number:,}" if number else "" for number in numbers), style="red" if line.now else "")
+        counts = (f"{number:,}" if number else "" for number in (line.now, line.soon, line.kept, line.newly_kept))
+        gone = f"{from_milliseconds(line.gone_at):%d %B %Y}" if line.gone_at is not None else ""
+        table.add_row(rule, *counts, gone, style="red" if line.now else "")
     return table
 
 
