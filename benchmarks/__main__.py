@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import capacity, core, peers, pii, retention, servers
+from benchmarks import agent, capacity, core, erasure, linkage, peers, pii, retention, rights, servers
 
 SUBCOMMANDS = {
     "core": core,
@@ -14,6 +14,10 @@ SUBCOMMANDS = {
     "capacity": capacity,
     "pii": pii,
     "retention": retention,
+    "rights": rights,
+    "agent": agent,
+    "linkage": linkage,
+    "erasure": erasure,
 }
 
 

@@ -92,9 +92,11 @@ def expired(backend: str, found: Expired) -> dict[str, Measured]:
         busy, idle = (sorted(turns)[int(len(turns) * share)] * 1e3 for turns in (found.busy, found.idle))
         figures[key] = Measured(busy, idle, busy / idle)
     if backend == SQLITE:
-        locks = sorted(seconds * 1e3 for seconds in passed.locks)
+        locks = sorted(lock.seconds * 1e3 for lock in passed.locks)
+        worked = sorted(lock.worked * 1e3 for lock in passed.locks)
         figures["lock"] = Measured(sum(locks), len(locks), sum(locks))
         figures["longest"] = Measured(locks[-1], statistics.median(locks), locks[-1])
+        figures["worked"] = Measured(worked[-1], locks[-2], worked[-1])
     return figures
 
 
@@ -108,6 +110,13 @@ def figures_of(taken: dict[str, Measured]) -> list[Figure]:
             Figure(key="pass", what=f"{name}: a pass", beside="records a second", unit="", difference=True),
             Figure(key="lock", what=f"{name}: lock in all", beside="commits", unit="ms", bar=250, difference=True),
             Figure(key="longest", what=f"{name}: longest lock", beside="median", unit="ms", bar=5, difference=True),
+            Figure(
+                key="worked",
+                what=f"{name}: longest, processor's time",
+                beside="the second longest lock",
+                unit="ms",
+                difference=True,
+            ),
             Figure(key="p50", what=f"{name}: a turn, p50", beside="idle", unit="ms"),
             Figure(key="p99", what=f"{name}: a turn, p99", beside="idle", unit="ms", bar=on_server),
             Figure(key="plan", what=f"{name}: plan", beside="the first", unit="s", bar=bar, difference=True),

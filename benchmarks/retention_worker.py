@@ -13,10 +13,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from benchmarks.retention_stores import Home
 from securemem import lane, sqlitefile
+
+
+class Lock(NamedTuple):
+    """For how many seconds a transaction had the lock, and how many of these the processor worked on it.
+
+    The rest is what the machine took it away for, or the disk.
+    """
+
+    seconds: float
+    worked: float
 
 
 @dataclass(slots=True)
@@ -26,13 +36,13 @@ class Passed:
     Attributes:
         records: how many were taken out since it began.
         seconds: that it worked since it began.
-        locks: for how many seconds each transaction on the data had the lock, since it began.
+        locks: of each transaction on the data, since it began.
         done: whether the pass is over.
     """
 
     records: int = 0
     seconds: float = 0.0
-    locks: list[float] = field(default_factory=list)
+    locks: list[Lock] = field(default_factory=list)
     done: bool = False
 
 
@@ -101,25 +111,26 @@ async def _go_through(home: Home, share: int, rate: float, pipe: Connection) -> 
 class _Timed:
     """A connection that says for how long each transaction had the lock."""
 
-    def __init__(self, connection: sqlite3.Connection, say: Callable[[float], None]) -> None:
+    def __init__(self, connection: sqlite3.Connection, say: Callable[[Lock], None]) -> None:
         self._connection = connection
         self._say = say
-        self._since = 0.0
+        self._since = Lock(0.0, 0.0)
 
     def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
         """Execute a statement."""
         cursor = self._connection.execute(statement, *arguments)
         if statement == "BEGIN IMMEDIATE":
-            self._since = time.perf_counter()
+            self._since = Lock(time.perf_counter(), time.thread_time())
         elif statement in {"COMMIT", "ROLLBACK"}:
-            self._say(time.perf_counter() - self._since)
+            began = self._since
+            self._say(Lock(time.perf_counter() - began.seconds, time.thread_time() - began.worked))
         return cursor
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
 
-def time_locks(path: str, say: Callable[[float], None]) -> None:
+def time_locks(path: str, say: Callable[[Lock], None]) -> None:
     """Time the transactions of this process on one file, from now on."""
 
     def timed(con: sqlite3.Connection, requests: list[tuple[lane.Work, Any]]) -> list[Any]:

@@ -1,5 +1,6 @@
 """SecureMem: the encrypted memory of AI agents, for people who answer for personal data."""
 
+from securemem.agent import Agent, InMemoryMemory, PostgresMemory, RedisMemory, SQLiteMemory
 from securemem.errors import (
     AccessDeniedError,
     BackendUnavailableError,
@@ -12,6 +13,7 @@ from securemem.errors import (
     InvalidInputError,
     KMSUnavailableError,
     LegalHoldError,
+    ModelError,
     NotReadyError,
     PIIBlockedError,
     PlaintextError,
@@ -29,24 +31,30 @@ from securemem.session import Session
 
 __all__ = [
     "AccessDeniedError",
+    "Agent",
     "BackendUnavailableError",
     "ConfigurationError",
     "ConflictError",
     "CorruptRecordError",
     "DetectionError",
     "ExpiredError",
+    "InMemoryMemory",
     "IntegrityError",
     "InvalidInputError",
     "KMSUnavailableError",
     "LegalHoldError",
     "Message",
+    "ModelError",
     "NotReadyError",
     "PIIBlockedError",
     "PlaintextError",
     "PolicyError",
+    "PostgresMemory",
     "Receipt",
+    "RedisMemory",
     "ReorderedError",
     "Residue",
+    "SQLiteMemory",
     "SecureMemError",
     "SecureMemory",
     "Session",

@@ -19,7 +19,7 @@ from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.ledger.store import Ledger
 from securemem.model import HOME, Detection
 from securemem.places import beside
-from securemem.ports import Backend, KeyManagementService, PIIEngine, Replica
+from securemem.ports import AuditSink, Backend, KeyManagementService, PIIEngine, Replica
 from securemem.sqlitefile import MEMORY
 
 if TYPE_CHECKING:
@@ -204,6 +204,28 @@ def make_kms(settings: Settings) -> KeyManagementService:
 
         return PassphraseKms(file_of(url, "passphrase"), _ask_passphrase())
     raise ConfigurationError("this version takes its KEKs from file:///, passphrase:/// or memory://")
+
+
+def make_sink(url: str) -> AuditSink:
+    """Give the place for checkpoints of the audit that a URL names.
+
+    Raises:
+        ConfigurationError: a scheme that this version does not know, or a URL that cannot be.
+    """
+    scheme = url.partition("://")[0]
+    if scheme == "file":
+        from securemem.sinks.file import FileSink  # noqa: PLC0415
+
+        return FileSink(file_of(url, "file"))
+    if scheme in ("https", "http"):
+        from securemem.sinks.web import WebSink  # noqa: PLC0415
+
+        return WebSink(url)
+    if scheme == "s3":
+        from securemem.sinks.s3 import S3Sink  # noqa: PLC0415
+
+        return S3Sink(url)
+    raise ConfigurationError("checkpoints go to file:///path, https://host/path or s3://bucket/prefix")
 
 
 def make_engine(detection: Detection) -> PIIEngine | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from securemem.compose import Deployment
 from securemem.conversation import Conversation
-from securemem.destruction import Outcome
+from securemem.ending import Outcome
+from securemem.errors import LegalHoldError
 from securemem.ledger.acts import ActKind
 from securemem.model import to_milliseconds
 
@@ -18,7 +19,7 @@ async def clear(deployment: Deployment, conversation: Conversation, *, purge_sec
         purge_seconds: how long to work on what is left on disk.
 
     Raises:
-        LegalHoldError: something in it has to be kept; nothing was destroyed.
+        LegalHoldError: a legal hold is on it; nothing was destroyed.
     """
     async with conversation.lock:
         act = conversation.interrupted
@@ -28,12 +29,14 @@ async def clear(deployment: Deployment, conversation: Conversation, *, purge_sec
             keys = await conversation.keys()
             if keys is None:
                 return
-            await deployment.office.kept.check(keys.user, [keys.handle])
+            await deployment.office.kept.check(keys.user, keys.handle)
             act = await deployment.destruction.decide_session(keys.handle, keys.generation, ActKind.CLEAR)
         conversation.interrupted = act
-        await deployment.destruction.carry_out(act, purge_seconds=None)
+        outcome = await deployment.destruction.carry_out(act, purge_seconds=None)
         conversation.interrupted = None
         conversation.reset()
     # Whoever begins the session anew does not wait for this.
     await deployment.destruction.purge(Outcome(), purge_seconds)
     await deployment.ledger.finish(act.counter, at=to_milliseconds(deployment.clock()))
+    if outcome.held:
+        raise LegalHoldError("a legal hold was placed on the session at the same moment; nothing was destroyed")

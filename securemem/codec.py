@@ -9,6 +9,7 @@ and metadata that JSON knows, sizes within bounds.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,6 +60,20 @@ def check_id(value: object, what: str) -> bytes:
     if len(raw) > MAX_ID_BYTES:
         raise InvalidInputError(f"{what} is over {MAX_ID_BYTES} bytes of UTF-8")
     return raw
+
+
+def check_tags(tags: object) -> tuple[str, ...]:
+    """Give tags, each once and in order.
+
+    Raises:
+        InvalidInputError: a single text, or what is no collection of texts.
+    """
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InvalidInputError("tags has to be a collection of texts")
+    found = list(tags)
+    for tag in found:
+        check_id(tag, "a tag")
+    return tuple(sorted(set(found)))
 
 
 def check_count(value: object, what: str, *, least: int = 0) -> int:

@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.adapters import make_data, make_keystore, make_kms, make_ledger, make_replica, space_of
 from securemem.config import Settings, is_server
-from securemem.destruction import Destruction
-from securemem.handover import Handover
 from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.routes import TenantRoute
-from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.classes import Classes
 from securemem.ledger.store import Ledger
 from securemem.lives import Lives
@@ -25,6 +22,7 @@ from securemem.ports import Backend, Cautious, Clock, Replica, Spread
 from securemem.readiness import MakeData, Stores, agree, bind, catch_up, space_name
 
 if TYPE_CHECKING:
+    from securemem.destruction import Destruction
     from securemem.office import Office
     from securemem.privacy.privacy import Privacy
 
@@ -49,9 +47,47 @@ class Deployment:
     make_data: MakeData
     keyring: Keyring
     ledger: Ledger
-    destruction: Destruction
     privacy: Privacy | None
     lives: Lives
+
+    @cached_property
+    def destruction(self) -> Destruction:
+        """What destroys sessions and people."""
+        from securemem.destruction import Destruction  # noqa: PLC0415  (a chat does without)
+
+        return Destruction(self.backend, self.keyring, self.ledger, self.clock, self.id, policy=self.policy)
+
+    async def retire(self, session: bytes, generation: int) -> None:
+        """Destroy a session that its store has dropped, as `Destruction.retire`."""
+        await self.destruction.retire(session, generation)
+
+    async def expire(self, session: bytes, generation: int) -> None:
+        """Destroy a session that was closed by somebody who died since."""
+        await self.destruction.expire([(session, generation)])
+
+    async def begun(self, session: bytes) -> None:
+        """Mark a session that has its first head, or a new guest: a hold may be on all that is theirs."""
+        if await self.ledger.has_standing():
+            from securemem.marks import mark_begun  # noqa: PLC0415  (a chat does without)
+
+            await mark_begun(self.backend, self.keyring, self.ledger, self.clock, session)
+
+    async def see_through(self, *, purge_seconds: float) -> int:
+        """Carry out what was interrupted, and nobody is at any more; gives how many acts."""
+        from securemem.interrupted import carry_out, left_behind  # noqa: PLC0415  (a chat does without)
+
+        acts = await left_behind(self.ledger, self.keyring.tenant, self.clock)
+        if acts:
+            await carry_out(
+                acts,
+                self.destruction,
+                backend=self.backend,
+                keyring=self.keyring,
+                ledger=self.ledger,
+                clock=self.clock,
+                purge_seconds=purge_seconds,
+            )
+        return len(acts)
 
     @cached_property
     def office(self) -> Office:
@@ -81,6 +117,8 @@ class Deployment:
 
     async def log_reveal(self, user_id: str, actor: str | None) -> None:
         """Write down in the audit that an actor is given what stands under a person's pseudonyms."""
+        from securemem.ledger.audit import Audit, Event, EventKind  # noqa: PLC0415  (a chat does without)
+
         row = await self.keyring.find_user(user_id)
         event = Event(
             EventKind.REVEAL,
@@ -117,9 +155,11 @@ async def _close_all(*closes: Callable[[], Awaitable[None]]) -> None:
         raise first
 
 
-def _follow(backend: Backend, keyring: Keyring, clock: Clock) -> None:
+def follow(backend: Backend, keyring: Keyring, clock: Clock) -> None:
     """Let a data store on several servers follow its tenant when that is moved."""
     if isinstance(backend, Spread):
+        from securemem.handover import Handover  # noqa: PLC0415  (a store on one server does without)
+
         backend.hand_over(Handover(keyring, clock))
 
 
@@ -148,7 +188,7 @@ async def assemble(
 
     def data(space: str, name: str, keyring: Keyring) -> Backend:
         backend = make_data(settings, space, TenantRoute(keystore, name, settings.servers), client)
-        _follow(backend, keyring, clock)
+        follow(backend, keyring, clock)
         return backend
 
     route = TenantRoute(keystore, space_name(space, tenant), settings.servers)
@@ -160,7 +200,7 @@ async def assemble(
         keyring = await open_keyring(keystore, kms, route.name, confirm=route.current)
         bind(backend, keyring.tenant)
         bind(replica, keyring.tenant)
-        _follow(backend, keyring, clock)
+        follow(backend, keyring, clock)
         await catch_up(stores, stamps, keyring, data)
         if is_new and not policy.rules.are_idle:
             from securemem.retention.gate import Gate  # noqa: PLC0415  (a store whose policy has no rules does without)
@@ -203,7 +243,6 @@ def _put_together(settings: Settings, policy: Policy, clock: Clock, opened: _Ope
         data,
         keyring,
         ledger,
-        Destruction(backend, keyring, ledger, clock, deployment),
         privacy,
         Lives(policy, Classes(ledger, keyring.tenant, keyring.keyed_hash), keyring.keyed_hash),
     )

@@ -25,7 +25,9 @@ SERVERS = (
     *("postgresql", "postgres", "redis", "rediss"),
     *("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"),
 )
-_NAMES = frozenset({"keystore", "ledger", "kms", "table_name", "prefix", "replica", "backup_days", "memory_days"})
+_NAMES = frozenset(
+    {"keystore", "ledger", "kms", "table_name", "prefix", "replica", "backup_days", "memory_days", "audit_sink"}
+)
 _MOST_DAYS = 36_500
 _TABLES = ("postgresql", "postgres", "sqlite")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
@@ -44,6 +46,7 @@ class Settings:
         prefix: of the data's names on Redis, or None for the default.
         replica: a standby of the data's server that reads are asked of, or None.
         servers: the URLs of further servers that tenants can lie on, by their names.
+        audit_sink: where checkpoints of the audit are put down, or None.
         lasting: how long copies of what was deleted live, by the operator's statement.
     """
 
@@ -55,6 +58,7 @@ class Settings:
     prefix: str | None = None
     replica: str | None = None
     servers: Mapping[str, str] = field(default_factory=dict)
+    audit_sink: str | None = None
     lasting: Lasting = field(default_factory=Lasting)
 
 
@@ -81,7 +85,8 @@ def resolve(
         url: the data store's URL, or None to take it from `SECUREMEM_URL` or the file.
         backup_days: as `residue.Lasting` has it, in days; and
         memory_days: likewise.
-        arguments: `keystore`, `ledger`, `kms`, `table_name`, `prefix` and `replica`, None where not given.
+        arguments: `keystore`, `ledger`, `kms`, `table_name`, `prefix`, `replica` and `audit_sink`, each None where not
+                given.
 
     Raises:
         ConfigurationError: no URL anywhere, or an unknown setting.
@@ -114,6 +119,7 @@ def resolve(
         table_name=one("table_name"),
         prefix=one("prefix"),
         replica=one("replica"),
+        audit_sink=one("audit_sink"),
         servers=_servers(file.get("servers", {}), url, one("replica")),
         lasting=Lasting(backups=days("backup_days", backup_days), memory=days("memory_days", memory_days)),
     )

@@ -8,6 +8,7 @@ session shows in the head: the version never goes back, a moved epoch voids what
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import Walk
 from securemem.errors import ConflictError, ReorderedError, UserErasedError
 from securemem.keys.keyring import Keyring
+from securemem.keys.rows import Person
 from securemem.keys.unwrapped import SessionKeys, Title
 from securemem.ledger.acts import Act
 from securemem.model import NEVER, Change, Head, Tail, to_milliseconds
@@ -26,6 +28,8 @@ from securemem.ports import Backend, Clock
 HEADLESS_SECONDS = 600
 """How long after its making a session's key may still be waiting for the first message."""
 _CLOSED_POLL_SECONDS = 0.01
+CLOSER_SECONDS = 5.0
+"""How long whoever closed a session has to shred its key, before a writer who waits for that does it."""
 
 
 class Found(NamedTuple):
@@ -72,6 +76,9 @@ class Around:
         clock: the store's.
         check: raises where the store is closed, or belongs to another event loop or process.
         retire: destroys a session that the data store has dropped at its end, its key first.
+        expire: destroys a session that was closed, likewise.
+        begun: is told of every session whose first head is there, or in which somebody is a guest for the first time,
+            before its writer knows.
         floors: the newest head of every session that this process saw, for the keystore: version and latest expiry.
     """
 
@@ -81,6 +88,8 @@ class Around:
     clock: Clock
     check: Callable[[], None]
     retire: Callable[[bytes, int], Awaitable[None]]
+    expire: Callable[[bytes, int], Awaitable[None]]
+    begun: Callable[[bytes], Awaitable[None]]
     floors: dict[bytes, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -107,7 +116,7 @@ class Conversation:
         self._backend = around.backend
         self._keyring = around.keyring
         self.newest = Newest(around.floors)
-        self._user: bytes | None = None
+        self._person: Person | None = None
         self._absent = False
 
     # Keys and head
@@ -121,10 +130,11 @@ class Conversation:
         keys = self._at_hand()
         if keys is not None:
             return keys
-        keys = await self._keyring.find(self.user_id, self.session_id)
+        person, keys = await self._keyring.find_both(self.user_id, self.session_id)
         self._absent = keys is None
-        if keys is None or keys.handle != self.newest.handle:
+        if keys is None or keys.handle != self.newest.handle or self._person not in (None, keys.person):
             await self._changed(keys)
+        self._person = self._person or person
         return keys
 
     def _at_hand(self) -> SessionKeys | None:
@@ -146,13 +156,13 @@ class Conversation:
 
     async def _changed(self, keys: SessionKeys | None) -> None:
         """Take over another session key than before, or none; find out whether the person was forgotten."""
-        if self._user is not None and (keys is None or keys.user != self._user):
+        if self._person is not None and (keys is None or keys.person != self._person):
             row = await self._keyring.find_user(self.user_id)
-            if row is None or row.handle != self._user:
+            if row is None or row.person != self._person:
                 self.erased = True
                 raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
         self.newest.begin(keys.handle if keys is not None else None)
-        self._user = keys.user if keys is not None else self._user
+        self._person = keys.person if keys is not None else self._person
 
     def tags_at_hand(self) -> tuple[str, ...] | None:
         """Give the session's tags if they are in memory."""
@@ -167,19 +177,19 @@ class Conversation:
         return keys.title.tags if keys is not None else self.tags
 
     @property
-    def user(self) -> bytes | None:
-        """The handle of its owner, as far as it is known."""
-        return self._user
+    def person(self) -> Person | None:
+        """Its owner, as far as they are known."""
+        return self._person
 
-    def belong_to(self, user: bytes | None) -> None:
+    def belong_to(self, person: Person | None) -> None:
         """Be this person's and nobody else's, who has the same id perhaps since the person was forgotten.
 
         Raises:
             UserErasedError: it is somebody else's.
         """
-        if user is not None and self._user not in (None, user):
+        if person is not None and self._person not in (None, person):
             raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
-        self._user = self._user or user
+        self._person = self._person or person
 
     def mark_erased(self) -> None:
         """End this object: its person was forgotten by this process."""
@@ -328,6 +338,9 @@ class Conversation:
         current = await self._backend.swap(change)
         if current is None:
             newest.adopt(keys.handle, change.head, new)
+            if not change.expected or keys.has_new_guest:
+                keys.has_new_guest = False
+                await self._around.begun(keys.handle)
             return True
         if current:
             await self._voided(keys, epoch, newest.accept(keys, current, seen))
@@ -339,11 +352,11 @@ class Conversation:
         """Take the keys from the keystore next time, for what is not hot and must know what other processes did."""
         self._keyring.forget(self.user_id, self.session_id)
 
-    async def mint(self, owner: bytes | None = None) -> SessionKeys:
-        """Make the session's key; a user's handle in `owner` has to be there still."""
+    async def mint(self, owner: Person | None = None) -> SessionKeys:
+        """Make the session's key; `owner` has to be there still."""
         title = Title(self.session_id, to_milliseconds(self._around.clock()), self.tags)
         try:
-            keys = await self._keyring.mint(self.user_id, self.session_id, title, owner=owner or self._user)
+            keys = await self._keyring.mint(self.user_id, self.session_id, title, owner=owner or self._person)
         except UserErasedError:
             self.erased = self.erased or owner is None
             raise
@@ -356,17 +369,28 @@ class Conversation:
         """Give the sealer for a record of another person in this session."""
         return await self._keyring.guests.for_reading(keys, subject, seq)
 
-    async def guest_sealer(self, keys: SessionKeys, user_id: str, guest: bytes | None) -> Sealer | None:
-        """Give the sealer for another person's messages, whose handle has to be there; None if the session is gone."""
+    async def guest_sealer(self, keys: SessionKeys, user_id: str, guest: Person | None) -> Sealer | None:
+        """Give the sealer for another person's messages, who has to be there still; None if the session is gone."""
         return await self._keyring.guests.for_writing(keys, user_id, guest)
 
-    async def await_shredding(self, keys: SessionKeys) -> None:
-        """Give whoever closed the session a moment to shred its key, so that a new one can begin."""
+    async def await_shredding(self, keys: SessionKeys, since: float) -> None:
+        """Give whoever closed the session a moment to shred its key, so that a new one can begin.
+
+        Whoever closed it has decided that it ends, and written that down. Where its key is there still after a while,
+        they died in between, and it is ended here.
+
+        Args:
+            keys: the session's.
+            since: when it was found closed first, in seconds of the monotonic clock.
+        """
         self._keyring.forget(self.user_id, self.session_id)
         fresh = await self.keys()
         if fresh is not None and fresh.handle == keys.handle:
             self.newest.certain = False
-            await asyncio.sleep(_CLOSED_POLL_SECONDS)
+            if time.monotonic() - since > CLOSER_SECONDS:
+                await self._around.expire(keys.handle, keys.generation)
+            else:
+                await asyncio.sleep(_CLOSED_POLL_SECONDS)
 
 
 OpenConversation = Callable[[str, str, tuple[str, ...]], Awaitable[Conversation]]

@@ -3,6 +3,9 @@
     ledger's tombstone → heads closed (compare-and-swap, committed) → keys shredded → rows deleted, in a later statement
     → purge
 
+What a law or a hold demands of it is preserved before a head is closed (`preserving`), and goes on under the person's
+next key while all else goes with the one that they had. A hold that is placed meanwhile wins for what is still there.
+
 An append in flight fails its compare-and-swap on the closed head; a first append fails on the user's row, and a session
 that has a key and no head yet is given a closed one. Each step can be repeated: an act that was interrupted is carried
 out again when the store is opened next, and so is every act that a restored store has missed.
@@ -11,61 +14,67 @@ out again when the store is opened next, and so is every act that a restored sto
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from securemem.crypto.head import HeadSeal, Walk
-from securemem.errors import BackendUnavailableError, IntegrityError
+from securemem.corrections import Corrections
+from securemem.ending import Ending, Going, Outcome
+from securemem.errors import BackendUnavailableError
+from securemem.keys import handles
 from securemem.keys.keyring import Keyring
-from securemem.keys.rows import UserRow
-from securemem.keys.unwrapped import GENERATION
+from securemem.keys.renewal import GoingOn, renew
+from securemem.keys.rows import Minted, UserRow
+from securemem.keys.unwrapped import GENERATION, title_of
 from securemem.ledger.acts import Act, ActKind, Tombstone
+from securemem.ledger.holds import select_holds
 from securemem.ledger.leases import Fence
-from securemem.ledger.store import Ledger
-from securemem.model import Change, Head, HeadFlag, Residue, Stamp, to_milliseconds
+from securemem.ledger.standing import document_in_force
+from securemem.ledger.store import Besides, Circumstances, Ledger
+from securemem.model import VAULT, Change, Residue, Stamp, to_milliseconds
+from securemem.policy import Policy
+from securemem.policy.rules import Rules, document_of, rules_of
 from securemem.ports import Backend, Clock
+from securemem.preserving import Preserving
 from securemem.together import few_at_once
 
-CLOSED_HEAD_SECONDS = 600
-"""How long a closed head stays, to turn away whoever still has its keys in memory (300 seconds at most)."""
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
-_ALL_ROWS = 0xFFFFFFFF
-_LAST_VERSION = 2**62
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a destruction did.
-
-    Attributes:
-        counter: the act's number in the ledger; 0 where nothing was held.
-        user: the person's handle, for an erasure.
-        sessions: how many sessions were destroyed.
-        records: how many records were deleted from the data store, those that left a stub included.
-        residue: what is left of them, by the stores' own word.
-        purged: the stores that have removed what the deletions left on disk.
-    """
-
-    counter: int = 0
-    user: bytes | None = None
-    sessions: int = 0
-    records: int = 0
-    residue: list[Residue] = field(default_factory=list)
-    purged: set[str] = field(default_factory=set)
+    from securemem.ledger.schema import Tables
 
 
 class Destruction:
     """Destroys sessions and people over the three stores of one deployment."""
 
-    def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, deployment: bytes) -> None:
-        """Take the stores; each was opened by the caller."""
+    def __init__(
+        self,
+        backend: Backend,
+        keyring: Keyring,
+        ledger: Ledger,
+        clock: Clock,
+        deployment: bytes,
+        *,
+        policy: Policy | None = None,
+    ) -> None:
+        """Take the stores; each was opened by the caller.
+
+        Args:
+            backend: the data store.
+            keyring: of the tenant.
+            ledger: what was decided.
+            clock: the store's.
+            deployment: its id.
+            policy: that this process goes by, for whoever decides.
+        """
+        self._policy = policy if policy is not None else Policy("", "")
+        self._preserving = Preserving(backend, keyring, ledger, clock, policy=self._policy.digest)
+        self._ending = Ending(backend, keyring, self._preserving, clock)
         self._backend = backend
         self._keyring = keyring
         self._keystore = keyring.keystore
         self._ledger = ledger
         self._clock = clock
         self._deployment = deployment
+        self.corrections = Corrections(backend, keyring, ledger, clock)
 
     async def decide_session(self, session: bytes, generation: int, kind: ActKind) -> Act:
         """Decide to destroy one session."""
@@ -76,12 +85,25 @@ class Destruction:
             generation=0,
             sessions=[Tombstone(session, generation)],
             at=self._now(),
+            circumstances=self._circumstances if kind is ActKind.CLEAR else None,
         )
+
+    async def _circumstances(self, connection: AsyncConnection, tables: Tables) -> Circumstances:
+        """Find out within the transaction of an act what has to be kept of what it destroys.
+
+        These are the rules of this process's policy, and those in force: whoever erases under another policy than the
+        store's, such as none, destroys nothing that its own has to keep.
+        """
+        tenant = self._keyring.tenant
+        document = await document_in_force(connection, tables, tenant)
+        rules = [*self._policy.rules.rules, *(rules_of(document).rules if document is not None else ())]
+        demanding = [rule for place, rule in enumerate(rules) if rule.basis is not None and rule not in rules[:place]]
+        kept = document_of(Rules(rules=tuple(demanding))) if demanding else None
+        return Circumstances(kept, await select_holds(connection, tables, tenant))
 
     def closing(self, session: bytes, raw: bytes) -> Change:
         """Give the change that closes a session if its head is still the one that was judged."""
-        seal = self._keyring.head_seal(session)
-        return _closing(session, raw, seal, self._closed(seal.decode(raw)))
+        return self._ending.closing(session, raw)
 
     async def expire(self, sessions: Sequence[tuple[bytes, int]], *, fence: Fence | None = None) -> Outcome:
         """Decide to destroy sessions whose heads were closed because their time is over, and do it.
@@ -108,21 +130,33 @@ class Destruction:
 
     async def retire(self, session: bytes, generation: int) -> None:
         """Destroy a session that its store has dropped at its end, unless somebody has begun to write there again."""
-        seal = self._keyring.head_seal(session)
-        closed = self._closed(Head(version=_LAST_VERSION, generation=generation))
-        if await self._backend.swap(_closing(session, b"", seal, closed)) is None:
+        if await self._backend.swap(self._ending.retiring(session, generation)) is None:
             await self.expire([(session, generation)])
 
-    async def decide(self, row: UserRow) -> Act:
-        """Decide to destroy everything of one person: their key, sessions, and messages in other people's sessions."""
-        own, visited = await self._keystore.sessions_of(row.number)
+    async def decide(
+        self, person: bytes, generation: int, *, fence: Fence | None = None, besides: Besides | None = None
+    ) -> Act:
+        """Decide to destroy everything of one person: their key, sessions, and messages in other people's sessions.
+
+        Args:
+            person: their handle.
+            generation: of their key.
+            fence: raises within the transaction that decides, where that may not be; nothing is decided then.
+            besides: writes what else belongs to the act.
+        """
+        own, visited = await handles.of_person(self._keyring, person)
+        row = await self._keystore.user_row(person)  # asked for after them, it is that of all of these
+        generation = max(generation, row.generation) if row is not None else generation
         return await self._ledger.begin(
             ActKind.ERASE,
             tenant=self._keyring.tenant,
-            user=row.handle,
-            generation=row.generation,
+            user=person,
+            generation=generation,
             sessions=_tombstones(own, visited),
             at=self._now(),
+            circumstances=self._circumstances,
+            fence=fence,
+            besides=besides,
         )
 
     async def carry_out(self, act: Act, *, purge_seconds: float | None) -> Outcome:
@@ -134,106 +168,117 @@ class Destruction:
                 to the caller (`purge`), who has more to destroy.
         """
         outcome = Outcome(act.counter, act.user)
+        if act.kind is ActKind.RECTIFY:
+            await self._after_rectifying(act, outcome, purge_seconds)
+            return outcome
         sessions = {tombstone.session for tombstone in act.tombstones if not tombstone.guest}
         visited = {tombstone.session for tombstone in act.tombstones if tombstone.guest} - sessions
-        await few_at_once(sorted(sessions), self._close)
+        going = Going(act, await self._preserving.demands(act), outcome)
         if act.user is None:
-            await few_at_once(sorted(sessions), self._keystore.shred_session)
+            await self._close_all(sessions, going)
+            if going.spared:
+                await self._ledger.drop_tombstones(act.counter, going.spared)
+            await few_at_once(sorted(going.closed), self._keystore.shred_session)
         else:
-            for session in visited:
-                await self._stub_out(session, act.user, outcome)
-            await self._shred_person(act, act.user, sessions, visited, outcome)
-            for session in visited:
-                # Whoever wrote as this person between the first pass and the shredding is met by the second.
-                await self._stub_out(session, act.user, outcome)
-            self._keyring.forget_handle(act.user)
-        outcome.sessions = len(sessions)
-        outcome.records += await self._backend.delete(sorted(sessions), heads=False)
-        # A stamp says that all up to it is done: it never passes an act that another has under way.
-        stamp = Stamp(self._deployment, await self._ledger.settled(act.counter))
-        await self._keystore.stamp(stamp)
-        await self._backend.stamp(stamp)
+            await self._erase(act.user, sessions, visited, going)
+        outcome.sessions = len(going.closed)
+        outcome.records += await self._backend.delete(sorted(going.closed), heads=False)
+        if going.closed & going.demands.sessions:
+            await self._preserving.let_go(going.closed)
+        await self._stamp(act)
         if purge_seconds is not None:
             await self.purge(outcome, purge_seconds)
         return outcome
 
-    async def _shred_person(
-        self, act: Act, user: bytes, sessions: set[bytes], visited: set[bytes], outcome: Outcome
-    ) -> None:
-        """Delete a person's keys, once no session of theirs, or that they spoke in, is open for them any more."""
-        while (number := await self._keystore.user_number(user)) is not None:
-            own, guest_in = await self._keystore.sessions_of(number)
-            late = [session for session in own if session not in sessions]
-            late_visits = [session for session in guest_in if session not in sessions | visited]
-            await self._ledger.add_tombstones(act.counter, _tombstones(late, late_visits))
-            for session in late:
-                await self._close(session)
-            for session in late_visits:
-                await self._stub_out(session, user, outcome)
-            sessions.update(late)
-            visited.update(late_visits)
-            if await self._keystore.shred_user(number, known=sessions | visited):
-                return
+    async def _stamp(self, act: Act) -> None:
+        """Stamp the stores, which say then that all up to there is done: never past an act that is under way."""
+        settled = act.counter if act.alone else await self._ledger.settled(act.counter)
+        stamp = Stamp(self._deployment, settled)
+        await self._keystore.stamp(stamp)
+        await self._backend.stamp(stamp)
 
-    async def _close(self, session: bytes) -> None:
-        """Close a session's head, so that nothing is appended any more, whatever is cached anywhere."""
-        seal = self._keyring.head_seal(session)
-        while True:
-            raw, _ = await self._backend.tail(session, 0)
-            head = self._for_closing(seal, raw)
-            if head.closed:
-                return
-            closed = self._closed(head)
-            if await self._backend.swap(_closing(session, raw, seal, closed)) is None:
-                return
+    async def _after_rectifying(self, act: Act, outcome: Outcome, purge_seconds: float | None) -> None:
+        """Do what comes after a record was rectified; in a store that has missed it the old one goes, with a stub."""
+        for tombstone in act.tombstones:
+            outcome.records += await self.corrections.enforce(act, tombstone)
+        await self._stamp(act)
+        if purge_seconds is not None:
+            await self.purge(outcome, purge_seconds)
 
-    def _closed(self, head: Head) -> Head:
-        return Head(
-            version=head.version + 1,
-            generation=head.generation,
-            epoch=head.epoch + 1,
-            flags=head.flags | HeadFlag.CLOSED,
-            first=head.next,
-            next=head.next,
-            last_tag=head.last_tag,
-            due=self._now() + CLOSED_HEAD_SECONDS * 1000,
-        )
+    async def _erase(self, user: bytes, sessions: set[bytes], visited: set[bytes], going: Going) -> None:
+        vault = await self._vault(user, sessions) if not going.demands.are_none or going.demands.sessions else None
+        await self._close_all(sessions - {vault}, going)
+        for session in visited:
+            await self._ending.stub_out(session, user, going)
+        if vault is not None:
+            await self._preserving.ask_anew(going.demands)  # another process may have preserved something of this act
+            if {user} & (going.demands.pseudonymised | going.demands.kept) or going.spared:
+                await self._preserving.keep_pseudonyms(user, vault)
+                going.demands.sessions.add(vault)
+        await self._shred_person(user, going)
+        if vault is not None and vault in going.spared:
+            await self._preserving.move(vault)
+        if going.demands.resumed:
+            await self._shred_spared(user, going)
+        for session in sorted(going.left):
+            # Whoever wrote as this person between the first pass and the shredding is met by the second.
+            await self._ending.stub_out(session, user, going, late=True)
+        await self._shred_unused(user, going)
+        self._keyring.forget_handle(user)
 
-    def _for_closing(self, seal: HeadSeal, raw: bytes) -> Head:
-        """Give the head to close; one that was tampered with keeps nobody from being forgotten."""
-        if not raw:
-            return Head(version=0, generation=GENERATION)
-        try:
-            return seal.decode(raw)
-        except IntegrityError:
-            return Head(version=_LAST_VERSION, generation=GENERATION)
+    async def _vault(self, user: bytes, sessions: set[bytes]) -> bytes | None:
+        """Give the session that holds what a person's pseudonyms stand for."""
+        async for user_row, row in self._keyring.rows(user):
+            if row.handle in sessions:
+                key = await self._keyring.user(user_row, None)
+                if title_of(key, row).session_id == VAULT:
+                    return row.handle
+        return None
 
-    async def _stub_out(self, session: bytes, guest: bytes, outcome: Outcome) -> None:
-        """Put stubs in place of a guest's records in somebody else's session.
+    async def _shred_person(self, user: bytes, going: Going) -> None:
+        """Delete a person's keys, once no session of theirs, or that they spoke in, is open for them any more.
 
-        A session that has no head yet is given one, so that a first append in flight fails. One that was tampered with
-        keeps nobody from being forgotten: what is left in it opens under no key, and the receipt says so.
+        What is spared goes on under their next key, and so does what the second pass may find to preserve.
         """
-        owner = await self._keystore.owner_of(session)
-        if owner is None:
-            return
-        seal = self._keyring.head_seal(session)
-        while True:
-            raw, rows = await self._backend.tail(session, _ALL_ROWS)
-            try:
-                head = owner.accepts(seal.decode(raw) if raw else Head(version=0, generation=owner.generation), session)
-                if head.closed:
-                    return
-                walk = Walk(seal, head, session=session, owner=owner.user)
-                stubs = [seal.stub_for(sealed) for sealed in walk.page(rows) if sealed.subject == guest]
-                walk.finish()
-            except IntegrityError:
-                outcome.residue.append(Residue("data", "sealed messages in another person's session that is damaged"))
+        while (row := await self._keystore.user_row(user)) is not None and row.generation <= going.act.generation:
+            own, guest_in = await self._keystore.sessions_of(row.number)
+            known = going.closed | going.left
+            late = [session for session in own if session not in known | going.spared]
+            late_visits = [session for session in guest_in if session not in known | going.spared]
+            buried = _tombstones([each for each in late if not going.demands.spares(each, user)], late_visits)
+            if buried:
+                await self._ledger.add_tombstones(going.act.counter, buried)
+            await self._close_all(set(late), going)
+            for session in late_visits:
+                await self._ending.stub_out(session, user, going)
+            known = going.closed | going.left
+            on = GoingOn(going.spared.intersection(own), going.spared.intersection(guest_in))
+            if await self._shred_but(row, on, going, known=known):
                 return
-            changed = _without(head, stubs)
-            if await self._backend.swap(Change(session, raw, seal.encode(changed), rows=stubs)) is None:
-                outcome.records += len(stubs)
+
+    async def _shred_spared(self, user: bytes, going: Going) -> None:
+        """Delete keys that went on when this act was carried out before, and are of what is not spared any more."""
+        while (row := await self._keystore.user_row(user)) is not None and row.generation > going.act.generation:
+            own, guest_in = await self._keystore.sessions_of(row.number)
+            known = going.closed | going.left
+            on = GoingOn(set(own) - known, set(guest_in) - known)
+            if not known.intersection([*own, *guest_in]) or await self._shred_but(row, on, going, known=known):
                 return
+
+    async def _shred_unused(self, user: bytes, going: Going) -> None:
+        """Delete the key that a person was given for what might have to be preserved, and that nothing is under."""
+        row = await self._keystore.user_row(user) if going.left else None
+        if row is not None and row.generation > going.act.generation:
+            await self._keystore.shred_user(row.number, known=set())
+
+    async def _shred_but(self, row: UserRow, on: GoingOn, going: Going, *, known: set[bytes]) -> bool:
+        """Delete a person's keys but those of what goes on; tells whether it was done."""
+        if not any(on) and not going.expects_more:
+            return await self._keystore.shred_user(row.number, known=known)
+        return await renew(self._keyring, row, on, known=known) is Minted.DONE
+
+    async def _close_all(self, sessions: Iterable[bytes], going: Going) -> None:
+        await few_at_once(sorted(sessions), lambda session: self._ending.close(session, going))
 
     async def purge(self, outcome: Outcome, seconds: float) -> None:
         """Remove what deletions left on disk, and note what is still left."""
@@ -247,35 +292,17 @@ class Destruction:
                 outcome.purged.add(name)
 
     async def catch_up(self, acts: Iterable[Act], *, purge_seconds: float) -> int:
-        """Carry out acts that were interrupted, or that a restored store has missed; gives how many."""
-        count = 0
-        for act in acts:
-            await self.carry_out(act, purge_seconds=purge_seconds)
+        """Carry out acts that were interrupted, or that a restored store has missed, and purge once; gives how many."""
+        every = list(acts)
+        for act in every:
+            await self.carry_out(act, purge_seconds=purge_seconds if act is every[-1] else None)
             await self._ledger.finish(act.counter, at=self._now())
-            count += 1
-        return count
+        return len(every)
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
 
 
-def _closing(session: bytes, raw: bytes, seal: HeadSeal, closed: Head) -> Change:
-    return Change(session, raw, seal.encode(closed), due=closed.due, until=closed.due)
-
-
 def _tombstones(own: Iterable[bytes], visited: Iterable[bytes]) -> list[Tombstone]:
     sessions = [Tombstone(session, GENERATION) for session in own]
     return sessions + [Tombstone(session, GENERATION, guest=True) for session in visited]
-
-
-def _without(head: Head, stubs: list[tuple[int, bytes]]) -> Head:
-    """Give the head of a session in which stubs were put in place of records."""
-    gone = {seq for seq, _ in stubs}
-    return msgspec.structs.replace(
-        head,
-        version=head.version + 1,
-        epoch=head.epoch + 1,
-        holes=head.holes + len(stubs),
-        edits={seq: tag for seq, tag in head.edits.items() if seq not in gone},
-        pins=tuple(pin for pin in head.pins if pin not in gone),
-    )

@@ -18,6 +18,7 @@ Messages carry handles, sequence numbers, file names and what to do next; never 
      ├─ DetectionError            a detector failed, so nothing was saved
      ├─ AccessDeniedError         the policy gives the actor no right to do this
      ├─ KMSUnavailableError       the KMS does not answer
+     ├─ ModelError                a model did not answer, or not with what can be used (status)
      ├─ BackendUnavailableError   a store does not answer, or its disk is full
      ├─ NotReadyError             a store was restored and has to catch up first
      ├─ ConfigurationError        settings, files or versions that do not fit together
@@ -126,6 +127,18 @@ class AccessDeniedError(SecureMemError):
 
 class KMSUnavailableError(SecureMemError):
     """The key-management service does not answer."""
+
+
+class ModelError(SecureMemError):
+    """A model did not answer, or not with what can be used; the conversation is as it was.
+
+    Attributes:
+        status: the HTTP status of its endpoint, where that is what was wrong.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class BackendUnavailableError(SecureMemError):

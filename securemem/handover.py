@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from securemem.crypto.head import Walk, is_fence, is_moved
-from securemem.destruction import CLOSED_HEAD_SECONDS
+from securemem.ending import CLOSED_HEAD_SECONDS
 from securemem.errors import ConflictError, IntegrityError, ReorderedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Floor, Owner

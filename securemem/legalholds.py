@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from securemem import codec
 from securemem.compose import Deployment
 from securemem.policy.words import Right
+from securemem.underway import UnderWay
 
 if TYPE_CHECKING:
     from securemem.rights.hold import LegalHold
@@ -17,11 +18,18 @@ class LegalHolds:
     """The holds of one store's tenant."""
 
     def __init__(
-        self, ready: Callable[[], Awaitable[Deployment]], check_right: Callable[[str | None, Right], None]
+        self,
+        ready: Callable[[], Awaitable[Deployment]],
+        check_right: Callable[[str | None, Right], None],
+        under_way: UnderWay,
     ) -> None:
-        """Take what opens the store, where it is not open yet, and what refuses an actor."""
+        """Take what opens the store, where it is not open yet, what refuses an actor, and what carries things through.
+
+        What is begun is done whole, whether its caller waits for it or not.
+        """
         self._ready = ready
         self._check_right = check_right
+        self._under_way = under_way
 
     async def place(
         self, user_id: str, *, session_id: str | None = None, reason_code: str, actor: str | None = None
@@ -47,12 +55,14 @@ class LegalHolds:
             codec.check_id(session_id, "session_id")
         deployment = await self._ready()
         self._check_right(actor, "hold")
-        return await deployment.office.holding.place(
-            user_id, session_id=session_id, reason_code=reason_code, actor=actor
+        return await self._under_way.through(
+            deployment.office.holding.place(user_id, session_id=session_id, reason_code=reason_code, actor=actor)
         )
 
     async def release(self, hold_id: str, *, actor: str | None = None) -> LegalHold:
         """Release a hold. What no other holds is read again, and goes when its time has come.
+
+        An erasure that waited for this is finished before it returns.
 
         Args:
             hold_id: as `place` gave it.
@@ -68,7 +78,10 @@ class LegalHolds:
         """
         deployment = await self._ready()
         self._check_right(actor, "hold")
-        return await deployment.office.holding.release(hold_id, actor=actor)
+        released = await self._under_way.through(deployment.office.holding.release(hold_id, actor=actor))
+        if not released.waits:
+            await deployment.office.requesting.go_on()
+        return released
 
     async def list(self) -> list[LegalHold]:
         """Give the holds that stand, the oldest first."""

@@ -6,6 +6,7 @@ from securemem.conversation import OpenConversation
 from securemem.errors import UserErasedError, UserRestrictedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import VAULT, SessionInfo, from_milliseconds
+from securemem.preserving import shown_name
 from securemem.reader import Reader
 
 
@@ -31,7 +32,7 @@ async def info_of(keys: SessionKeys, conversation: OpenConversation, reader: Rea
     if head is None:
         return None
     return SessionInfo(
-        session_id=keys.title.session_id,
+        session_id=shown_name(keys.title.session_id),
         user_id=keys.user_id,
         messages=head.live if messages or head.restricted else 0,
         created_at=from_milliseconds(keys.title.created_at),

@@ -68,6 +68,8 @@ class Lives:
         self._hide = hide
         self._classes = classes
         self._actors = {hide(purpose): frozenset(actors) for purpose, actors in _purposes(policy).items()}
+        self.purposes = sorted({*_purposes(policy), *(rule.purpose for rule in policy.rules.rules if rule.purpose)})
+        self._by_hash = {hide(purpose): purpose for purpose in self.purposes}
         self._ends: dict[tuple[int, int], Ends] = {}
         self._words: dict[Condition, Condition] = {}
         self._lacking: dict[int, float] = {}
@@ -123,6 +125,10 @@ class Lives:
             found = rule.on_write | found
         return found
 
+    def is_known(self, kind: int) -> bool:
+        """Tell whether it is known what is true of a class."""
+        return kind == OWN or self._classes.facts(kind) is not None
+
     # How long it lives
 
     def ends(self, kind: int, hour: int, expiry: int = NEVER) -> Ends:
@@ -176,12 +182,20 @@ class Lives:
         facts = self.facts(kind)
         if facts is None:
             return False
-        purpose = next((fact.word for fact in facts if fact.kind == "purpose"), None)
+        purpose = self._purpose(facts)
+        return purpose not in self._actors or actor in self._actors[purpose or ""]
+
+    def purpose_of(self, kind: int) -> str | None:
+        """Give what the records of a class are for; None where nothing says so in words that the policy has."""
+        facts = self.facts(kind) if kind not in (NOTHING, OWN) else None
+        return self._by_hash.get(self._purpose(facts) or "") if facts is not None else None
+
+    def _purpose(self, facts: Branch) -> str | None:
+        """Give the hash of what records are for: by the most specific rule that says so, else by their writer."""
         for rule in self.rules.matching(facts):
             if rule.purpose is not None:
-                purpose = self._hide(rule.purpose)
-                break
-        return purpose not in self._actors or actor in self._actors[purpose or ""]
+                return self._hide(rule.purpose)
+        return next((fact.word for fact in facts if fact.kind == "purpose"), None)
 
 
 def _purposes(policy: Policy) -> dict[str, tuple[str, ...]]:

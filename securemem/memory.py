@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from securemem import adapters, codec, compose, config
 from securemem import policy as policies
+from securemem.auditing import AuditLog
 from securemem.belonging import Belonging
-from securemem.clearing import clear
 from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
 from securemem.conversations import Conversations
@@ -26,9 +26,7 @@ from securemem.errors import (
 from securemem.keys.keyring import Keyring
 from securemem.keys.rotation import Keys
 from securemem.legalholds import LegalHolds
-from securemem.listing import info_of
-from securemem.model import SessionInfo
-from securemem.moving import Tenants
+from securemem.model import Message, SessionInfo
 from securemem.policy import Policy
 from securemem.policy.words import Right
 from securemem.ports import Clock, Tokenizer
@@ -36,12 +34,19 @@ from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.retaining import Retention
 from securemem.session import Session
+from securemem.subjectrequests import SubjectRequests
 from securemem.underway import UnderWay
 from securemem.window import make_tokenizer
 from securemem.writer import Limits, Writer, until
 
 if TYPE_CHECKING:
+    from securemem.backups import BackupReport
+    from securemem.moving import Tenants
+    from securemem.overview import Overview
+    from securemem.proving.prove import Proof
+    from securemem.restoring import RestoreReport
     from securemem.retention.sweep import SweepReport
+    from securemem.rights.holdings import Holdings
     from securemem.rights.receipt import Receipt
     from securemem.treating import Treating
 
@@ -70,21 +75,24 @@ class SecureMemory:
         self._assemble = partial(
             compose.assemble, settings, tenant=tenant, policy=policy, clock=clock, client=client, create=create
         )
-        self._clock = clock
+        self._settings = settings
+        self._client = client
+        self.clock = clock
         self._policy = policy
         self._limits = limits
         self.reader: Reader
         self.writer: Writer
         self.context_window = context_window
         self.tokenizer = tokenizer
-        self.keys = Keys(self._keyring, clock)
-        self.tenants = Tenants(self._ready)
-        self.holds = LegalHolds(self._ready, self.check_right)
-        self.retention = Retention(self._ready, self.conversation)
+        self.keys = Keys(self._keyring, clock, rewrap=self._rewrap_notices)
+        self.audit = AuditLog(self._ready)
+        self.requests = SubjectRequests(self._ready, self.check_right)
+        self.retention = Retention(self._ready, self.conversation, self.keys)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
         self._under_way = UnderWay()
+        self.holds = LegalHolds(self._ready, self.check_right, self._under_way)
         self._belonging = Belonging()
         self._conversations: Conversations | None = None
         self.treats: Treating | None = None
@@ -105,6 +113,7 @@ class SecureMemory:
         replica: str | None = None,
         backup_days: float | None = None,
         memory_days: float | None = None,
+        audit_sink: str | None = None,
         max_messages: int = 100,
         ttl: float | None = None,
         context_window: int = 20,
@@ -132,6 +141,8 @@ class SecureMemory:
             backup_days: so many days after a deletion at the latest no backup, archive, standby or snapshot of the
                 stores and the KEK has what was deleted: the operator's statement, which gives receipts a date.
             memory_days: so many days after it at the latest every Redis that holds the data was started anew: likewise.
+            audit_sink: where checkpoints of the audit are put down: `file:///path`, `https://host/path` or
+                `s3://bucket/prefix`; nowhere if not given.
             max_messages: how many a session keeps; the oldest are trimmed in the same step as an append.
             ttl: seconds after which a message is never returned again.
             context_window: how many messages `context` gives by default.
@@ -161,6 +172,7 @@ class SecureMemory:
             replica=replica,
             backup_days=backup_days,
             memory_days=memory_days,
+            audit_sink=audit_sink,
         )
         return cls(
             settings,
@@ -175,6 +187,13 @@ class SecureMemory:
             client=client,
             create=create,
         )
+
+    @cached_property
+    def tenants(self) -> Tenants:
+        """On which servers tenants lie, and moving them to others."""
+        from securemem.moving import Tenants  # noqa: PLC0415  (a chat does without)
+
+        return Tenants(self._ready)
 
     async def __aenter__(self) -> Self:
         await self._ready()
@@ -231,9 +250,7 @@ class SecureMemory:
         codec.check_id(session_id, "session_id")
         if user_id is not None:
             codec.check_id(user_id, "user_id")
-        marks = tuple(sorted(set(tags))) if tags else ()
-        for tag in marks:
-            codec.check_id(tag, "a tag")
+        marks = codec.check_tags(tags) if tags else ()
         if purpose is not None:
             codec.check_id(purpose, "purpose")
         if actor is not None:
@@ -245,6 +262,8 @@ class SecureMemory:
         """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""
         if user_id is not None:
             codec.check_id(user_id, "user_id")
+        from securemem.listing import info_of  # noqa: PLC0415  (a chat does without)
+
         deployment = await self._ready()
         async for keys in deployment.keyring.sessions(user_id):
             info = await info_of(keys, self.conversation, self.reader)
@@ -253,6 +272,8 @@ class SecureMemory:
 
     async def erase_user(self, user_id: str, *, purge_seconds: float = PURGE_SECONDS) -> Receipt:
         """Forget a person: destroy their keys, delete their rows, and remove what the deletions left on disk.
+
+        What a law demands to keep, by a rule of the policy with a `keep_basis`, is sealed anew and read by nobody.
 
         Args:
             user_id: the person.
@@ -264,15 +285,20 @@ class SecureMemory:
 
         Raises:
             InvalidInputError: an id or a number that is none; nobody was forgotten.
-            LegalHoldError: a legal hold or a law demands that something of theirs is kept; nobody was forgotten.
+            LegalHoldError: a legal hold is on something of theirs, whose last release finishes this, as the error's
+                `request`. What no hold is on was erased.
         """
         codec.check_id(user_id, "user_id")
         seconds = check_purge_seconds(purge_seconds)
         deployment = await self._ready()
-        await deployment.office.erasure.check(user_id)
-        (await self._at_hand()).end(user_id)
-        deployment.keyring.forget_person(user_id)
-        return await self._under_way.through(deployment.office.erasure.erase(user_id, purge_seconds=seconds))
+        conversations = await self._at_hand()
+
+        def begun() -> None:
+            conversations.end(user_id)
+            deployment.keyring.forget_person(user_id)
+
+        erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun)
+        return await self._under_way.through(erasing)
 
     async def export_user(self, user_id: str, *, actor: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """Go through all that is held of a person, as JSON objects (GDPR Art. 15 and 20).
@@ -298,6 +324,21 @@ class SecureMemory:
         async for item in deployment.office.export.of(user_id, sources, actor=actor):
             yield item
 
+    async def show_user(self, user_id: str, *, actor: str | None = None) -> Holdings:
+        """Say what is held of a person, in numbers: sessions, messages, holds, keys; no content.
+
+        Args:
+            user_id: the person.
+            actor: who asks; needs the right `export` where the policy has roles.
+
+        Raises:
+            AccessDeniedError: the policy gives the actor no right to it.
+            IntegrityError: something is not as it was written.
+        """
+        codec.check_id(user_id, "user_id")
+        self.check_right(actor, "export")
+        return await (await self._ready()).office.selector.summary(user_id)
+
     async def restrict_user(self, user_id: str, *, actor: str | None = None) -> None:
         """Restrict the processing of a person's data (GDPR Art. 18): it is kept, and nobody reads it.
 
@@ -314,7 +355,8 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.check_right(actor, "hold")
-        await (await self._ready()).office.restricting.restrict(user_id, actor=actor)
+        restricting = (await self._ready()).office.restricting
+        await self._under_way.through(restricting.restrict(user_id, actor=actor))
 
     async def lift_restriction(self, user_id: str, *, actor: str | None = None) -> None:
         """Lift a restriction; what a legal hold is on stays out of sight.
@@ -325,13 +367,26 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.check_right(actor, "hold")
-        await (await self._ready()).office.restricting.lift(user_id, actor=actor)
+        restricting = (await self._ready()).office.restricting
+        await self._under_way.through(restricting.lift(user_id, actor=actor))
+
+    async def status(self) -> Overview:
+        """Say what there is and what waits, in numbers."""
+        from securemem.overview import overview  # noqa: PLC0415  (a chat does without)
+
+        return await overview(await self._ready())
 
     async def caveats(self) -> list[str]:
-        """Say what works and could hurt one day: settings of the data's server, keys on this machine alone."""
+        """Say what works and could hurt one day: the data's server, keys on this machine alone, recipients not told."""
         deployment = await self._ready()
         idle = await deployment.office.keeper.caveat()
-        return deployment.caveats if idle is None else [*deployment.caveats, idle]
+        found = [*deployment.caveats, *deployment.office.telling.caveats()]
+        if await deployment.office.closing.is_overdue():
+            found.append(
+                "keystore backups open people who were erased longer ago than the policy promises: run `securemem "
+                "worker --keystore-backups`, or `securemem keys close-epoch`"
+            )
+        return found if idle is None else [*found, idle]
 
     async def sweep(self, *, purge_seconds: float = PURGE_SECONDS) -> SweepReport:
         """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time.
@@ -341,6 +396,96 @@ class SecureMemory:
         """
         seconds = check_purge_seconds(purge_seconds)
         return await (await self._ready()).office.keeper.go_through(purge_seconds=seconds)
+
+    async def prove_erasure(
+        self,
+        *,
+        also: Iterable[Path] = (),
+        memory: bool = True,
+        purge_seconds: float = PURGE_SECONDS,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Proof:
+        """Plant people who are not real, use and erase them, and search every place for what is left of them.
+
+        Args:
+            also: files and folders that the settings do not name: backups, logs, archives.
+            memory: whether the memory of servers on this machine is searched, where that may be read.
+            purge_seconds: as `erase_user`.
+            say: is told what is being done.
+
+        Returns:
+            What was looked at, what was found there, and whether the control was.
+
+        Raises:
+            ConfigurationError: the policy lets nothing in that could be erased; nothing was planted.
+        """
+        seconds = check_purge_seconds(purge_seconds)
+        from securemem.proving.prove import Proving  # noqa: PLC0415  (a chat does without)
+
+        deployment = await self._ready()
+        proving = Proving(self, deployment, max_messages=self._limits.max_messages, purge_seconds=seconds)
+        return await proving.run(also=also, memory=memory, say=say)
+
+    async def backup(
+        self, path: str | Path, *, store: str = "data", progress: Callable[[int, int], None] | None = None
+    ) -> BackupReport:
+        """Write a sealed backup of one of the three stores, while they are used.
+
+        Args:
+            path: a new file. Keep backups of the keystore apart from those of the data.
+            store: "data", "keystore" or "ledger"; of all tenants.
+            progress: is told how much of how much was done: sessions of data, bytes of the others.
+
+        Raises:
+            InvalidInputError: there is no such store.
+            ConfigurationError: the file exists, its folder does not, or the store is in memory.
+            BackendUnavailableError: the disk is full; there is no file of this name.
+        """
+        from securemem.backups import Backups  # noqa: PLC0415  (importing a store does without)
+
+        return await Backups(await self._ready(), progress).take(Path(path), store)
+
+    @classmethod
+    async def restore(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        url: str | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        accept_older_ledger: bool = False,
+        **settings: Any,
+    ) -> RestoreReport:
+        """Put backups in place where nothing is, and apply all that was decided since.
+
+        No other process may use the stores meanwhile. Whoever opens one whose data is not whole yet gets a
+        NotReadyError; a restore that was interrupted is gone on with by another of the same file.
+
+        Args:
+            path: a backup, or several of different stores.
+            url: as `open`.
+            progress: is told how many bytes of how many were done.
+            accept_older_ledger: whether to go on with a ledger that knows less than data and keystore, because no newer
+                backup of it is left; with no path at all, with an empty one. What holds and restrictions heads bear is
+                written into it anew, with the code `LEDGER-LOST`.
+            settings: as `open` (`keystore`, `ledger`, `kms`, `prefix`, `table_name`, `client`, `clock` …).
+
+        Raises:
+            ConfigurationError: a file that is no backup, or of another deployment; something is there already.
+            IntegrityError: a backup that was cut short or altered, or whose key is gone; nothing was put.
+            NotReadyError: another store is missing, or older than what it decided about.
+        """
+        from securemem.restoring import Restoring  # noqa: PLC0415  (importing a store does without)
+
+        named = cls.open(url, **settings)
+        paths = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
+        settled = (named._settings, named.clock)  # noqa: SLF001  (its own)
+        restoring = Restoring(
+            *settled,
+            client=named._client,  # noqa: SLF001
+            progress=progress,
+            accept_older_ledger=accept_older_ledger,
+        )
+        return await restoring.run(paths)
 
     # What sessions need of the store (`session.Host`)
 
@@ -377,17 +522,32 @@ class SecureMemory:
         self.treats = self.treats or Treating(
             deployment.policy,
             deployment.privacy,
-            vaults=Vaults(self.conversation, self.reader, self._clock, deployment.lives),
+            vaults=Vaults(self.conversation, self.reader, self.clock, deployment.lives),
             writer=self.writer,
             lives=deployment.lives,
-            clock=self._clock,
+            clock=self.clock,
             keyed_hash=deployment.keyring.keyed_hash,
             log=deployment.log_reveal,
         )
         return self.treats
 
+    async def rectify(
+        self, conversation: Conversation, seq: int, content: Any, *, actor: str | None, purge_seconds: float
+    ) -> Message:
+        """Rectify a message; once that is decided, it is carried through, whether the caller waits for it or not."""
+        from securemem.rights.rectify import Desk, Request  # noqa: PLC0415  (importing a store does without)
+
+        deployment = self._deployment or await self._ready()
+        desk = Desk(self.reader, self.writer, await self.treating())
+        request = Request(conversation, seq, content, actor)
+        return await self._under_way.through(
+            deployment.office.rectifying.rectify(request, desk, purge_seconds=purge_seconds)
+        )
+
     async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
         """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
+        from securemem.clearing import clear  # noqa: PLC0415  (a chat does without)
+
         deployment = self._deployment or await self._ready()
         await self._under_way.through(clear(deployment, conversation, purge_seconds=purge_seconds))
 
@@ -408,8 +568,8 @@ class SecureMemory:
                 if self._deployment is None:
                     self._deployment = await self._assemble()
                     lives = self._deployment.lives
-                    self.reader = Reader(self._clock, lives, max_messages=self._limits.max_messages)
-                    self.writer = Writer(self._clock, self._limits, self.reader, lives)
+                    self.reader = Reader(self.clock, lives, max_messages=self._limits.max_messages)
+                    self.writer = Writer(self.clock, self._limits, self.reader, lives)
         return self._deployment
 
     async def _at_hand(self) -> Conversations:
@@ -420,15 +580,23 @@ class SecureMemory:
                     deployment.backend,
                     deployment.pages,
                     deployment.keyring,
-                    self._clock,
+                    self.clock,
                     self._check,
-                    deployment.destruction.retire,
+                    deployment.retire,
+                    deployment.expire,
+                    deployment.begun,
                 )
             )
         return self._conversations
 
     async def _keyring(self) -> Keyring:
         return (await self._ready()).keyring
+
+    async def _rewrap_notices(self, epoch: int) -> None:
+        from securemem.rights.notice import rewrap_all  # noqa: PLC0415  (a chat does without)
+
+        deployment = await self._ready()
+        await rewrap_all(deployment.ledger, deployment.keyring.kms, epoch)
 
     def __reduce__(self) -> NoReturn:
         raise ConfigurationError("a store cannot be pickled: open it in the process that uses it")

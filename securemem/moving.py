@@ -19,7 +19,7 @@ from datetime import datetime
 from securemem import codec
 from securemem.compose import Deployment
 from securemem.crypto.head import is_moved
-from securemem.destruction import CLOSED_HEAD_SECONDS
+from securemem.ending import CLOSED_HEAD_SECONDS
 from securemem.errors import ConfigurationError, ConflictError, IntegrityError, InvalidInputError
 from securemem.handover import Handover
 from securemem.keys import routes

@@ -1,8 +1,11 @@
 """Where a page of a session is read: in the data store, or in a replica of it that may lag.
 
 A replica may still hold what was erased, in rows and in heads, and its answer opens under keys that are in memory. So
-of every answer that comes from one the keystore is asked whether the session still has its key, after the answer is
-there and before anything of it is opened; and an answer older than what is known already is left for the primary's.
+of every answer that comes from one the keystore is asked whether the session still has its key, and how far it has come
+at least, after the answer is there and before anything of it is opened; and an answer older than that, or than what is
+known already, is left for the primary's.
+Keys of guests are taken from the keystore anew for every such answer in which guests speak: of an erased guest's
+records a replica still has, the session's key says nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import NamedTuple
 
+from securemem.crypto.envelope import is_of_guest
 from securemem.errors import BackendUnavailableError
 from securemem.keys.keystore import Keystore
 from securemem.keys.unwrapped import SessionKeys
@@ -81,11 +85,15 @@ class Pages:
             tail = await replica.tail(keys.handle, limit, before)
         except BackendUnavailableError:
             tail = Tail(b"", [])  # the primary has the answer, or says what is wrong
-        if await self._keystore.owner_of(keys.handle) is None:
+        owner = await self._keystore.owner_of(keys.handle)
+        if owner is None:
             return None
         if not tail.head:
             return await self._backend.tail(keys.handle, limit, before)
         head = keys.head.decode(tail.head)
-        if head.version < max(least, keys.floor) or head.closed:
+        if head.version < max(least, keys.floor, owner.floor) or head.closed:
             return await self._backend.tail(keys.handle, limit, before)
+        if any(is_of_guest(raw) for _, raw in tail.rows):
+            keys.guests.clear()
+            keys.guest_ids.clear()
         return tail

@@ -55,6 +55,8 @@ class Newest:
     def adopt(self, handle: bytes, raw: bytes, head: Head) -> None:
         """Take over a verified head, if it is a newer one of the session that is known."""
         if handle == self.handle and head.version > self.version:
+            if head.epoch != self.epoch:
+                self.boundaries = {}  # the chain may be another now
             self.raw, self.head, self.version, self.certain = raw, head, head.version, True
             self._floors[handle] = (head.version, head.latest_expiry)
 
@@ -87,7 +89,9 @@ class Newest:
         return max(0, self.head.next - before)
 
     def remember_boundary(self, walk: Walk) -> None:
-        """Keep the verified tag that the next older page begins with."""
+        """Keep the verified tag that the next older page begins with, if the chain is still the one that was walked."""
+        if walk.epoch != self.epoch:
+            return
         if len(self.boundaries) >= MOST_BOUNDARIES:
             del self.boundaries[next(iter(self.boundaries))]
         self.boundaries[walk.seq] = walk.expected

@@ -6,15 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from securemem.ledger.audit import Audit
-from securemem.ledger.moves import Moves
+from securemem.ledger.holds import Holds
 from securemem.retention.gate import Gate
 from securemem.retention.keeper import Keeper
 from securemem.retention.sweep import Sweep
+from securemem.rights.awaiting import Awaiting
+from securemem.rights.closing import Closing
 from securemem.rights.erase import Erasure
 from securemem.rights.export import Export
 from securemem.rights.hold import Holding
+from securemem.rights.holdings import Selector
 from securemem.rights.kept import Kept
+from securemem.rights.rectify import Rectifying
+from securemem.rights.requests import Requesting
+from securemem.rights.rest import Rest
 from securemem.rights.restrict import Restricting
+from securemem.rights.telling import Telling
 
 if TYPE_CHECKING:
     from securemem.destruction import Destruction
@@ -47,18 +54,21 @@ class Stock:
 
 
 class Office:
-    """Erases, exports, holds, restricts, and carries out the policy's rules about time, in one tenant."""
+    """Erases, exports, holds, restricts, rectifies, and carries out the policy's rules about time, in one tenant."""
 
     def __init__(self, stock: Stock) -> None:
         """Put its rooms together."""
         backend, keyring, ledger = stock.backend, stock.keyring, stock.ledger
         lives, policy, clock = stock.lives, stock.policy, stock.clock
         gate = Gate(ledger, keyring.tenant, policy)
-        self.kept = Kept(backend, keyring, ledger=ledger, lives=lives, clock=clock, policy=policy.digest)
+        self.kept = Kept(keyring, ledger=ledger, clock=clock, policy=policy.digest)
         self.sweep = Sweep(
             backend, keyring, stock.destruction, ledger=ledger, lives=lives, clock=clock, policy=policy.digest
         )
         self.keeper = Keeper(policy, backend, keyring, ledger, lives, self.sweep, gate, clock, stock.deployment)
+        rest = Rest(backend, keyring, ledger, clock)
+        self.telling = Telling(keyring, ledger, clock, policy)
+        self.closing = Closing(keyring, ledger, clock, policy)
         self.erasure = Erasure(
             stock.destruction,
             keyring,
@@ -66,9 +76,32 @@ class Office:
             clock,
             policy,
             kept=self.kept,
-            moves=Moves(ledger),
+            rest=rest,
+            telling=self.telling,
             lasting=stock.lasting,
         )
-        self.export = Export(backend, keyring, lives=lives, audit=Audit(ledger), policy=policy, clock=clock)
+        self.selector = Selector(backend, keyring, ledger)
+        self.export = Export(
+            self.selector,
+            keyring,
+            lives=lives,
+            audit=Audit(ledger),
+            holds=Holds(ledger, keyring.tenant),
+            policy=policy,
+            clock=clock,
+        )
         self.holding = Holding(backend, keyring, ledger, clock, policy=policy)
+        self.rectifying = Rectifying(
+            keyring, ledger, stock.destruction, kept=self.kept, lives=lives, clock=clock, policy=policy
+        )
         self.restricting = Restricting(backend, keyring, ledger, clock, policy=policy)
+        self.requesting = Requesting(
+            keyring,
+            ledger,
+            clock,
+            policy,
+            erasure=self.erasure,
+            restricting=self.restricting,
+            telling=self.telling,
+            awaiting=Awaiting(keyring, ledger, clock, policy, telling=self.telling, rest=rest),
+        )

@@ -193,6 +193,37 @@ class KeyManagementService(Protocol):
         """Wipe what is held in memory."""
 
 
+class AuditSink(Protocol):
+    """A place outside where signed checkpoints of the audit are put down, out of reach of who could rewrite a ledger.
+
+    It may serve any number of logs, by their origins, and trusts nobody: who reads checks the signatures.
+    """
+
+    async def put(self, origin: str, size: int, note: str) -> None:
+        """Put a note down, durably, before this returns; one that is there already is fine.
+
+        Args:
+            origin: which log it is of; and
+            size: of how many entries, as the note says too.
+            note: as `crypto.note` says.
+
+        Raises:
+            BackendUnavailableError: it does not answer, or cannot write.
+            ConfigurationError: it refuses, and will do so again.
+        """
+
+    async def notes(self, origin: str, limit: int | None = None) -> list[str]:
+        """Give the newest notes of a log, the newest last; none where there is none yet.
+
+        Args:
+            origin: the log.
+            limit: how many at most, 1 or more; all if None. A place that keeps the newest alone gives that one.
+
+        Raises:
+            BackendUnavailableError, ConfigurationError: as `put`.
+        """
+
+
 class Tokenizer(Protocol):
     """Counts what a text costs a model."""
 

@@ -13,13 +13,18 @@ from securemem import codec
 from securemem.conversation import Conversation, Found
 from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed
 from securemem.crypto.head import Walk
-from securemem.errors import UserRestrictedError, WrongKeyError
+from securemem.errors import CorruptRecordError, IntegrityError, UserRestrictedError, WrongKeyError
+from securemem.keys.rows import Person
 from securemem.keys.unwrapped import Entry, SessionKeys
 from securemem.lives import Lives
 from securemem.model import NEVER, VAULT, Head, Message, from_milliseconds
+from securemem.newest import Newest
 from securemem.ports import Clock
 
 YIELD_EVERY = 100
+FORGOTTEN_SINCE = (WrongKeyError, CorruptRecordError)
+"""What opening a record can raise whose person was forgotten since it was read: their key is gone, or it is another one
+by now, for something of theirs has to be kept, and so they came back under the same handle."""
 
 
 class Reader:
@@ -65,7 +70,7 @@ class Reader:
                 check_restriction(found)
             if before is not None and before <= found.head.first:
                 return [], found.head
-            if conversation.newest.rows_above(before) > above if start is None else _has_to_count(found.head):
+            if _is_amiss(newest, found.head, start, above=newest.rows_above(before) - above):
                 continue  # the head was not known, or has moved: now it is known how far to read
             messages = await self._open_standing(conversation, found, actor)
             if messages is None:
@@ -82,8 +87,8 @@ class Reader:
         """Open a page; None where the session, or a guest in it, was destroyed since it was read."""
         try:
             messages = await self._open(conversation, found, actor)
-        except WrongKeyError:
-            if await _stands(conversation, found.head):
+        except FORGOTTEN_SINCE as exc:
+            if await stands(conversation, found.head, exc):
                 raise
             return None
         return self._within(messages, found.head) if found.head.keep else messages
@@ -185,27 +190,62 @@ class Reader:
         lives = self._lives
         if not lives.is_idle:
             await lives.know({entry[4] for entry in entries if not isinstance(entry, Message)})
-        messages = [
-            entry if isinstance(entry, Message) else _message(entry, lives.seen(entry[4], entry[5], entry[2]))
-            for entry in entries
-            if isinstance(entry, Message) or lives.is_for(entry[4], actor)
-        ]
-        return [message for message in messages if message.expires_at is None or message.expires_at > now]
+        living: list[Message] = []
+        for entry in entries:
+            if isinstance(entry, Message):
+                message = entry
+            elif lives.is_for(entry[4], actor):
+                message = _message(entry, lives.seen(entry[4], entry[5], entry[2]))
+            else:
+                continue
+            if message.expires_at is None or message.expires_at > now:
+                living.append(message)
+        return living
 
     async def open_all(
-        self, conversation: Conversation, keys: SessionKeys, records: list[Sealed], actor: str | None = None
+        self,
+        conversation: Conversation,
+        keys: SessionKeys,
+        records: list[Sealed],
+        actor: str | None = None,
+        *,
+        people: dict[str, Person] | None = None,
     ) -> list[Message]:
-        """Open records that were put in their place, and leave out those past their time."""
+        """Open records that were put in their place, and leave out those past their time.
+
+        Args:
+            conversation: the session.
+            keys: its keys, which may be wiped meanwhile.
+            records: of it.
+            actor: who reads.
+            people: takes in as whom guests were read, by id, for whoever seals anew what they said.
+        """
         now = self._clock()
         messages: list[Message] = []
         for count, sealed in enumerate(records, 1):
             sealer = keys.owner
             if sealed.subject is not None:
                 sealer = await conversation.guest_opener(keys, sealed.subject, sealed.seq)
+                if people is not None:
+                    people |= keys.guest_ids | people  # as they were read first
             messages += await self._living([_opened(sealed, sealer.open(sealed))], now, actor)
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
         return messages
+
+
+def _is_amiss(newest: Newest, head: Head, start: int | None, *, above: int) -> bool:
+    """Tell whether a page has to be asked for anew, by what its head says.
+
+    Args:
+        newest: what is known of the session.
+        head: of the page.
+        start: the place that it begins at, where an earlier one has ended; None for the head.
+        above: how many rows it lacks then.
+    """
+    if start is None:
+        return above > 0
+    return _has_to_count(head) or (start < head.next and start not in newest.boundaries)
 
 
 def _has_to_count(head: Head | None) -> bool:
@@ -213,9 +253,16 @@ def _has_to_count(head: Head | None) -> bool:
     return head is not None and head.keep and head.holes > 0
 
 
-async def _stands(conversation: Conversation, head: Head) -> bool:
-    """Tell whether a session is there still, with nothing taken out of its middle since a head of it was read."""
-    conversation.ask_anew()
+async def stands(conversation: Conversation, head: Head, error: IntegrityError) -> bool:
+    """Tell whether a session is there still, with nothing taken out of its middle since a head of it was read.
+
+    Args:
+        conversation: the session.
+        head: that was read.
+        error: what was raised when its records were opened; where a key was gone, the session's own may be too.
+    """
+    if isinstance(error, WrongKeyError):
+        conversation.ask_anew()
     found = await conversation.read(1, primary=True)
     return found is not None and found.head.epoch == head.epoch and found.head.generation == head.generation
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from securemem.destruction import Destruction
 from securemem.errors import ConfigurationError, NotReadyError
 from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.keystore import Keystore
@@ -114,15 +113,30 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
     if max(keys.counter, data.counter if data is not None else 0) > newest:
         raise NotReadyError(
             "the ledger is missing, or older than the data or the keystore: restore its newest copy, "
-            "or who was forgotten since may come back"
+            "or who was forgotten since may come back (`securemem restore --accept-older-ledger`, where none is left)"
         )
     await stores.ledger.create(keys.deployment)
+    unfinished = peek.unfinished if peek is not None else 0
+    if unfinished:
+        await _check_restored(stores.ledger)
     if data is None:
         data = Stamp(keys.deployment, newest)
         await stores.backend.stamp(data)
-    unfinished = peek.unfinished if peek is not None else 0
     servers = (await stores.route.current()).servers
     return Stamps(keys.deployment, servers, data.counter, keys.counter, newest, unfinished)
+
+
+async def _check_restored(ledger: Ledger) -> None:
+    """Let nobody in while data is being restored: an empty data store is not begun anew then.
+
+    Raises:
+        NotReadyError: it is.
+    """
+    if any(act.kind is ActKind.RESTORE for act in await ledger.acts(unfinished=True)):
+        raise NotReadyError(
+            "the data is being restored, or that was interrupted: wait, or run `securemem restore` with the same file "
+            "again"
+        )
 
 
 async def _open(stores: Stores) -> tuple[Stamp | None, Stamp | None]:
@@ -181,6 +195,9 @@ async def catch_up(stores: Stores, stamps: Stamps, keyring: Keyring, make_data: 
     """
     if min(stamps.data, stamps.keystore) == stamps.newest and not stamps.unfinished:
         return
+    from securemem.destruction import Destruction  # noqa: PLC0415  (a store that has missed nothing does without)
+    from securemem.interrupted import carry_out  # noqa: PLC0415
+
     missed = await _missed(stores, stamps)
     space, _ = named(stores.route.name)
     for _, tenant, name in await stores.keystore.tenants():
@@ -195,8 +212,15 @@ async def catch_up(stores: Stores, stamps: Stamps, keyring: Keyring, make_data: 
             if backend is not stores.backend:
                 await backend.open()
                 bind(backend, tenant)
-            destruction = Destruction(backend, ring, stores.ledger, stores.clock, stamps.deployment)
-            await destruction.catch_up(acts, purge_seconds=PURGE_SECONDS)
+            await carry_out(
+                acts,
+                Destruction(backend, ring, stores.ledger, stores.clock, stamps.deployment),
+                backend=backend,
+                keyring=ring,
+                ledger=stores.ledger,
+                clock=stores.clock,
+                purge_seconds=PURGE_SECONDS,
+            )
         finally:
             if backend is not stores.backend:
                 await backend.aclose()

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securemem import codec
 from securemem.compose import Deployment
 from securemem.conversation import OpenConversation
-from securemem.errors import InvalidInputError
+from securemem.errors import IntegrityError, InvalidInputError
 from securemem.lives import HOUR
 from securemem.model import NEVER, from_milliseconds, to_milliseconds
 from securemem.policy.decide import Asked
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 
 if TYPE_CHECKING:
+    from securemem.keys.rotation import Keys
     from securemem.retention.keeper import Pace
     from securemem.retention.plan import Plan
     from securemem.retention.sweep import SweepReport
@@ -52,9 +54,10 @@ class Explanation:
 class Retention:
     """What a store's policy does with time."""
 
-    def __init__(self, ready: Callable[[], Awaitable[Deployment]], conversation: OpenConversation) -> None:
-        """Take what opens the store, where it is not open yet, and gives conversations."""
+    def __init__(self, ready: Callable[[], Awaitable[Deployment]], conversation: OpenConversation, keys: Keys) -> None:
+        """Take what opens the store, where it is not open yet, gives conversations, and rotates keys."""
         self._ready = ready
+        self._keys = keys
         self._conversation = conversation
 
     async def plan(self) -> Plan:
@@ -86,15 +89,47 @@ class Retention:
         keeper = (await self._ready()).office.keeper
         return await keeper.apply(token, actor=actor, pace=pace, purge_seconds=seconds)
 
-    async def work(self, *, pace: Pace | None = None, purge_seconds: float | None = PURGE_SECONDS) -> SweepReport:
-        """Take out, once, what is past its time, as a worker does.
+    async def work(
+        self,
+        *,
+        pace: Pace | None = None,
+        purge_seconds: float | None = PURGE_SECONDS,
+        keystore_backups: str | Path | None = None,
+    ) -> SweepReport:
+        """Take out, once, what is past its time, and go on with whatever was interrupted, as a worker does.
+
+        That is requests, what their recipients are told, and acts of anybody that have not been through for 10 minutes.
 
         Args:
             pace: as `apply`.
             purge_seconds: likewise; None leaves to a later purge what the deletions left on disk.
+            keystore_backups: a folder. If given, the KEK's epoch is closed within `erasure.targets.key` of an erasure,
+                with a backup of the keystore there that opens the living, in place of those from before.
+
+        Raises:
+            NotReadyError: such a backup does not read back; the epoch was not closed.
         """
         seconds = check_purge_seconds(purge_seconds) if purge_seconds is not None else None
-        return await (await self._ready()).office.keeper.go_through(pace=pace, purge_seconds=seconds)
+        deployment = await self._ready()
+        office = deployment.office
+        await office.requesting.go_on(purge_seconds=seconds)
+        await office.requesting.tell()
+        resumed = await deployment.see_through(purge_seconds=seconds if seconds is not None else PURGE_SECONDS)
+        try:
+            report = await office.keeper.go_through(pace=pace, purge_seconds=seconds)
+        except IntegrityError:
+            # A damaged session is told, and keeps nobody who was erased openable.
+            await self._close_epochs(keystore_backups)
+            raise
+        report.resumed, report.closed_epochs = resumed, await self._close_epochs(keystore_backups)
+        return report
+
+    async def _close_epochs(self, backups: str | Path | None) -> int:
+        """Close the KEK's epoch where that was promised by now; gives how many were closed."""
+        closing = (await self._ready()).office.closing
+        if backups is None or not await closing.is_due():
+            return 0
+        return await closing.close(Path(backups), lambda path: self._keys.close_epoch(backup=path))
 
     async def explain(self, session_id: str, seq: int, *, user_id: str | None = None) -> Explanation:
         """Say what becomes of a message, and why.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
@@ -11,16 +11,18 @@ from msgspec.structs import replace
 from securemem import codec, window
 from securemem.conversation import Conversation
 from securemem.errors import ConfigurationError, InvalidInputError, UserErasedError
+from securemem.keys.rows import Person
 from securemem.lives import Label
 from securemem.model import Message
 from securemem.policy.words import Right
 from securemem.ports import Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
+from securemem.sealing import Prepared
 from securemem.writer import Copies, Writer
 
 if TYPE_CHECKING:
-    from securemem.treating import Treating
+    from securemem.treating import Seen, Treating
 
 T = TypeVar("T")
 
@@ -63,6 +65,11 @@ class Host(Protocol):
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share, and open the store if it is not open yet."""
 
+    async def rectify(
+        self, conversation: Conversation, seq: int, content: Any, *, actor: str | None, purge_seconds: float
+    ) -> Message:
+        """Put another content in place of a message's, and remove what that leaves on disk, for as long as is said."""
+
     async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
         """Destroy a session, its key first, and remove what that leaves on disk, for as long as is said."""
 
@@ -89,6 +96,7 @@ class Session:
         self._tags = tags
         self._shared: Conversation | None = None
         self._guests: set[str] = set()
+        self._seen: Seen | None = None
 
     @property
     def session_id(self) -> str:
@@ -99,6 +107,15 @@ class Session:
     def user_id(self) -> str:
         """Whose session it is."""
         return self._user_id
+
+    @property
+    def handle(self) -> str | None:
+        """The random name by which stores know the session, as it was when this process last read or wrote it.
+
+        None where it was not there. A session that is cleared and begun anew has another.
+        """
+        found = self._shared.newest.handle if self._shared is not None else None
+        return found.hex() if found is not None else None
 
     async def add(
         self,
@@ -136,37 +153,100 @@ class Session:
         message = Message(role, content, timestamp=timestamp, metadata=metadata, user_id=user_id, expires_at=expires_at)
         return (await self.add_many((message,), ttl=ttl))[0]
 
-    async def add_many(self, messages: Iterable[Message], *, ttl: float | None = None) -> list[Message]:
+    async def add_many(
+        self, messages: Iterable[Message], *, ttl: float | None = None, handle: str | None = None
+    ) -> list[Message]:
         """Append messages in one atomic step: all of them or none.
 
         Args:
             messages: in order.
             ttl: how long they live, in seconds from now.
+            handle: the session's, as `handle` gave it when it was read, for messages that rest on what was read: they
+                are not written where it was cleared or has ended since, and perhaps begun anew.
 
         Returns:
             The messages as they are stored.
 
         Raises:
             InvalidInputError: one of them cannot be stored; nothing was written.
+            ConflictError: the session has not got that handle any more; nothing was written.
             IntegrityError, UserErasedError, BackendUnavailableError: as `add`.
         """
         given = _messages(messages)
-        return await self._with(lambda shared: self._append(shared, given, ttl)) if given else []
+        under = _handle(handle) if handle is not None else None
+        return await self._with(lambda shared: self._append(shared, given, ttl, under)) if given else []
 
-    async def _append(self, shared: Conversation, messages: list[Message], ttl: float | None) -> list[Message]:
+    async def _append(
+        self, shared: Conversation, messages: list[Message], ttl: float | None, under: bytes | None
+    ) -> list[Message]:
+        people = {self._user_id: shared.person} if shared.person is not None else {}
+        prepared = await self._prepared(shared, messages, ttl, people)
+        stored = await self._host.writer.append(shared, prepared, under=under, people=people)
+        return stored if _are_as_said(stored) else await self._in_clear(stored)
+
+    async def _prepared(
+        self, shared: Conversation, messages: list[Message], ttl: float | None, people: dict[str, Person]
+    ) -> list[Prepared]:
+        """Treat and encode messages as the policy says; takes in whose pseudonyms stand in them."""
         self._host.check_right(self.actor, "write")
         treating = self._host.treats or await self._host.treating()
         try:
             tags = shared.tags_at_hand()
+            if tags == () and self.purpose is None:
+                plain = treating.prepare_plain(messages, owner=self._user_id, ttl=ttl)
+                if plain is not None:
+                    return plain
             label = Label(tags if tags is not None else await shared.known_tags(), self.purpose)
-            prepared = await treating.prepare(messages, owner=self._user_id, handle=shared.user, ttl=ttl, label=label)
+            return await treating.prepare(
+                messages, owner=self._user_id, people=people, ttl=ttl, label=label, seen=self._seen
+            )
         except UserErasedError:
             # The person's vault knows it first; this session is to know it too.
             shared.ask_anew()
             await shared.keys()
             raise
-        stored = await self._host.writer.append(shared, prepared)
-        return stored if _are_as_said(stored) else await self._in_clear(stored)
+
+    def leaves_alone(self, message: Message) -> bool:
+        """Tell whether a message can be stored and the policy leaves it as it is, where that is known at once.
+
+        Args:
+            message: that is going to be added; what is found in it is not sought again then.
+
+        Returns:
+            False where it takes longer to know: `preview` tells.
+
+        Raises:
+            InvalidInputError: it cannot be stored.
+            DetectionError: an engine failed.
+        """
+        treating = self._host.treats
+        if treating is None:
+            return False
+        self._host.check_right(self.actor, "write")
+        self._seen = self._seen or treating.remember()
+        return treating.leaves_alone(message, self._seen)
+
+    async def preview(self, messages: Iterable[Message]) -> list[Message]:
+        """Give messages as a model would read them if they were added now, which they are not.
+
+        What the policy redacts is redacted, and what it pseudonymises is a pseudonym, the one that it will be when the
+        message is added: what that stands for is kept with the person.
+
+        Args:
+            messages: in order.
+
+        Raises:
+            InvalidInputError, PIIBlockedError, DetectionError: one of them could not be added.
+            UserErasedError: as `add`.
+        """
+        given = _messages(messages)
+        return await self._with(lambda shared: self._preview(shared, given)) if given else []
+
+    async def _preview(self, shared: Conversation, messages: list[Message]) -> list[Message]:
+        treating = self._host.treats or await self._host.treating()
+        self._seen = self._seen or treating.remember()
+        treated = [each.message for each in await self._prepared(shared, messages, None, {})]
+        return await self._for_models(treated) if treating.pseudonymises else treated
 
     async def _in_clear(self, messages: list[Message]) -> list[Message]:
         """Give messages as they were said, if the actor may see what stands under their pseudonyms."""
@@ -257,7 +337,7 @@ class Session:
         treating = await self._host.treating()
         return await treating.reveal(text, owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
 
-    async def reveal_stream(self, chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
+    async def reveal_stream(self, chunks: AsyncIterable[str] | Iterable[str]) -> AsyncGenerator[str, None]:
         """Give the same of a text that comes in pieces, piece by piece.
 
         What may be the beginning of a pseudonym waits until it is whole: a reader is at most one of them behind.
@@ -302,18 +382,54 @@ class Session:
         self._host.check_right(self.actor, "write")
         copies = await self._host.writer.copy(shared, at)
         treating = await self._host.treating()
-        messages = await treating.prepare_again(copies.messages, owner=self._user_id, handle=copies.owner)
+        people = copies.guests | {self._user_id: copies.owner}
+        messages = await treating.prepare_again(copies.messages, owner=self._user_id, people=people)
         return copies._replace(messages=messages)
+
+    async def rectify(self, seq: int, content: Any, *, purge_seconds: float = PURGE_SECONDS) -> Message:
+        """Put another content in place of what a message says (GDPR Art. 16); that is overwritten.
+
+        All else of the message stays: role, time, metadata, whose it is, and how long it lives. The policy treats the
+        new content as in an append. It is written down in the audit, without either content. A message under a
+        restriction can be rectified; one under a legal hold cannot.
+
+        Args:
+            seq: of the message.
+            content: text, or JSON as a framework sends it.
+            purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
+
+        Returns:
+            The message as it is stored now.
+
+        Raises:
+            InvalidInputError: there is no message of this seq, or the content cannot be stored; nothing was changed.
+            ExpiredError: the message is past its time.
+            LegalHoldError: a legal hold is on it.
+            AccessDeniedError: the policy gives this session's actor no right to read or write it.
+            UserErasedError: its person was forgotten while this handle was open.
+            IntegrityError, BackendUnavailableError: as `add`.
+        """
+        seq = codec.check_count(seq, "seq")
+        seconds = check_purge_seconds(purge_seconds)
+        return await self._with(lambda shared: self._rectify(shared, seq, content, seconds))
+
+    async def _rectify(self, shared: Conversation, seq: int, content: Any, seconds: float) -> Message:
+        self._host.check_right(self.actor, "read")
+        self._host.check_right(self.actor, "write")
+        stored = await self._host.rectify(shared, seq, content, actor=self.actor, purge_seconds=seconds)
+        return stored if _are_as_said([stored]) else (await self._in_clear([stored]))[0]
 
     async def clear(self, *, purge_seconds: float = PURGE_SECONDS) -> None:
         """Destroy the session: its key, its messages, and what they left on disk. The handle can begin anew.
+
+        What a law demands to keep, by a rule of the policy with a `keep_basis`, is sealed anew and read by nobody.
 
         Args:
             purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
 
         Raises:
             InvalidInputError: no such number; nothing was destroyed.
-            LegalHoldError: a legal hold or a law demands that something in it is kept; nothing was destroyed.
+            LegalHoldError: a legal hold is on it, or on what a guest said in it; nothing was destroyed.
         """
         seconds = check_purge_seconds(purge_seconds)
         await self._with(lambda shared: self._host.destroy(shared, purge_seconds=seconds))
@@ -359,11 +475,20 @@ def _are_as_said(messages: list[Message]) -> bool:
     return True
 
 
+def _handle(handle: str) -> bytes:
+    try:
+        return bytes.fromhex(handle)
+    except (TypeError, ValueError):
+        raise InvalidInputError("handle has to be one that a session gave") from None
+
+
 def _messages(messages: Iterable[Message]) -> list[Message]:
-    if not isinstance(messages, Iterable):
+    if not isinstance(messages, list | tuple | Iterable):
         raise InvalidInputError("add_many takes a list of Message objects")
-    found = list(messages)
-    if any(not isinstance(message, Message) for message in found):
-        raise InvalidInputError("add_many takes Message objects")
-    # Whether pseudonyms stand in a message is the store's to say, who put them there.
-    return [replace(message, pseudonymised=False) if message.pseudonymised else message for message in found]
+    found = []
+    for message in messages:
+        if not isinstance(message, Message):
+            raise InvalidInputError("add_many takes Message objects")
+        # Whether pseudonyms stand in a message is the store's to say, who put them there.
+        found.append(replace(message, pseudonymised=False) if message.pseudonymised else message)
+    return found

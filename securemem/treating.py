@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from securemem import codec
 from securemem.crypto.pae import pae
 from securemem.errors import AccessDeniedError, ConflictError
+from securemem.keys.rows import Person
 from securemem.ledger.classes import NOTHING
 from securemem.lives import Label, Lives
 from securemem.model import Message
@@ -28,6 +29,8 @@ from securemem.writer import Writer
 
 _TRIES = 10
 _MARK_BYTES = 3
+_SEEN = 64
+"""Of how many messages it is kept what was found in them, at most."""
 
 
 class _Job(NamedTuple):
@@ -36,6 +39,26 @@ class _Job(NamedTuple):
     found: Found
     kind: int
     otherwise: Mapping[str, str]
+
+
+class Seen:
+    """What was found in messages that are prepared a second time: a preview's, when they are appended."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._found: list[tuple[Message, Found]] = []
+
+    def recall(self, message: Message) -> Found | None:
+        """Give what was found in a message, this very object."""
+        for given, found in self._found:
+            if given is message:
+                return found
+        return None
+
+    def keep(self, message: Message, found: Found) -> Found:
+        """Keep it, and give it."""
+        self._found = [*self._found[1 - _SEEN :], (message, found)]
+        return found
 
 
 class Treating:
@@ -77,18 +100,41 @@ class Treating:
 
     # In
 
+    def prepare_plain(self, messages: Sequence[Message], *, owner: str, ttl: float | None) -> list[Prepared] | None:
+        """Prepare messages of which nothing has to be found out, as `prepare`; None where something has.
+
+        Args:
+            messages: in order, of a session and a writer that say nothing of them.
+            owner: the session's owner.
+            ttl: the call's own, in seconds.
+        """
+        if self._privacy is not None:
+            return None
+        for message in messages:
+            if message.metadata:
+                return None
+        return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=[NOTHING] * len(messages))
+
     async def prepare(
-        self, messages: Sequence[Message], *, owner: str, handle: bytes | None, ttl: float | None, label: Label
+        self,
+        messages: Sequence[Message],
+        *,
+        owner: str,
+        people: dict[str, Person],
+        ttl: float | None,
+        label: Label,
+        seen: Seen | None = None,
     ) -> list[Prepared]:
         """Check, treat and encode messages, and keep what their pseudonyms stand for.
 
         Args:
             messages: in order.
             owner: the session's owner, and
-            handle: the one that the owner has to have still, so that nothing is kept of who was forgotten; None where
-                none is known.
+            people: who each of their people has to be still, by id, so that nothing is kept of who was forgotten; those
+                whose pseudonyms are kept are added, so that these stand in nobody else's messages.
             ttl: the call's own, in seconds.
             label: what their session and their writer say of them.
+            seen: where what is found in messages is kept for when these are prepared again; None if they are not.
 
         Raises:
             InvalidInputError: one of them cannot be stored.
@@ -98,12 +144,17 @@ class Treating:
         """
         privacy, says_something = self._privacy, label.says_something
         if privacy is None:
-            kinds = [
-                await self._kind(message, (), label) if says_something or message.metadata else NOTHING
-                for message in messages
-            ]
+            kinds = [NOTHING] * len(messages)
+            for place, message in enumerate(messages):
+                if says_something or message.metadata:
+                    kinds[place] = await self._kind(message, (), label)
             return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
-        found = [await privacy.find_quickly(message) for message in messages]
+        if seen is None:
+            found = [await privacy.find_quickly(message) for message in messages]
+        else:
+            found = [
+                seen.recall(message) or seen.keep(message, await privacy.find_quickly(message)) for message in messages
+            ]
         kinds = [
             await self._kind(each.message, each.entities, label)
             if says_something or each.spans or each.message.metadata
@@ -119,8 +170,34 @@ class Treating:
             def ends(job: _Job) -> datetime | None:
                 return self._writer.end(job.found.message, ttl, job.kind)
 
-            treated = await self._treat_all(privacy, jobs, (owner, handle), ends)
+            treated = await self._treat_all(privacy, jobs, owner, people, ends)
         return self._writer.prepare(treated, owner=owner, ttl=ttl, kinds=kinds)
+
+    def leaves_alone(self, message: Message, seen: Seen) -> bool:
+        """Tell whether a message can be stored, and will be as it is; False where that takes longer to know.
+
+        Args:
+            message: that is going to be prepared.
+            seen: keeps what is found in it until then.
+
+        Raises:
+            InvalidInputError: it cannot be stored.
+            DetectionError: an engine failed.
+        """
+        privacy = self._privacy
+        if privacy is None or privacy.pseudonymises or message.user_id is not None or message.expires_at is not None:
+            return False
+        found = privacy.find_at_once(message)
+        if found is None or found.spans:
+            return False
+        codec.encode(codec.plain(message), codec.check_time(message.timestamp, "timestamp"), guest=False)
+        seen.keep(message, found)
+        return True
+
+    @staticmethod
+    def remember() -> Seen:
+        """Give what keeps what is found in messages that are shown before they are appended."""
+        return Seen()
 
     async def _kind(self, message: Message, entities: Iterable[str], label: Label) -> int:
         """Give the retention class of a message of which something may be true that a rule could ask for."""
@@ -129,35 +206,53 @@ class Treating:
             tags=tags, session_tags=label.session_tags, entities=entities, purpose=label.purpose
         )
 
-    async def prepare_again(self, prepared: Sequence[Prepared], *, owner: str, handle: bytes | None) -> list[Prepared]:
-        """Treat what is copied from one session into another by the policy in force now; hours and ends stay."""
+    async def prepare_again(
+        self, prepared: Sequence[Prepared], *, owner: str, people: dict[str, Person]
+    ) -> list[Prepared]:
+        """Treat what was read to be sealed anew by the policy in force now; hours and ends stay.
+
+        Args:
+            prepared: the messages.
+            owner: of the session that they are for.
+            people: who each of their people has to be still, by id.
+
+        Raises:
+            UserErasedError: one of them was forgotten.
+        """
         privacy = self._privacy
         if privacy is None:
             return list(prepared)
-        clear = await self._originals([each.message for each in prepared], owner)
+        clear = [each.message for each in prepared]
+        if any(message.pseudonymised for message in clear):
+            clear = await self._originals(clear, owner)
         jobs = [
-            _Job(await privacy.find(message), old.kind, self._lives.on_write(old.kind))
+            _Job(await privacy.find_quickly(message), old.kind, self._lives.on_write(old.kind))
             for message, old in zip(clear, prepared, strict=True)
         ]
-        treated = await self._treat_all(privacy, jobs, (owner, handle), lambda job: job.found.message.expires_at)
-        return [self._writer.anew(message, old) for message, old in zip(treated, prepared, strict=True)]
+        if not privacy.pseudonymises:
+            desk = privacy.desk(self._nobodys, self._clock())
+            treated = [privacy.treat(job.found, desk, None, job.otherwise) for job in jobs]
+        else:
+            treated = await self._treat_all(privacy, jobs, owner, people, lambda job: job.found.message.expires_at)
+        return [
+            old if message is old.message else self._writer.anew(message, old)
+            for message, old in zip(treated, prepared, strict=True)
+        ]
 
     async def _treat_all(
         self,
         privacy: Privacy,
         jobs: list[_Job],
-        owner: tuple[str, bytes | None],
+        owner: str,
+        people: dict[str, Person],
         ends: Callable[[_Job], datetime | None],
     ) -> list[Message]:
-        """Treat messages, each with the vault of the person it is about."""
+        """Treat messages, each with the vault of the person it is about; takes in whose these were."""
         treated: dict[int, Message] = {}
-        owner_id = owner[0]
-        people = {job.found.message.user_id or owner_id for job in jobs}
-        for person in sorted(people):
-            codec.check_id(person, "user_id")
-            theirs = [place for place, job in enumerate(jobs) if (job.found.message.user_id or owner_id) == person]
-            who = owner if person == owner_id else (person, None)
-            made = await self._treat_for(privacy, [jobs[place] for place in theirs], who, ends)
+        for user_id in sorted({job.found.message.user_id or owner for job in jobs}):
+            codec.check_id(user_id, "user_id")
+            theirs = [place for place, job in enumerate(jobs) if (job.found.message.user_id or owner) == user_id]
+            made = await self._treat_for(privacy, [jobs[place] for place in theirs], user_id, people, ends)
             treated |= dict(zip(theirs, made, strict=True))
         return [treated[place] for place in range(len(jobs))]
 
@@ -165,17 +260,21 @@ class Treating:
         self,
         privacy: Privacy,
         jobs: list[_Job],
-        who: tuple[str, bytes | None],
+        user_id: str,
+        people: dict[str, Person],
         ends: Callable[[_Job], datetime | None],
     ) -> list[Message]:
-        person, handle = who
-        async with self._vaults.lock(person) if privacy.pseudonymises else nullcontext():
+        person = people.get(user_id)
+        async with self._vaults.lock(user_id) if privacy.pseudonymises else nullcontext():
             for _ in range(_TRIES):
-                vault = await self._vaults.at_hand(person, handle) if privacy.pseudonymises else Vault()
+                vault = await self._vaults.at_hand(user_id, person) if privacy.pseudonymises else Vault()
                 desk = privacy.desk(vault, self._clock())
                 try:
                     treated = [privacy.treat(job.found, desk, ends(job), job.otherwise) for job in jobs]
-                    if not desk.new or await self._vaults.keep(person, vault, desk.new, handle):
+                    if not desk.new or await self._vaults.keep(user_id, vault, desk.new, person):
+                        owner = await self._vaults.owner(user_id)
+                        if owner is not None and any(message.pseudonymised for message in treated):
+                            people[user_id] = owner
                         return treated
                 except BaseException:
                     vault.is_void = bool(desk.new)
@@ -187,6 +286,21 @@ class Treating:
         return self._keyed_hash(pae(b"securemem/guest-mark/1", user_id.encode()))[:_MARK_BYTES].hex()
 
     # Out
+
+    @property
+    def treats(self) -> bool:
+        """Whether the policy in force changes anything in what is said."""
+        return self._privacy is not None
+
+    @property
+    def pseudonymises(self) -> bool:
+        """Whether it puts pseudonyms into it."""
+        return self._privacy is not None and self._privacy.pseudonymises
+
+    @property
+    def is_realistic(self) -> bool:
+        """Whether models read these as names that a person might have, which are told from others by nothing."""
+        return self.pseudonymises and self._policy.pii is not None and self._policy.pii.pseudonyms == "realistic"
 
     def may_reveal(self, actor: str | None) -> bool:
         """Tell whether an actor may see what stands under pseudonyms."""

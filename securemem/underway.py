@@ -37,5 +37,11 @@ class UnderWay:
         """Run what must not be left half done in a task of its own, which a cancelled caller does not take with it."""
         self.begin()
         task = asyncio.ensure_future(steps)
-        task.add_done_callback(lambda _: self.end())
+        task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """Count it out; what it raises is nobody's any more where its caller was cancelled."""
+        if not task.cancelled():
+            task.exception()
+        self.end()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -17,6 +18,7 @@ from weakref import WeakValueDictionary
 from securemem.codec import MAX_SEQ
 from securemem.conversation import Conversation, OpenConversation
 from securemem.errors import CorruptRecordError, UserErasedError
+from securemem.keys.rows import Person
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.classes import OWN
 from securemem.lives import Lives
@@ -64,15 +66,15 @@ class Vaults:
             lock = self._locks[user_id] = asyncio.Lock()
         return lock
 
-    async def at_hand(self, user_id: str, owner: bytes | None) -> Vault:
+    async def at_hand(self, user_id: str, owner: Person | None) -> Vault:
         """Give a person's vault, read only if it is not in memory: for a writer, who finds out when it keeps.
 
         Args:
             user_id: the person.
-            owner: the handle that the person has to have still; None for whoever is known by the id.
+            owner: who the person has to be still; None for whoever is known by the id.
 
         Raises:
-            UserErasedError: the person of that handle was forgotten.
+            UserErasedError: that person was forgotten.
         """
         return (await self._with(user_id, owner, self._shelf)).vault
 
@@ -81,11 +83,15 @@ class Vaults:
         shelf = _shelf_at(keys) if keys is not None else None
         return shelf if shelf is not None else await self._read(conversation)
 
+    async def owner(self, user_id: str) -> Person | None:
+        """Give whose vault was read or written last under an id; None where nobody is known."""
+        return (await self._conversation(user_id, VAULT, ())).person
+
     async def fresh(self, user_id: str) -> Vault:
         """Give a person's vault as it stands: empty where they were forgotten meanwhile."""
         return (await self._with(user_id, None, self._read)).vault
 
-    async def keep(self, user_id: str, vault: Vault, entries: list[Entry], owner: bytes | None) -> bool:
+    async def keep(self, user_id: str, vault: Vault, entries: list[Entry], owner: Person | None) -> bool:
         """Write entries, durably, before anything is written with their tokens. Where this fails, the vault is void.
 
         Args:
@@ -102,15 +108,17 @@ class Vaults:
         """
         return await self._with(user_id, owner, lambda conversation: self._keep(conversation, vault, entries))
 
-    async def _with(self, user_id: str, owner: bytes | None, call: Callable[[Conversation], Awaitable[T]]) -> T:
+    async def _with(self, user_id: str, owner: Person | None, call: Callable[[Conversation], Awaitable[T]]) -> T:
         """Do something with the session of a vault; with a new one, where that one's person was forgotten."""
         conversation = await self._conversation(user_id, VAULT, ())
         try:
             conversation.belong_to(owner)
             return await call(conversation)
         except UserErasedError:
-            if not conversation.erased:
-                raise
+            # What is kept of a person goes on under their next key, which another process may have given them.
+            conversation.ask_anew()
+            with suppress(UserErasedError):
+                await conversation.keys()
         conversation = await self._conversation(user_id, VAULT, ())
         conversation.belong_to(owner)
         return await call(conversation)

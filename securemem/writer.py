@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from securemem import codec, window
-from securemem.conversation import Conversation, Place
+from securemem.conversation import Conversation, Found, Place
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.errors import ConflictError, ExpiredError, InvalidInputError, UserErasedError
+from securemem.keys.rows import Person
 from securemem.keys.unwrapped import SessionKeys
 from securemem.lives import HOUR, Lives
 from securemem.model import NEVER, Message, from_milliseconds, to_milliseconds
 from securemem.ports import Clock
-from securemem.reader import Reader, check_restriction
+from securemem.reader import FORGOTTEN_SINCE, Reader, check_restriction, stands
 from securemem.sealing import Prepared, Room, Step, in_order, seal_step
 
 CONFLICT_SECONDS = 30.0
@@ -57,8 +58,8 @@ class _Terms(NamedTuple):
 class Copies(NamedTuple):
     """Messages that were read from one session to be sealed for another, and whose they were."""
 
-    owner: bytes
-    guests: dict[str, bytes]
+    owner: Person
+    guests: dict[str, Person]
     tags: tuple[str, ...]
     messages: list[Prepared]
 
@@ -110,13 +111,14 @@ class Writer:
         """Check and encode a message of a retention class."""
         owner, now, hour, ends = terms
         timestamp = codec.check_time(message.timestamp, "timestamp") if message.timestamp is not None else now
-        ends = _with_own(ends, message)
+        if message.expires_at is not None:
+            ends = _with_own(ends, message)
         expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
         guest = message.user_id if message.user_id != owner else None
         if guest is not None:
             codec.check_id(guest, "user_id")
         payload, compressed = self._encode(message, timestamp, guest=guest is not None)
-        seen, due, keeps = self._lives.ends(kind, hour, expiry)
+        seen, due, keeps = self._lives.ends(kind, hour, expiry) if not self._lives.is_idle else (expiry, expiry, False)
         stored = Message(
             message.role,
             message.content,
@@ -138,7 +140,7 @@ class Writer:
         payload = codec.encode(message, timestamp, guest=guest)
         return codec.compress(payload) if self._limits.compress else (payload, False)
 
-    def _again(self, message: Message, sealed: Sealed) -> Prepared:
+    def again(self, message: Message, sealed: Sealed) -> Prepared:
         """Prepare a stored message to be sealed anew, with the hour and the end that it had."""
         timestamp = codec.check_time(message.timestamp, "timestamp")
         payload, compressed = self._encode(message, timestamp, guest=message.user_id is not None)
@@ -147,35 +149,52 @@ class Writer:
         pinned = window.is_pinned(message)
         return Prepared(message, payload, compressed, expiry, hour, pinned, kind, due, keeps)
 
-    async def append(self, conversation: Conversation, prepared: list[Prepared]) -> list[Message]:
+    async def append(
+        self,
+        conversation: Conversation,
+        prepared: list[Prepared],
+        *,
+        under: bytes | None = None,
+        people: Mapping[str, Person] | None = None,
+    ) -> list[Message]:
         """Append messages in one atomic step.
+
+        Args:
+            conversation: the session.
+            prepared: the messages.
+            under: the handle that the session has to have still, for what says more of it than it did itself; None for
+                whatever session there is by now.
+            people: who people have to be still, by id, where something of theirs was read or written before this.
 
         Returns:
             The messages as they are stored, with their seqs.
 
         Raises:
             UserErasedError: the session's person, or a guest that is being written for, was forgotten.
-            ConflictError: other processes were quicker for 30 seconds on end.
+            ConflictError: other processes were quicker for 30 seconds on end; or the session is not `under` any more.
             BackendUnavailableError: a store does not answer; on a server it was written once at most.
         """
         async with conversation.lock:
-            deadline = time.monotonic() + CONFLICT_SECONDS
-            guests: dict[str, bytes] = {}
+            begun = time.monotonic()
+            guests = dict(people or {})
+            conversation.belong_to(guests.pop(conversation.user_id, None))
             while True:
-                keys = await conversation.keys_or_new()
+                keys = await (conversation.keys_or_new() if under is None else _keys_under(conversation, under))
                 place = await conversation.place(keys)
                 keys = place.keys
+                if under not in (None, keys.handle):
+                    raise _begun_anew()
                 if place.head.closed:
-                    await conversation.await_shredding(keys)
+                    await conversation.await_shredding(keys, begun)
                 else:
                     sealers = await _sealers(conversation, keys, prepared, guests)
                     if sealers is None:
                         conversation.ask_anew()
                         continue
                     step = await self._step(conversation, place, prepared, sealers)
-                    if await conversation.swap(keys, step.change, step.head):
+                    if step is not None and await conversation.swap(keys, step.change, step.head):
                         return step.finish(keys, self._lives.is_settled)
-                if time.monotonic() > deadline:
+                if time.monotonic() > begun + CONFLICT_SECONDS:
                     raise ConflictError(f"session {keys.handle.hex()}: others were quicker for too long; try again")
 
     async def start(self, conversation: Conversation, copies: Copies) -> None:
@@ -189,7 +208,7 @@ class Writer:
             conversation.ask_anew()
             # A key without a head is what is left of a fork that was interrupted: it is gone on with.
             keys = await conversation.keys() or await conversation.mint(copies.owner)
-            if keys.user != copies.owner:
+            if keys.person != copies.owner:
                 raise UserErasedError("the person was forgotten meanwhile; nothing was written")
             place = await conversation.place(keys)
             keys = place.keys
@@ -199,7 +218,7 @@ class Writer:
             if sealers is None:
                 raise ConflictError("the new session was cleared or erased at the same moment; nothing was written")
             step = await self._step(conversation, place, copies.messages, sealers)
-            if not await conversation.swap(keys, step.change, step.head):
+            if step is None or not await conversation.swap(keys, step.change, step.head):
                 raise ConflictError("a session of this id was made or erased at the same moment")
 
     async def copy(self, conversation: Conversation, at: int | None) -> Copies:
@@ -208,30 +227,42 @@ class Writer:
         Raises:
             InvalidInputError: there is no such session, or no message of this seq.
         """
-        found = await conversation.read(_ALL_ROWS, primary=True)
-        if found is not None:
-            check_restriction(found)
+        while True:
+            found = await conversation.read(_ALL_ROWS, primary=True)
+            if found is not None:
+                check_restriction(found)
+            try:
+                return await self._copied(conversation, found, at)
+            except FORGOTTEN_SINCE as exc:
+                if found is None or await stands(conversation, found.head, exc):
+                    raise
+
+    async def _copied(self, conversation: Conversation, found: Found | None, at: int | None) -> Copies:
         keys, head = (found.keys, found.head) if found is not None else (None, None)
         if head is not None and at is not None and not head.first <= at < head.next:
             raise InvalidInputError(f"there is no message {at}: this session holds {head.first} to {head.next - 1}")
         messages: list[Prepared] = []
+        people: dict[str, Person] = {}
         if found is not None:
             now = to_milliseconds(self._clock())
             wanted = [sealed for sealed in found.records() if at is None or sealed.seq <= at]
             if wanted and wanted[0].seq == at and await self._reader.is_over(wanted[0], now):
                 raise ExpiredError(f"message {at} is past its time: fork at another")
-            messages = await self._prepare_again(conversation, found.keys, wanted)
+            messages = await self._prepare_again(conversation, found.keys, wanted, people)
         if keys is None or not messages:
             raise InvalidInputError("there is nothing to fork: the session holds no message")
-        return Copies(keys.user, dict(keys.guest_ids), keys.title.tags, messages)
+        return Copies(keys.person, people, keys.title.tags, messages)
 
     async def _prepare_again(
-        self, conversation: Conversation, keys: SessionKeys, records: list[Sealed]
+        self, conversation: Conversation, keys: SessionKeys, records: list[Sealed], people: dict[str, Person]
     ) -> list[Prepared]:
-        """Open records, newest first, and prepare those that live to be sealed anew, oldest first."""
+        """Open records, newest first, and prepare those that live to be sealed anew, oldest first.
+
+        `people` takes in as whom guests were read.
+        """
         by_seq = {sealed.seq: sealed for sealed in records}
-        messages = await self._reader.open_all(conversation, keys, records)
-        return [self._again(message, by_seq[message.seq or 0]) for message in reversed(messages)]
+        messages = await self._reader.open_all(conversation, keys, records, people=people)
+        return [self.again(message, by_seq[message.seq or 0]) for message in reversed(messages)]
 
     async def _step(
         self,
@@ -239,20 +270,31 @@ class Writer:
         place: Place,
         prepared: list[Prepared],
         sealers: dict[str | None, Sealer],
-    ) -> Step:
-        """Seal messages for the place after the head, and work out what goes to make room."""
+    ) -> Step | None:
+        """Seal messages for the place after the head, and work out what goes to make room.
+
+        Returns:
+            None where what would be carried on is of somebody who was forgotten since the session was read.
+        """
         keys, head, raw = place
         room = Room(head.first, head.holes, prepared)
         is_crowded = head.live + len(prepared) > self._limits.max_messages
         if is_crowded and not head.keep and not any(entry.keeps for entry in prepared):
-            room = await self._make_room(conversation, place, prepared)
-            carried = await _sealers(conversation, keys, room.entries, dict(keys.guest_ids))
+            people: dict[str, Person] = {}
+            room = await self._make_room(conversation, place, prepared, people)
+            try:
+                carried = await _sealers(conversation, keys, room.entries, people)
+            except UserErasedError:
+                conversation.newest.certain = False
+                return None
             if carried is None:
                 raise ConflictError("the session was cleared at the same moment; nothing was written; try again")
             sealers |= carried
         return seal_step(keys, head, raw, prepared=prepared, room=room, sealers=sealers)
 
-    async def _make_room(self, conversation: Conversation, place: Place, prepared: list[Prepared]) -> Room:
+    async def _make_room(
+        self, conversation: Conversation, place: Place, prepared: list[Prepared], people: dict[str, Person]
+    ) -> Room:
         """Work out where the session goes on, the stubs behind it, and what is sealed, in order.
 
         A pinned message that would go is sealed anew at the end instead, in the same step; of a batch that is larger
@@ -276,12 +318,28 @@ class Writer:
                 break
             carried = going
         holes = max(0, head.next - first) - sum(seq >= first for seq in live) if head.holes else 0
-        again = await self._prepare_again(conversation, place.keys, carried)
+        again = await self._prepare_again(conversation, place.keys, carried, people)
         return Room(first, holes, in_order(again, prepared, len(again) + added - limit))
 
 
+async def _keys_under(conversation: Conversation, handle: bytes) -> SessionKeys:
+    """Give the session's keys, which have to be those of a handle.
+
+    Raises:
+        ConflictError: they are gone, or others.
+    """
+    keys = await conversation.keys()
+    if keys is None or keys.handle != handle:
+        raise _begun_anew()
+    return keys
+
+
+def _begun_anew() -> ConflictError:
+    return ConflictError("the session was cleared since it was read, or has ended; nothing was written")
+
+
 async def _sealers(
-    conversation: Conversation, keys: SessionKeys, prepared: list[Prepared], guests: dict[str, bytes]
+    conversation: Conversation, keys: SessionKeys, prepared: list[Prepared], guests: dict[str, Person]
 ) -> dict[str | None, Sealer] | None:
     """Give the sealers that messages want; None where the session has no key any more.
 
@@ -289,8 +347,8 @@ async def _sealers(
         conversation: the session.
         keys: its keys.
         prepared: the messages.
-        guests: handles of people by their ids, who have to be there still; those that are found are added, so that a
-            second try does not bring back who was forgotten since the first.
+        guests: people by their ids, who have to be there still; those that are found are added, so that a second try
+            does not bring back who was forgotten since the first.
     """
     sealers: dict[str | None, Sealer] = {None: keys.owner}
     for message, *_ in prepared:

@@ -65,6 +65,8 @@ async def fill(store: Store, number: int, turns: int) -> list[str]:
         ("peers", "--processes"),
         ("capacity", "--people"),
         ("retention", "--rate"),
+        ("agent", "--processes"),
+        ("linkage", "--candidates"),
     ],
 )
 def test_every_benchmark_says_what_it_takes(command: str, option: str) -> None:

@@ -275,7 +275,25 @@ async def test_nothing_is_left_of_what_has_expired(
     assert_absent([tmp_path], evidence.trimmed())
 
 
-@pytest.mark.parametrize("act", ["clear", "erase", "expire"])
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_is_left_of_what_was_rectified(
+    memory: SecureMemory, evidence: Evidence, tmp_path: Path, seed: int
+) -> None:
+    """After `rectify` no piece of the old records is in any file, while the others and the session's key are there."""
+    chat = memory.session("wrong", user_id="dora")
+    for number in range(15):
+        await chat.add("user", "w" * 100 * (number + 1))
+    await _converse(memory, evidence, seed=seed, messages=60)
+    session, _ = await _handle(memory, "dora", "wrong")
+    # Not the row tags, which come first and say of the new records' headers what they said of the old ones'.
+    old = {seq: evidence.records[session, seq][16:] for seq in (1, 7, 15)}
+    for seq in old:
+        await chat.rectify(seq, "put right")
+    assert_absent([tmp_path], sorted({piece for body in old.values() for piece in pieces(body)}))
+    assert_found([tmp_path], sorted({*pieces(evidence.records[session, 8]), *evidence.keys[session]}))
+
+
+@pytest.mark.parametrize("act", ["clear", "erase", "expire", "rectify"])
 async def test_the_search_finds_what_sqlite_leaves(
     memory: SecureMemory, evidence: Evidence, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, act: str
 ) -> None:
@@ -287,13 +305,18 @@ async def test_the_search_finds_what_sqlite_leaves(
     evidence.collect()
     handle, user = await _handle(memory, "dora", "gone")
     await _converse(memory, evidence, seed=1, messages=40)
-    clock.now += timedelta(seconds=61)
+    clock.now += timedelta(seconds=0 if act == "rectify" else 61)
     if act == "clear":
         await session.clear()
     elif act == "erase":
         await memory.erase_user("dora")
+    elif act == "rectify":
+        await memory.session("gone", user_id="dora").rectify(15, "put right")
     else:
         await memory.sweep()
+    if act == "rectify":
+        assert search([tmp_path / "store.db"], pieces(evidence.records[handle, 15][16:]))
+        return
     assert search([tmp_path / "store.db"], evidence.of([handle]))
     assert search([tmp_path / "store.keys.db"], sorted(evidence.keys[handle]))
     if act == "erase":

@@ -104,6 +104,8 @@ def _without(written: Everything, act: str) -> Everything:
     """What is left when an act is through."""
     if act == "clear":
         return {key: texts for key, texts in written.items() if key != ("ann", "one")}
+    if act == "rectify":
+        return written | {("ann", "one"): ["put right"]}
     if act == "erase":
         left = {key: texts for key, texts in written.items() if key[0] != "ann"}
         return {key: [text for text in texts if text != "a word of ann's"] for key, texts in left.items()}
@@ -144,7 +146,7 @@ def _steps(act: str, folder: Path, chosen: random.Random | None) -> Iterator[int
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("act", ["clear", "erase", "rotate", "close"])
+@pytest.mark.parametrize("act", ["clear", "erase", "rotate", "close", "rectify"])
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_who_is_killed_within_an_act_is_followed(tmp_path: Path, act: str, *, every: bool) -> None:
     """An act killed before any of its steps was never begun, or is through once the store is reopened."""
@@ -164,7 +166,7 @@ def test_who_is_killed_within_an_act_is_followed(tmp_path: Path, act: str, *, ev
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("act", ["clear", "erase", "close"])
+@pytest.mark.parametrize("act", ["clear", "erase", "close", "rectify"])
 def test_who_is_killed_at_any_moment_of_an_act_is_followed(tmp_path: Path, act: str, kills: int) -> None:
     """The same for a process killed from outside at a random moment."""
     draw = random.Random(act)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -203,3 +204,28 @@ async def test_a_fork_cannot_bring_its_person_back(memory: SecureMemory, monkeyp
     with pytest.raises(UserErasedError):
         await chat.fork("branch")
     assert await _texts(memory.session("branch", user_id="alice")) == []
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("url", ["postgresql", "redis"], indirect=True)
+async def test_a_fork_takes_one_round_trip_each_way(url: str) -> None:
+    """What is copied is read at once, and written at once, however much that is."""
+    async with SecureMemory.open(url, max_messages=1000) as memory:
+        chat = memory.session("s", user_id="alice")
+        await chat.add_many([Message("user", f"message {number}") for number in range(300)])
+        backend, calls = (await memory._ready()).backend, Counter[str]()
+
+        def counted(name: str) -> None:
+            real = getattr(backend, name)
+
+            async def call(*arguments: Any, **options: Any) -> Any:
+                calls[name] += 1
+                return await real(*arguments, **options)
+
+            setattr(backend, name, call)
+
+        for name in ("tail", "swap"):
+            counted(name)
+        fork = await chat.fork("copy")
+        assert calls == {"tail": 1, "swap": 1}
+        assert len(await fork.history(1000)) == 300

@@ -176,3 +176,23 @@ async def test_data_from_before_a_guests_erasure(file_url: str, tmp_path: Path) 
     shutil.copy(tmp_path / "backup", tmp_path / "store.db")
     async with SecureMemory.open(file_url) as memory:
         assert await _texts(memory.session("group", user_id="alice")) == ["alice 1", "gus 3", "alice 4"]
+
+
+async def test_a_fork_that_a_guests_erasure_overtakes(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is forgotten between the reading of a session and its opening is not in the copy, and nothing is amiss."""
+    chat = memory.session("s", user_id="alice")
+    await chat.add_many([Message("user", "a"), Message("user", "b", user_id="bob"), Message("user", "c")])
+    fresh = memory.session("s", user_id="alice")
+    open_all, done = memory.reader.open_all, False
+
+    async def late(*arguments: Any, **options: Any) -> list[Message]:
+        nonlocal done
+        if not done:
+            done = True
+            await memory.erase_user("bob")
+        return await open_all(*arguments, **options)
+
+    monkeypatch.setattr(memory.reader, "open_all", late)
+    branch = await fresh.fork("branch")
+    assert done
+    assert [message.content for message in await branch.history()] == ["a", "c"]

@@ -117,6 +117,7 @@ def test_the_names_are_those_that_were_promised() -> None:
         "IntegrityError",
         "KMSUnavailableError",
         "LegalHoldError",
+        "ModelError",
         "NotReadyError",
         "PIIBlockedError",
         "PlaintextError",
@@ -127,7 +128,8 @@ def test_the_names_are_those_that_were_promised() -> None:
         "UserRestrictedError",
         "WrongKeyError",
     } <= tree
-    nouns = {"Message", "Receipt", "Residue", "SecureMemory", "Session", "SessionInfo"}
+    nouns = {"Agent", "Message", "Receipt", "Residue", "SecureMemory", "Session", "SessionInfo"}
+    nouns |= {"InMemoryMemory", "PostgresMemory", "RedisMemory", "SQLiteMemory"}
     assert set(securemem.__all__) == tree | nouns
     assert all(hasattr(securemem, name) for name in securemem.__all__)
 

@@ -316,3 +316,11 @@ async def test_a_datetime_of_another_kind(memory: SecureMemory) -> None:
     [message] = await chat.history()
     assert type(message.timestamp) is datetime
     assert message.timestamp == moment
+
+
+@pytest.mark.parametrize("tags", ["scratch", 5, [5]])
+async def test_tags_that_no_rule_could_match(memory: SecureMemory, tags: Any) -> None:
+    """For a session a text in place of a list of them is refused: it would match nothing."""
+    with pytest.raises(InvalidInputError):
+        memory.session("s", user_id="alice", tags=tags)
+    assert [info async for info in memory.sessions()] == []

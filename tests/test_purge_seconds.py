@@ -57,7 +57,7 @@ async def test_what_is_said_holds(memory: SecureMemory, name: str, monkeypatch: 
     await CALLS[name](memory)(purge_seconds=0.25)
     for said in (10**400, None):
         await memory.session("s", user_id="alice").add("user", "again", ttl=60)
-        memory._clock.advance(100)  # type: ignore[attr-defined]
+        memory.clock.advance(100)  # type: ignore[attr-defined]
         await CALLS[name](memory)(**({} if said is None else {"purge_seconds": said}))
     assert heard == [0.25, 7 * 86_400, 5]
 

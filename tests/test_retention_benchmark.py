@@ -64,7 +64,7 @@ async def test_a_pass_takes_out_what_was_filled_in_and_nothing_else(
 @pytest.mark.usefixtures("_untimed")
 async def test_the_lock_is_timed_on_the_data_alone(tmp_path: Path) -> None:
     """Neither the keystore's transactions nor reads are counted."""
-    times: list[float] = []
+    times: list[retention_worker.Lock] = []
     async with new_home(SQLITE, tmp_path / "store") as home:
         await fill_expired(home, CORPUS, 3)
         retention_worker.time_locks(str(home.folder / "data.db"), times.append)
@@ -88,7 +88,12 @@ async def test_plans_count_all_records(backend: str, tmp_path: Path) -> None:
 
 def test_figures_have_their_bars() -> None:
     """The lock of SQLite, the turns of the servers."""
-    passed = Passed(records=10, seconds=2.0, locks=[0.003, 0.001], done=True)
+    passed = Passed(
+        records=10,
+        seconds=2.0,
+        locks=[retention_worker.Lock(0.003, 0.001), retention_worker.Lock(0.001, 0.001)],
+        done=True,
+    )
     found = Expired(idle=[0.001] * 100, busy=[0.002] * 100, passed=passed)
     taken = {
         f"{name}.{key}": value for name in (SQLITE, "redis") for key, value in retention.expired(name, found).items()
@@ -98,6 +103,7 @@ def test_figures_have_their_bars() -> None:
         "sqlite.pass": (None, True),
         "sqlite.lock": (250, True),
         "sqlite.longest": (5, True),
+        "sqlite.worked": (None, True),
         "sqlite.p50": (None, True),
         "sqlite.p99": (None, True),
         "redis.pass": (None, True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -149,7 +149,22 @@ class Machine(RuleBasedStateMachine):
         branch = self.runner.run(chat.fork(to, at=seq))
         self._check(self.runner.run(branch.history()), alive)
         self.model[user, to] = Told()
-        self.model[user, to].append(alive)
+        self.model[user, to].append([replace(row) for row in alive])
+
+    @rule(store=STORES, user=USERS, session=SESSIONS, place=st.integers(0, 5))
+    def rectify(self, store: int, user: str, session: str, place: int) -> None:
+        """Put another content in the place of a message that is in time, whichever store wrote it."""
+        chat = self.stores[store].session(session, user_id=user)
+        whole = self.runner.run(chat.history())
+        alive = self._alive(self.model.get((user, session)))
+        if place >= len(whole):
+            with pytest.raises(InvalidInputError):
+                self.runner.run(chat.rectify((whole[-1].seq or 0) + 1 if whole else 1, "x"))
+            return
+        self.said += 1
+        alive[place].content = f"rectified {self.said}"
+        stored = self.runner.run(chat.rectify(whole[place].seq or 0, alive[place].content, purge_seconds=0))
+        self._check([stored], [alive[place]])
 
     @rule(store=STORES, user=USERS, session=SESSIONS)
     def clear(self, store: int, user: str, session: str) -> None:

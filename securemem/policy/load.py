@@ -164,7 +164,8 @@ def _checked(document: Document) -> Loaded:
         at = _with_most_branches(file)
         raise document.error(at, "a match has too many ways to be true", hint="part it into rules") from None
     examine.check(document, file, rules)
-    backups = file.erasure.targets.backups
+    targets, log = file.erasure.targets, file.requests.log_retention
+    backups = targets.backups
     policy = Policy(
         file.metadata.name,
         "",
@@ -172,8 +173,11 @@ def _checked(document: Document) -> Loaded:
         file.access,
         rules,
         file.safety,
-        tuple(recipient.id for recipient in file.erasure.notify),
+        file.erasure.notify,
         -(-Duration.of(backups).rough_seconds // 86_400) if backups is not None else None,
+        file.requests.regimes,
+        Duration.of(log) if log is not None else None,
+        Duration.of(targets.key) if targets.key is not None else None,
     )
     return Loaded(policy, file, examine.warnings(document, file, rules))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from securemem.policy import schema
@@ -193,3 +194,13 @@ def _conditions(match: schema.Match) -> Iterator[Condition]:
     for kind, word in words:
         if word is not UNSET and isinstance(word, str):
             yield Condition(kind, word)
+
+
+def document_of(rules: Rules) -> str:
+    """Give what a policy says of time, as it is written down when it is put in force."""
+    return msgspec.json.encode(rules, order="deterministic").decode()
+
+
+def rules_of(document: str) -> Rules:
+    """Give the rules that were written down."""
+    return msgspec.json.decode(document.encode(), type=Rules)

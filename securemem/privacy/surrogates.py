@@ -1,11 +1,12 @@
 """Names and numbers as a person might have, for models that do better with them than with tokens; by `faker`.
 
 A surrogate stands for one value of one person's, and for no other; what sounds like it in a later text gets one of its
-own.
+own. It has no word of what it stands for.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from securemem.errors import ConfigurationError
 from securemem.privacy.vault import Entry, Vault
 
 _TRIES = 50
+_WORD = re.compile(r"\w+")
+_WITH_DOMAIN = frozenset({"EMAIL_ADDRESS", "URL"})
+"""Entities whose surrogates lie in domains that are nobody's, as values in examples do."""
 _MAKERS: dict[str, str] = {
     "EMAIL_ADDRESS": "safe_email",
     "PHONE_NUMBER": "phone_number",
@@ -54,7 +58,7 @@ class Surrogates:
         maker = self._maker(entry, vault)
         for _ in range(_TRIES if maker is not None else 0):
             surrogate = maker() if maker is not None else ""
-            if surrogate and not vault.is_taken(surrogate):
+            if surrogate and not vault.is_taken(surrogate) and not _gives_away(surrogate, entry):
                 return entry._replace(surrogate=surrogate)
         return entry
 
@@ -70,6 +74,13 @@ class Surrogates:
 
     def _last(self, words: list[str]) -> list[str]:
         return [self._faker.last_name()] if len(words) > 1 else []
+
+
+def _gives_away(surrogate: str, entry: Entry) -> bool:
+    """Tell whether a word of the value stands in its surrogate."""
+    if entry.token.entity in _WITH_DOMAIN:
+        return False
+    return not set(_WORD.findall(surrogate.casefold())).isdisjoint(_WORD.findall(entry.text.casefold()))
 
 
 def _renamed(words: list[str], known: Entry) -> str:

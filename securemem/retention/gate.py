@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from securemem.errors import ConflictError
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.standing import InForce, Standing
@@ -18,20 +16,10 @@ from securemem.ledger.store import Ledger
 from securemem.policy import Policy
 from securemem.policy.decide import CALL
 from securemem.policy.differ import differences
-from securemem.policy.rules import Rules
+from securemem.policy.rules import Rules, document_of, rules_of
 
 PLAN_ONLY = "plan_only"
 _IDLE = Rules()
-
-
-def document_of(rules: Rules) -> str:
-    """Give what a policy says of time, as it is written down when it is put in force."""
-    return msgspec.json.encode(rules, order="deterministic").decode()
-
-
-def rules_of(document: str) -> Rules:
-    """Give the rules that were written down."""
-    return msgspec.json.decode(document.encode(), type=Rules)
 
 
 @dataclass(frozen=True, slots=True)

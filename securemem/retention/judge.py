@@ -20,7 +20,8 @@ from securemem.model import NEVER, Change, Head, HeadFlag
 from securemem.policy.decide import RESTRICTION, Action, Asked, Decision
 
 AGAIN = 86_400_000
-"""Milliseconds after which a session is looked at again in which a record is quarantined: it may be known by then."""
+"""Milliseconds after which a session is looked at again in which a record is quarantined, for it may be known by
+then, or which is there only for a hold on a person."""
 MOST_AT_ONCE = 200
 """How many records one change takes out at most, so that no write is held up for long."""
 
@@ -60,6 +61,7 @@ class Court:
         lives: the policy's, with the classes of the records known.
         held: the handles of people and sessions that a legal hold is on.
         restricted: the handles of people whose data must not be used.
+        ended: the handles of sessions that are there only for what has to be kept of them.
         now: in milliseconds.
         may: tells whether something may be deleted by a rule; what may not waits.
     """
@@ -67,20 +69,23 @@ class Court:
     lives: Lives
     held: frozenset[bytes]
     restricted: frozenset[bytes]
+    ended: frozenset[bytes]
     now: int
     may: Callable[[str], bool]
-    _decided: dict[tuple[int, int, int, bool, bool], Decision] = field(default_factory=dict)
+    _decided: dict[tuple[int, int, int, bool, bool, bool], Decision] = field(default_factory=dict)
 
-    def decide(self, sealed: Sealed, owner: bytes) -> Decision:
+    def decide(self, sealed: Sealed, session: bytes, owner: bytes) -> Decision:
         """Decide about a record of a session that no hold is on; a guest's may be held all the same."""
         held = sealed.subject is not None and sealed.subject in self.held
         restricted = (sealed.subject or owner) in self.restricted
+        # What is preserved was so for a reason: where the ledger knows its class no more, it is not for deletion.
+        erased = session in self.ended and self.lives.is_known(sealed.retention_class)
         record = (sealed.retention_class, sealed.hour, sealed.expiry)
-        decision = self._decided.get((*record, held, restricted))
+        decision = self._decided.get((*record, held, restricted, erased))
         if decision is None:
-            asked = Asked(restriction=restricted)
+            asked = Asked(restriction=restricted, erasure=erased)
             decision = self.lives.decide(record, held=held, asked=asked, now=self.now)
-            self._decided[*record, held, restricted] = decision
+            self._decided[*record, held, restricted, erased] = decision
         return decision
 
     def count(self, found: Judgement, sealed: Sealed, decision: Decision, due: int) -> None:
@@ -126,10 +131,12 @@ def judge(court: Court, docket: Docket, owner: bytes, records: list[Sealed]) -> 
     """
     found, head = Judgement(), docket.head
     if {docket.session, owner} & court.held:
-        return _marked(found, docket, held_head(head), until=NEVER)
-    if head.held or (head.restricted and owner not in court.restricted):
+        due = court.now + AGAIN if docket.session in court.ended else NEVER
+        return _marked(found, docket, msgspec.structs.replace(held_head(head), due=due), now=court.now)
+    out_of_sight = owner in court.restricted or docket.session in court.ended
+    if (head.held and docket.session not in court.ended) or (head.restricted and not out_of_sight):
         return found  # by whom is not known here, so nothing is done to it
-    decided = [(sealed, court.decide(sealed, owner)) for sealed in reversed(records)]
+    decided = [(sealed, court.decide(sealed, docket.session, owner)) for sealed in reversed(records)]
     going = [sealed for sealed, decision in decided if decision.action == Action.DELETE and court.may(decision.rule)]
     found.ends = len(going) == len(records)
     found.more = not found.ends and len(going) > MOST_AT_ONCE
@@ -141,15 +148,15 @@ def judge(court: Court, docket: Docket, owner: bytes, records: list[Sealed]) -> 
             court.count(found, sealed, decision, head.due)
     if not found.ends:
         again = [court.now + AGAIN] if found.quarantined else []
-        marks = _RESTRICTED if owner in court.restricted else 0
+        marks = _RESTRICTED if out_of_sight else 0
         _take_out(found, docket, decided, gone, again=again, marks=marks)
     return found
 
 
-def _marked(found: Judgement, docket: Docket, new: Head, *, until: int) -> Judgement:
-    """Mark a session that was begun after its person was held."""
-    if new.flags != docket.head.flags:
-        found.head, found.change = new, docket.change(new, until=until, rows=[], trim=(0, 0))
+def _marked(found: Judgement, docket: Docket, new: Head, *, now: int) -> Judgement:
+    """Mark a session that was begun after its person was held, or say when to look again."""
+    if new.flags != docket.head.flags or NEVER < docket.head.due <= now:
+        found.head, found.change = new, docket.change(new, until=NEVER, rows=[], trim=(0, 0))
     return found
 
 
@@ -198,12 +205,12 @@ def _take_out(
         head,
         version=head.version + 1,
         epoch=head.epoch + (1 if marks & ~head.flags else 0),
-        flags=(head.flags | _KEEP if keeps else head.flags & ~_KEEP) | marks,
+        flags=((head.flags | _KEEP if keeps else head.flags & ~_KEEP) & ~_HELD) | marks,
         first=first,
         holes=head.next - first - len(left) if gone else head.holes,
         due=min([*deadlines, *again], default=NEVER),
         latest_expiry=latest,
-        edits={seq: tag for seq, tag in head.edits.items() if seq >= first and seq not in gone},
+        edits={seq: tag for seq, tag in head.edits.items() if seq >= first},
         pins=tuple(pin for pin in head.pins if pin >= first and pin not in gone),
     )
     if gone or (new.due, new.flags, new.latest_expiry) != (head.due, head.flags, head.latest_expiry):

@@ -53,6 +53,8 @@ class Keeper:
         plan.token = Token(now, plan.by_rules).text(self.keyring.keyed_hash, self.policy.digest, self.deployment)
         if self.policy.backup_days is not None:
             plan.gone_at = now + self.policy.backup_days * _DAY
+            for line in plan.lines.values():
+                line.gone_at = line.first + self.policy.backup_days * _DAY if line.first is not None else None
         return plan
 
     async def _planned(self, now: int) -> Plan:

@@ -38,12 +38,20 @@ class Line:
         soon: how many more within a week.
         kept: how many are kept out of sight by it now.
         newly_kept: how many are not deleted that would be by the policy in force.
+        first: when the first of those is deleted that are deleted now or within a week, in milliseconds; None of none.
+        gone_at: from when no backup has that one, in milliseconds; None where there is none, or nobody has said.
     """
 
     now: int = 0
     soon: int = 0
     kept: int = 0
     newly_kept: int = 0
+    first: int | None = None
+    gone_at: int | None = None
+
+    def note(self, at: int) -> None:
+        """Take note of when a record is going to be deleted."""
+        self.first = min(at, self.first if self.first is not None else at)
 
 
 @dataclass(slots=True)
@@ -138,6 +146,7 @@ class Planner:
             line = plan.lines[decision.rule]
             if decision.action == Action.DELETE:
                 line.now += count
+                line.note(plan.at)
                 if decision.rule != CALL:
                     plan.oldest = min(decision.deadline, plan.oldest or decision.deadline)
                 continue
@@ -148,6 +157,7 @@ class Planner:
             later = self._lives.decide((kind, hour, expiry), held=False, now=plan.at + SOON)
             if later.action == Action.DELETE:
                 plan.lines[later.rule].soon += count
+                plan.lines[later.rule].note(later.deadline)
             if before is not None:
                 old = before.decide((kind, hour, expiry), held=False, now=plan.at)
                 line.newly_kept += count if old.action == Action.DELETE else 0

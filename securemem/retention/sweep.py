@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from securemem.crypto.head import HeadSeal, Walk
-from securemem.destruction import Destruction, Outcome
+from securemem.destruction import Destruction
+from securemem.ending import Outcome
 from securemem.errors import ConflictError, IntegrityError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
@@ -29,6 +30,7 @@ from securemem.ledger.store import Ledger
 from securemem.lives import Lives
 from securemem.model import to_milliseconds
 from securemem.ports import Backend, Clock
+from securemem.preserving import ended
 from securemem.retention.judge import Court, Docket, Judgement, judge
 from securemem.together import few_at_once, swap_all
 
@@ -54,6 +56,8 @@ class SweepReport:
         waiting: how many are over, and wait for somebody's word.
         oldest: since when the oldest of those should be gone, in milliseconds; None where there is none.
         left_to_others: how many sessions were not looked at, for another worker has their leases, or had when it died.
+        resumed: how many acts that somebody had left before they were through were carried out.
+        closed_epochs: how many KEK epochs were closed, as the policy promises after an erasure.
         refusal: why rules deleted nothing, and what to do; empty where they did.
     """
 
@@ -66,6 +70,8 @@ class SweepReport:
     waiting: int = 0
     oldest: int | None = None
     left_to_others: int = 0
+    resumed: int = 0
+    closed_epochs: int = 0
     refusal: str = ""
 
 
@@ -231,7 +237,12 @@ class Sweep:
         held = frozenset(each.session or each.person for each in standing if each.kind == Kind.HOLD)
         restricted = frozenset(each.person for each in standing if each.kind == Kind.RESTRICTION)
         court = Court(
-            lives=self._lives, held=held, restricted=restricted, now=to_milliseconds(self._clock()), may=orders.may
+            lives=self._lives,
+            held=held,
+            restricted=restricted,
+            ended=await ended(self._keyring, standing, {case.docket.session for case in cases}),
+            now=to_milliseconds(self._clock()),
+            may=orders.may,
         )
         judged = []
         for case in cases:
@@ -315,14 +326,17 @@ class Sweep:
         report.sessions += len(batch.ending)
 
     async def _without_key(self, session: bytes, seal: HeadSeal, report: SweepReport) -> None:
-        """Remove the closed head of a session of this tenant that was destroyed; leave all else alone."""
+        """Remove the closed head of a session of this tenant that was destroyed; leave all else alone.
+
+        One that was closed since the session was found to be due stays for its time, and turns away who has its keys.
+        """
         raw, _ = await self._backend.tail(session, 0)
         try:
-            closed = bool(raw) and seal.decode(raw).closed
+            head = seal.decode(raw) if raw else None
         except IntegrityError:
             return  # another tenant's, whose own sweep knows it
-        if closed:
+        if head is not None and not head.closed:
+            report.without_key += 1
+        elif head is not None and head.due <= to_milliseconds(self._clock()):
             report.closed_heads += 1
             await self._backend.delete([session], heads=True)
-        elif raw:
-            report.without_key += 1

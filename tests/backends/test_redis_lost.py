@@ -72,10 +72,10 @@ async def test_a_batch_whose_answers_were_lost_in_part(backend: RedisBackend, pr
         assert await backend.tail(session, 9) == Tail(b"next", newest_first(rows(1, 5)))
 
 
-async def _until_it_is_made(other: RedisBackend, session: bytes) -> None:
-    """Wait until the server has done what it does not answer."""
+async def _until_its_answer_is_lost(other: RedisBackend, session: bytes, proxy: FaultProxy) -> None:
+    """Wait until the server has made the change, and its answer has come as far as the proxy."""
     head = b""
-    while head != b"mine":
+    while head != b"mine" or not proxy.replies.swallowed:
         head, _ = await other.tail(session, 1)
 
 
@@ -85,7 +85,7 @@ async def test_others_wrote_after_a_lost_answer(backend: RedisBackend, other: Re
     head = await write(backend, session, 1, 3)
     proxy.replies.swallow()
     append = asyncio.create_task(backend.swap(Change(session, head, b"mine", rows=rows(3, 4))))
-    await _until_it_is_made(other, session)
+    await _until_its_answer_is_lost(other, session, proxy)
     assert await other.swap(Change(session, b"mine", b"theirs", rows=rows(4, 5))) is None
     proxy.heal()
     assert await append is None
@@ -98,7 +98,7 @@ async def test_it_cannot_be_told(backend: RedisBackend, other: RedisBackend, pro
     head = await write(backend, session, 1, 3)
     proxy.replies.swallow()
     append = asyncio.create_task(backend.swap(Change(session, head, b"mine", rows=rows(3, 4))))
-    await _until_it_is_made(other, session)
+    await _until_its_answer_is_lost(other, session, proxy)
     assert await other.swap(Change(session, b"mine", b"theirs", rows=rows(4, 6), trim=(1, 4))) is None
     proxy.heal()
     with pytest.raises(BackendUnavailableError, match="cannot be told whether it was made"):

@@ -86,6 +86,21 @@ async def test_a_warm_append_and_a_warm_load_are_one_each(store: tuple[SecureMem
     assert len(await chat.history()) == KEPT
 
 
+@pytest.mark.parametrize("length", [20, 1000])
+async def test_a_fork_is_one_each_way(request: pytest.FixtureRequest, kind: str, tmp_path: Path, length: int) -> None:
+    """However long a session is, a fork reads it at once and writes the copy at once."""
+    url = request.getfixturevalue("postgres_url" if kind == POSTGRES else "redis_store_url")
+    async with tapped(url) as (tap, through), open_store(through, tmp_path, max_messages=length) as memory:
+        chat = memory.session("s", user_id="alice")
+        await chat.add_many([Message("user", str(number)) for number in range(length)])
+        await chat.history(limit=length)
+        await chat.fork("warm")
+        tap.begin()
+        branch = await chat.fork("branch")
+        assert tap.sent == [*LOAD[kind], *APPEND[kind]]
+        assert len(await branch.history(limit=length)) == length
+
+
 @pytest.mark.parametrize("kind", [POSTGRES])
 async def test_the_first_call_prepares(store: tuple[SecureMemory, Tap]) -> None:
     """Control: a statement that a connection has not prepared yet takes a second round trip, which is counted."""

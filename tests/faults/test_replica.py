@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import pytest
@@ -32,9 +32,9 @@ class Place(NamedTuple):
     replica: str
     folder: Path
 
-    def open(self) -> SecureMemory:
+    def open(self, **options: Any) -> SecureMemory:
         """Name the store that reads by the standby."""
-        return open_store(self.url, self.folder, replica=self.replica)
+        return open_store(self.url, self.folder, replica=self.replica, **options)
 
     async def rows(self) -> int:
         """Count the rows that lie on the standby."""
@@ -147,6 +147,40 @@ async def test_an_erased_user_is_never_served(place: Place, asked: Asked) -> Non
         async with place.open() as cold:
             assert await _served(cold) == []
         assert [info async for info in warm.sessions(user_id="alice")] == []
+
+
+async def test_an_erased_guest_is_never_served(place: Place) -> None:
+    """What a forgotten guest said in a session that goes on is gone at once, though the standby has it still."""
+    async with place.open() as eraser, place.open() as warm:
+        chat = eraser.session("s", user_id="alice")
+        await chat.add("user", "mine")
+        await chat.add("user", "theirs", user_id="bob")
+        await asyncio.to_thread(place.standby.catch_up)
+        assert await _texts(warm) == ["mine", "theirs"]
+        await asyncio.to_thread(place.standby.pause_replay)
+        await eraser.erase_user("bob")
+        assert await _texts(warm) == ["mine"]
+
+
+async def test_a_guest_who_comes_back_is_read(place: Place) -> None:
+    """They have their old handle, for an invoice of theirs is kept, and another key than the standby's rows want."""
+    policy = place.folder / "policy.yaml"
+    policy.write_text(
+        "apiVersion: securemem/v1\nkind: RetentionPolicy\nmetadata: {name: keeping}\nrules:\n"
+        "  - {id: invoices, match: {tag: invoice}, keep_for: 1y, keep_basis: {article: gdpr-17-3-b}}\n"
+    )
+    async with place.open(policy=policy) as eraser, place.open(policy=policy) as warm:
+        chat = eraser.session("s", user_id="alice")
+        await chat.add("user", "mine")
+        await chat.add("user", "theirs", user_id="bob")
+        await eraser.session("t", user_id="bob").add("user", "invoice", metadata={"tags": ["invoice"]})
+        await asyncio.to_thread(place.standby.catch_up)
+        assert await _texts(warm) == ["mine", "theirs"]
+        await asyncio.to_thread(place.standby.pause_replay)
+        await eraser.erase_user("bob")
+        await chat.add("user", "back", user_id="bob")
+        assert await _texts(warm) == ["mine", "back"]
+        assert await _texts(warm) == ["mine", "back"]
 
 
 async def test_the_keystore_is_what_stops_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,18 @@ def test_a_guests_token_is_the_guests() -> None:
     assert revealed(text, vaults, NOW) == "Sarah Connor John Doe Kim Lee [PERSON_1@ffffff]"
 
 
+def test_a_surrogate_has_no_word_of_what_it_stands_for() -> None:
+    """Among as many names as a language has, the person's own is drawn sooner or later, and is not taken."""
+    drawn = set()
+    for _ in range(3000):
+        made = Vault()
+        surrogate = SURROGATES.make(made.draft("PERSON", "James Smith", None), made).surrogate
+        drawn.update(surrogate.split())
+    assert {"Michael", "Johnson"} < drawn
+    assert drawn.isdisjoint({"James", "Smith"})
+    assert "Smith" in {SURROGATES._faker.last_name() for _ in range(3000)}
+
+
 @pytest.mark.parametrize("realistic", [False, True])
 def test_what_a_model_reads_comes_back(realistic: bool) -> None:  # noqa: FBT001
     """No value is in what a model reads of a stored message, and revealing it gives what was said; so does history."""

@@ -8,10 +8,12 @@ from typing import NoReturn
 
 import pytest
 
-from securemem import ConfigurationError, DetectionError, Message, PIIBlockedError, SecureMemory
+from securemem import ConfigurationError, DetectionError, Message, PIIBlockedError, SecureMemory, UserErasedError
+from securemem.conversation import Conversation
 from securemem.model import Span
 from securemem.privacy.engines.patterns import PatternsEngine
 from securemem.testing import assert_absent, assert_found
+from securemem.writer import Copies, Writer
 
 from .policies import CARD, EMAIL, PHONE, PSEUDONYMS, policy
 
@@ -138,3 +140,25 @@ async def test_an_engine_of_a_million_characters_and_lone_surrogates(url: str) -
 def test_spans_show_no_values() -> None:
     """A span is where something stands, and no more."""
     assert repr(Span(1, 2, "PERSON")) == "Span(start=1, end=2, entity='PERSON', score=1.0)"
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+async def test_a_fork_keeps_no_value_of_who_was_forgotten(
+    file_url: str, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """A value that a fork has read in clear goes into nobody's vault once its person is erased."""
+    async with SecureMemory.open(file_url, policy="plain") as memory:
+        await memory.session("s", user_id="alice").add("user", f"mail {EMAIL}", user_id=who)
+    async with SecureMemory.open(file_url, policy=PSEUDONYMS) as memory, SecureMemory.open(file_url) as other:
+        copy = Writer.copy
+
+        async def late(writer: Writer, conversation: Conversation, at: int | None) -> Copies:
+            copies = await copy(writer, conversation, at)
+            await other.erase_user(who)
+            return copies
+
+        monkeypatch.setattr(Writer, "copy", late)
+        with pytest.raises(UserErasedError):
+            await memory.session("s", user_id="alice").fork("branch")
+        assert [item async for item in memory.export_user(who) if item["kind"] != "export"] == []
+        assert not (await memory.erase_user(who)).handle, "nobody is known"

@@ -97,5 +97,8 @@ def test_a_megabyte_is_looked_through() -> None:
 def test_the_measure_would_see_a_square() -> None:
     """The control: an expression whose time grows with the square is caught."""
     bad = Finder(Pattern(name="bad", entity="BAD", trigger=ROWS["mail"].trigger, regex="a*b"))
-    quarter, whole = (_seconds(bad, "a" * length) for length in (2_000, 8_000))
+    for _ in range(3):  # others may have had the processor in one
+        quarter, whole = (_seconds(bad, "a" * length) for length in (2_000, 8_000))
+        if whole > 7 * quarter:
+            break
     assert whole > 7 * quarter

@@ -1,0 +1,374 @@
+"""Preserves what has to be kept of a session that is being destroyed: sealed anew, in a session of its own, unread.
+
+    head and records read → what a law or a hold demands of them opened, and sealed under a fresh key in a session that
+    belongs to the person whose data it is → written down in the ledger → only then the old head is closed
+
+The closing is a compare-and-swap on the head that was read: an append that comes between has it all done again. The
+session in which something is preserved has a name that no caller gave it, so that the one that is destroyed can be
+begun anew; `shown_name` tells what it was called. Readers are refused there; the person's export has it, and the worker
+takes it out when nothing demands it any more. A session that a hold is on is not destroyed at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from securemem import codec
+from securemem.crypto.envelope import Sealed, Sealer
+from securemem.crypto.head import Walk
+from securemem.errors import IntegrityError, UserErasedError
+from securemem.keys import handles
+from securemem.keys.keyring import Keyring
+from securemem.keys.rows import Owner
+from securemem.keys.unwrapped import GENERATION, SessionKeys, Title
+from securemem.ledger.acts import Act
+from securemem.ledger.audit import Audit, Event, EventKind, rule_name
+from securemem.ledger.classes import Classes
+from securemem.ledger.holds import Hold, Holds, Kind
+from securemem.ledger.store import Ledger
+from securemem.lives import Lives
+from securemem.model import NEVER, VAULT, Change, Head, to_milliseconds
+from securemem.policy import Policy
+from securemem.policy.decide import HOLD, Action, Asked, Decision
+from securemem.policy.rules import rules_of
+from securemem.ports import Backend, Clock
+from securemem.setapart import Preserved, filled, records_in
+
+COPY, PSEUDONYMS = "copy", "pseudonyms"
+"""Why a session is preserved: it was made for that, or it holds what pseudonyms in such a one stand for."""
+
+_MARK = "\0preserved\0"
+_ERASED = Asked(erasure=True)
+_ALL_ROWS = 0xFFFFFFFF
+
+
+def shown_name(session_id: str) -> str:
+    """Give what a session was called that this one preserves something of; its own name where it does not.
+
+    It is empty where that is not the person's to know: they were a guest in it.
+    """
+    return session_id[len(_MARK) :].split("\0", 2)[2] if session_id.startswith(_MARK) else session_id
+
+
+class Guest(NamedTuple):
+    """Somebody who speaks in another person's session, by the key that they have there when an act begins."""
+
+    user_id: str
+    sealer: Sealer
+
+
+@dataclass(slots=True)
+class Demands:
+    """What has to be kept of what an act destroys.
+
+    Attributes:
+        act: its number; what another act preserved is left as it is.
+        lives: by the rules that it was decided under; None where no law demands anything.
+        people: whose data a hold is on, whatever session it is in.
+        kept: of whom something is preserved.
+        sessions: those that a hold is on, and those in which something is preserved.
+        preserving: the latter alone.
+        pseudonymised: people of whom something is preserved in which pseudonyms stand.
+        guests: by session and handle, whose records may have to be opened once their key is destroyed, for they were
+            written while it was.
+        stubbed: those of them of whom something was preserved that is a stub by now.
+        resumed: whether somebody else may have begun with this act, and stubbed more.
+    """
+
+    act: int
+    lives: Lives | None
+    people: frozenset[bytes] = frozenset()
+    sessions: set[bytes] = field(default_factory=set)
+    preserving: set[bytes] = field(default_factory=set)
+    kept: frozenset[bytes] = frozenset()
+    pseudonymised: set[bytes] = field(default_factory=set)
+    guests: dict[tuple[bytes, bytes], Guest] = field(default_factory=dict, repr=False)
+    stubbed: set[tuple[bytes, bytes]] = field(default_factory=set)
+    resumed: bool = False
+
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing has to be looked at."""
+        return self.lives is None and not self.people
+
+    def take(self, standing: list[Hold]) -> None:
+        """Take over what stands by now."""
+        holds = [each for each in standing if each.kind == Kind.HOLD]
+        self.people = frozenset(each.person for each in holds if each.session is None)
+        self.kept = frozenset(each.person for each in standing if each.kind == Kind.PRESERVED)
+        self.preserving = {each.session for each in standing if each.kind == Kind.PRESERVED and each.session}
+        self.sessions = {each.session for each in holds if each.session is not None} | self.preserving
+
+    def spares(self, session: bytes, owner: bytes) -> bool:
+        """Tell whether a session stays as it is."""
+        return session in self.sessions or owner in self.people
+
+
+class Lying(NamedTuple):
+    """A session as it was read: its handle, whose it is, its verified head, and its rows, newest first."""
+
+    session: bytes
+    owner: Owner
+    head: Head
+    rows: list[tuple[int, bytes]]
+
+
+Chosen = list[tuple[Sealed, Decision]]
+
+
+class Preserving:
+    """Preserves, in one tenant."""
+
+    def __init__(self, backend: Backend, keyring: Keyring, ledger: Ledger, clock: Clock, *, policy: bytes) -> None:
+        """Take the stores, and the SHA-256 of the policy that this process goes by, for the audit."""
+        self._policy = policy
+        self._backend = backend
+        self._keyring = keyring
+        self._ledger = ledger
+        self._clock = clock
+        self._holds = Holds(ledger, keyring.tenant)
+        self._audit = Audit(ledger)
+
+    async def demands(self, act: Act) -> Demands:
+        """Find out what has to be kept of what an act destroys, from what stood when it was decided, or else now."""
+        demands = Demands(act.counter, self._lives(act), resumed=act.standing is None)
+        demands.take(act.standing if act.standing is not None else await self._holds.active(kind=None))
+        return demands
+
+    async def ask_anew(self, demands: Demands) -> None:
+        """Find out which holds stand by now: a head that says that it is held may be of one that was released."""
+        demands.take(await self._holds.active(kind=None))
+
+    async def is_preserving(self, session: bytes, owner: bytes, demands: Demands) -> bool:
+        """Tell of a session without a head whether something is about to be preserved in it, and take that in."""
+        keys = await self._keyring.at(owner, session)
+        found = keys is not None and keys.title.session_id.startswith(_MARK)
+        if found:
+            demands.sessions.add(session)
+            demands.preserving.add(session)
+        return found
+
+    async def know(self, session: bytes, guest: bytes, generation: int, demands: Demands) -> Sealer | None:
+        """Look up a guest's key in a session, where something of theirs may have to be kept, or have gone on.
+
+        That which an act destroys, which is of this generation, is taken in as long as it is there.
+
+        Returns:
+            What they speak with since that was destroyed, if they do: what it opens is none of the act's. Whoever goes
+            on with an act cannot tell that from what went on, and destroys it.
+        """
+        if demands.are_none and not demands.sessions:
+            return None
+        row = await self._keyring.keystore.user_row(guest)
+        sealer = await self._keyring.guests.own(session, row) if row is not None else None
+        if row is None or sealer is None:
+            return None
+        if row.generation > generation and not demands.resumed:
+            return sealer
+        if (session, guest) not in demands.guests:
+            user = await self._keyring.user(row, None)
+            demands.guests[session, guest] = Guest(user.user_id, sealer)
+        return None
+
+    def _lives(self, act: Act) -> Lives | None:
+        if act.rules is None:
+            return None
+        keyed_hash = self._keyring.keyed_hash
+        classes = Classes(self._ledger, self._keyring.tenant, keyed_hash)
+        return Lives(Policy("", "", rules=rules_of(act.rules)), classes, keyed_hash)
+
+    async def preserve(self, lying: Lying, demands: Demands, *, only: list[Sealed] | None = None) -> None:
+        """Preserve what has to be kept of a session's records.
+
+        What this act has preserved already is made anew, as long as it lies there as it was: it may have been rectified
+        since. Of a guest it stays besides, for it may be a stub by now, and somebody have written on.
+
+        Args:
+            lying: the session.
+            demands: what has to be kept.
+            only: the records that are meant, verified, oldest first; all of the session's if not given.
+
+        Raises:
+            IntegrityError: the session is not as it was written.
+        """
+        session, owner, head, rows = lying
+        records = only
+        if records is None:
+            walk = Walk(self._keyring.head_seal(session), head, session=session, owner=owner.user)
+            records = walk.page(rows)[::-1]
+            walk.finish()
+        chosen = await self._choose(records, owner.user, demands)
+        keys = await self._keyring.at(owner.user, session) if chosen else None
+        if keys is None or keys.title.session_id == VAULT:
+            return
+        for subject, of_theirs in chosen.items():
+            await self._copy(lying, keys, subject, of_theirs, demands)
+
+    async def _choose(self, records: list[Sealed], owner: bytes, demands: Demands) -> dict[bytes, Chosen]:
+        """Give what has to be kept, by the person whose data it is, oldest first."""
+        chosen: dict[bytes, Chosen] = {}
+        if demands.lives is not None:
+            await demands.lives.know({sealed.retention_class for sealed in records})
+        for sealed in records:
+            subject = sealed.subject or owner
+            decision = self._decide(sealed, demands, held=subject in demands.people)
+            if decision is not None:
+                chosen.setdefault(subject, []).append((sealed, decision))
+        return chosen
+
+    def _decide(self, sealed: Sealed, demands: Demands, *, held: bool) -> Decision | None:
+        if held:
+            return Decision(Action.RESTRICT, HOLD, NEVER, "a legal hold", keeps=True)
+        if demands.lives is None:
+            return None
+        record = (sealed.retention_class, sealed.hour, sealed.expiry)
+        decision = demands.lives.decide(record, held=False, asked=_ERASED, now=self._now())
+        return decision if decision.action == Action.RESTRICT else None
+
+    async def _copy(self, lying: Lying, keys: SessionKeys, subject: bytes, chosen: Chosen, demands: Demands) -> None:
+        """Seal a person's records of a session anew, in one of their own; nothing where they are gone by now.
+
+        What opens under no key any more is of no use to anybody, whatever a law demands.
+        """
+        guest = demands.guests.get((keys.handle, subject))
+        opened = []
+        for sealed, decision in chosen:
+            with contextlib.suppress(IntegrityError):
+                opened.append((Preserved.of(sealed, await self._open(keys, subject, sealed, guest)), decision))
+        if not opened:
+            return
+        own = subject == keys.user
+        user_id = keys.user_id
+        if not own:
+            ids = {guest.handle: name for name, guest in keys.guest_ids.items()}
+            user_id = guest.user_id if guest is not None else ids[subject]
+        name = f"{_MARK}{keys.handle.hex()}\0{demands.act}\0{keys.title.session_id if own else ''}"
+        title = Title(name, keys.title.created_at, keys.title.tags if own else ())
+        to = await self._mint(subject, user_id, title)
+        if to is None:
+            return
+        await self._write_down(keys, to, subject, [decision for _, decision in opened])
+        beside = not own and (demands.resumed or (keys.handle, subject) in demands.stubbed)
+        await self._fill(lying, to, opened, beside=beside)
+        demands.sessions.add(to.handle)
+        demands.preserving.add(to.handle)
+        if any(_is_pseudonymised(record) for record, _ in opened):
+            demands.pseudonymised.add(subject)
+
+    async def _mint(self, subject: bytes, user_id: str, title: Title) -> SessionKeys | None:
+        """Make a session of a person's, under whatever key they have by now; None where they have none."""
+        while (row := await self._keyring.keystore.user_row(subject)) is not None:
+            with contextlib.suppress(UserErasedError):
+                return await self._keyring.mint(user_id, title.session_id, title, owner=row.person)
+        return None
+
+    async def _open(self, keys: SessionKeys, subject: bytes, sealed: Sealed, guest: Guest | None) -> bytes:
+        if subject == keys.user:
+            return keys.owner.open(sealed)
+        if guest is not None:
+            return guest.sealer.open(sealed)
+        return (await self._keyring.guests.for_reading(keys, subject, sealed.seq)).open(sealed)
+
+    async def _fill(
+        self, lying: Lying, to: SessionKeys, opened: list[tuple[Preserved, Decision]], *, beside: bool
+    ) -> None:
+        """Put records into a session, if they are what there is to preserve still.
+
+        Else another process may have preserved more in it since, and whoever closes the old session begins again.
+
+        Args:
+            lying: where they lie yet.
+            to: the session.
+            opened: the records, and why.
+            beside: whether what lies there stays; else they come in its place.
+        """
+        new = [record for record, _ in opened]
+        held = any(decision.rule == HOLD for _, decision in opened)
+        while True:
+            raw, rows = await self._backend.tail(to.handle, _ALL_ROWS)
+            if not await self._stands(lying):
+                return
+            head = to.head.decode(raw) if raw else Head(version=0, generation=GENERATION)
+            there = records_in(to, head, rows) if raw and beside else []
+            due = min(decision.deadline or self._now() for _, decision in opened)
+            if there:
+                held, due = held or head.held, min(due, head.due) if head.due != NEVER else due
+            change = filled(to, head, raw, [*(each for each in there if each not in new), *new], held=held, due=due)
+            if await self._backend.swap(change) is None:
+                return
+
+    async def _stands(self, lying: Lying) -> bool:
+        """Tell whether a session is as it was read."""
+        raw, _ = await self._backend.tail(lying.session, 0)
+        return bool(raw) and self._keyring.head_seal(lying.session).decode(raw).version == lying.head.version
+
+    async def _write_down(self, keys: SessionKeys, to: SessionKeys, subject: bytes, decisions: list[Decision]) -> None:
+        """Write into the ledger that a session preserves something, and into the audit by which rules."""
+        standing = await self._holds.active(Kind.PRESERVED)
+        if any(each.session == to.handle for each in standing):
+            return
+        at = self._now()
+        named = (self._keyring.tenant, subject, None, self._policy, at, keys.handle)
+        counts = Counter(decision.rule for decision in decisions)
+        events = [Event(EventKind.RESTRICT, *named, rule_name(rule), count) for rule, count in counts.items()]
+        await self._audit.write(*events)
+        await self._holds.place(subject, to.handle, reason=COPY, at=at, kind=Kind.PRESERVED)
+
+    async def keep_pseudonyms(self, person: bytes, vault: bytes) -> None:
+        """Write down that what a person's pseudonyms stand for stays, as long as something is preserved of them."""
+        if all(each.session != vault for each in await self._holds.active(Kind.PRESERVED)):
+            await self._holds.place(person, vault, reason=PSEUDONYMS, at=self._now(), kind=Kind.PRESERVED)
+
+    async def move(self, session: bytes) -> None:
+        """Raise the epoch of a session that goes on, so that nobody writes there by what they have cached.
+
+        In one that is damaged nobody writes at all, and it keeps nobody from being forgotten.
+        """
+        seal = self._keyring.head_seal(session)
+        with contextlib.suppress(IntegrityError):
+            while (raw := (await self._backend.tail(session, 0)).head) and not (head := seal.decode(raw)).closed:
+                new = msgspec.structs.replace(head, version=head.version + 1, epoch=head.epoch + 1)
+                if await self._backend.swap(Change(session, raw, seal.encode(new), due=new.due)) is None:
+                    return
+
+    async def let_go(self, sessions: set[bytes]) -> None:
+        """Strike out those that were destroyed."""
+        for each in await self._holds.active(Kind.PRESERVED):
+            if each.session in sessions:
+                await self._holds.release(each.id, at=self._now(), kind=Kind.PRESERVED)
+
+    def _now(self) -> int:
+        return to_milliseconds(self._clock())
+
+
+def _is_pseudonymised(record: Preserved) -> bool:
+    plain = codec.decompress(record.payload, seq=0) if record.compressed else record.payload
+    return codec.decode(plain, 0, None).pseudonymised
+
+
+async def ended(keyring: Keyring, standing: list[Hold], sessions: Collection[bytes]) -> frozenset[bytes]:
+    """Give which sessions outlive their person's erasure only for as long as something in them has to be kept.
+
+    What pseudonyms stand for is not among them as long as anything else of the person is there.
+
+    Args:
+        keyring: of the tenant.
+        standing: all that stands in it.
+        sessions: that are asked about.
+    """
+    found = set()
+    for each in standing:
+        if each.kind != Kind.PRESERVED or each.session is None or each.session not in sessions:
+            continue
+        if each.reason == PSEUDONYMS:
+            own, visited = await handles.of_person(keyring, each.person)
+            if {*own, *visited} - {each.session}:
+                continue
+        found.add(each.session)
+    return frozenset(found)

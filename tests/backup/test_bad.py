@@ -1,0 +1,190 @@
+"""A backup that is not whole, not ours, or put where something is: refused, and nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from securemem import (
+    BackendUnavailableError,
+    ConfigurationError,
+    CorruptRecordError,
+    InvalidInputError,
+    Message,
+    NotReadyError,
+    SecureMemory,
+    WrongKeyError,
+)
+
+from .place import STORES, Place, fill, read
+
+
+@pytest.fixture
+async def saved(place: Place) -> Place:
+    """Give a deployment with backups of all three stores."""
+    async with place.open() as memory:
+        await fill(memory)
+        await memory.session("wide", user_id="frank").add_many([Message("user", "x" * 4000) for _ in range(100)])
+        await place.save(memory, *STORES)
+    return place
+
+
+def _everything(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+
+
+async def _refused(place: Place, store: str, error: type[Exception], match: str) -> None:
+    """Check that a restore is refused and leaves the place empty for the right backup."""
+    with pytest.raises(error, match=match):
+        await place.restore(store)
+
+
+async def test_a_backup_is_for_its_owner_alone(saved: Place) -> None:
+    """Its mode is 0600, nothing else is beside it, and it holds no text, no id, and no head as it lies in the store."""
+    assert {path.name for path in saved.folder.iterdir()} == {path.name for path in saved.saved.values()}
+    for path in saved.saved.values():
+        assert path.stat().st_mode & 0o777 == 0o600
+        for needle in (b"frank", b"as a guest", b"SQLite format", b"SH\x01", b"SM\x01\x01"):
+            assert needle not in path.read_bytes()
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_cut_short_or_altered(saved: Place, store: str) -> None:
+    """Cut at its end, by a byte or by half, or with one byte changed: refused, and then the whole one is restored."""
+    path = saved.saved[store]
+    whole = path.read_bytes()
+    await saved.empty(store)
+    changed = bytearray(whole)
+    changed[-20] ^= 1
+    header = bytearray(whole)
+    header[24] ^= 1
+    for damaged in (whole[:-1], whole[: len(whole) // 2], whole + b"x", bytes(changed), whole[:200]):
+        path.write_bytes(damaged)
+        await _refused(saved, store, CorruptRecordError, "cut short or altered")
+    path.write_bytes(bytes(header))
+    await _refused(saved, store, WrongKeyError, ".")
+    for other in (b"", whole[:20], b"Dear diary, " * 50):
+        path.write_bytes(other)
+        await _refused(saved, store, ConfigurationError, "is no backup")
+    path.write_bytes(whole)
+    await saved.restore(store)
+    async with saved.open() as memory:
+        assert len(await read(memory, "frank", "wide")) == 100
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_onto_what_is_there(saved: Place, store: str) -> None:
+    """Where a store is, none is put, and it stays as it was."""
+    async with saved.open() as memory:
+        await memory.session("s", user_id="frank").add("user", "since")
+    await _refused(saved, store, ConfigurationError, ".")
+    async with saved.open() as memory:
+        assert (await read(memory, "frank"))[-1] == "since"
+        assert await read(memory, "alice") == [f"alice {number}" for number in range(3)]
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_of_another_deployment(saved: Place, store: str, tmp_path: Path) -> None:
+    """A backup of another deployment is refused by whose it is."""
+    url = f"sqlite:///{tmp_path}/other.db"
+    async with SecureMemory.open(url) as other:
+        await other.session("s").add("user", "hers")
+        saved.saved[store] = saved.folder / "others"
+        await other.backup(saved.saved[store], store=store)
+    await saved.empty(store)
+    await _refused(saved, store, ConfigurationError, "deployment")
+
+
+@pytest.mark.parametrize("store", ["data", "ledger"])
+async def test_what_needs_the_keystore(saved: Place, store: str) -> None:
+    """Without its keystore a backup of another store says that it wants that, and puts nothing."""
+    await saved.empty(store)
+    await saved.empty("keystore")
+    await _refused(saved, store, ConfigurationError, "keystore")
+    await saved.restore("keystore", store)
+    async with saved.open() as memory:
+        assert len(await read(memory, "frank", "wide")) == 100
+
+
+async def test_without_the_kek(saved: Place, tmp_path: Path) -> None:
+    """Without the KEK nothing is restored, and the error says what is missing."""
+    await saved.empty("keystore")
+    kek = tmp_path / "stores" / "store.kek"
+    shutil.move(kek, tmp_path / "kek")
+    await _refused(saved, "keystore", ConfigurationError, "KEK")
+    shutil.move(tmp_path / "kek", kek)
+    await saved.restore("keystore")
+
+
+async def test_of_a_closed_epoch(saved: Place) -> None:
+    """A keystore backup opens nobody once its epoch is closed; the data's and the ledger's still open."""
+    async with saved.open() as memory:
+        await memory.keys.close_epoch(without_backup=True)
+        old = saved.saved["keystore"]
+        await saved.save(memory, "keystore", name="new ")
+        saved.saved["keystore"], new = old, saved.saved["keystore"]
+    for store in STORES:
+        await saved.empty(store)
+    await _refused(saved, "keystore", WrongKeyError, "epoch 1")
+    saved.saved["keystore"] = new
+    await saved.restore(*STORES)
+    async with saved.open() as memory:
+        assert len(await read(memory, "frank", "wide")) == 100
+        assert (await read(memory, "frank"))[:3] == [f"frank {number}" for number in range(3)]
+
+
+async def test_the_keystore_alone_of_three(saved: Place) -> None:
+    """Where everything is lost, the stores can be restored one after the other; until all are there, none is opened."""
+    async with saved.open() as memory:
+        await memory.session("held later", user_id="frank").clear()
+        await saved.save(memory, *STORES, name="later ")
+    for store in STORES:
+        await saved.empty(store)
+    with pytest.raises(NotReadyError, match="ledger"):
+        await saved.restore("keystore")
+    report = await saved.restore("ledger")
+    assert not report.is_open
+    assert (await saved.restore("data")).is_open
+    async with saved.open() as memory:
+        assert len(await read(memory, "frank", "wide")) == 100
+
+
+async def test_what_is_no_question(saved: Place, tmp_path: Path) -> None:
+    """No such store, two of one store, none, a file that is there, a folder that is not, memory: each says what."""
+    async with saved.open() as memory:
+        with pytest.raises(InvalidInputError):
+            await memory.backup(tmp_path / "a", store="everything")
+        with pytest.raises(ConfigurationError, match="exists already"):
+            await memory.backup(saved.saved["data"])
+        with pytest.raises(ConfigurationError, match="folder"):
+            await memory.backup(tmp_path / "no" / "a")
+    for paths in ([], [saved.saved["data"]] * 2):
+        with pytest.raises(InvalidInputError):
+            await SecureMemory.restore(paths, saved.url, **saved.settings)
+    with pytest.raises(ConfigurationError):
+        await SecureMemory.restore(tmp_path / "none", saved.url, **saved.settings)
+    with pytest.raises(ConfigurationError, match="memory"):
+        await SecureMemory.restore(saved.saved["data"], "memory://")
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_full_disk(saved: Place, monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    """Where the disk is full while a backup is written, there is no file of its name and no half one beside it."""
+    real: Any = os.fsync
+
+    def full(number: int) -> None:
+        if ".part" in str(Path(f"/proc/self/fd/{number}").readlink()):
+            raise OSError(28, "No space left on device")
+        real(number)
+
+    before = _everything(saved.folder)
+    async with saved.open() as memory:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(BackendUnavailableError, match="No space left"):
+            await memory.backup(saved.folder / "full", store=store)
+        monkeypatch.undo()
+    assert _everything(saved.folder) == before

@@ -1,0 +1,94 @@
+"""Who dies at any step of a restore is followed by another, and until then nobody opens the store."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from securemem import ConfigurationError, Message, NotReadyError
+from securemem.ledger.acts import ActKind
+from securemem.ledger.store import Ledger
+from securemem.testing.processes import Child
+
+from .place import Place, decide, fill, read
+
+_FIRST, _EVERY = 9, 9
+SCRIPT = Path(__file__).parents[1] / "processes" / "restore.py"
+
+
+def _run(what: str, path: Path, place: Place, last: int) -> int | None:
+    """Run it; gives how many steps it took, None where it was killed."""
+    child = Child(str(SCRIPT), what, str(path), place.url, json.dumps(place.settings), str(last))
+    child.release()
+    ended = child.finish()
+    if ended.code == -signal.SIGKILL:
+        return None
+    assert ended.code == 0, ended.errors
+    return int(ended.lines[-1])
+
+
+def _some_of(total: int) -> list[int]:
+    """Give the first steps, in which data is put, and some of those in which what was missed is carried out."""
+    return [*range(1, min(_FIRST, total) + 1), *range(_FIRST + _EVERY, total + 1, _EVERY)]
+
+
+async def _is_under_way(place: Place) -> bool:
+    ledger = Ledger(place.settings["ledger"].removeprefix("sqlite:///"))
+    peek = await ledger.peek()
+    assert peek is not None
+    await ledger.create(peek.stamp.deployment)
+    acts = await ledger.acts(unfinished=True)
+    await ledger.aclose()
+    return any(act.kind is ActKind.RESTORE for act in acts)
+
+
+@pytest.mark.parametrize("place", ["sqlite", "postgresql", "redis"], indirect=True)
+async def test_killed_at_every_step_of_a_restore(place: Place) -> None:
+    """A restore that was killed before its n-th step ends as one that was not; nobody reads in between."""
+    async with place.open(max_messages=2000) as memory:
+        await fill(memory)
+        wide = [Message("user", str(number)) for number in range(1203)]
+        await memory.session("wide", user_id="frank").add_many(wide)
+        await place.save(memory, "data")
+        await decide(memory)
+    await place.empty("data")
+    total = _run("restore", place.saved["data"], place, 0)
+    assert total is not None
+    for step in _some_of(total):
+        await place.empty("data")
+        assert _run("restore", place.saved["data"], place, step) is None
+        if await _is_under_way(place):
+            with pytest.raises(NotReadyError, match="being restored"):
+                async with place.open():
+                    pass
+        # Where it had not begun yet it is begun; where all was put, the next opening does what is left.
+        with contextlib.suppress(ConfigurationError):
+            await place.restore("data")
+        async with place.open(max_messages=2000) as memory:
+            assert await read(memory, "alice") == []
+            assert [await read(memory, user) for user in ("bob", "carol", "dave")] == ["restricted", "restricted", []]
+            assert [message.content for message in await memory.session("wide", user_id="frank").history(2000)] == [
+                message.content for message in wide
+            ]
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_killed_at_every_step_of_a_backup(place: Place) -> None:
+    """A backup that was killed has no file of its name; the next one is whole."""
+    async with place.open() as memory:
+        await fill(memory)
+    for step in count(1):
+        path = place.folder / f"{step}.backup"
+        if _run("backup", path, place, step) is not None:
+            break
+        assert not path.exists()
+    place.saved["data"] = path
+    await place.empty("data")
+    await place.restore("data")
+    async with place.open() as memory:
+        assert await read(memory, "bob") == [f"bob {number}" for number in range(3)]

@@ -1,0 +1,1 @@
+"""Where checkpoints of the audit are put down."""
