@@ -206,15 +206,18 @@ class Destruction:
             await self.purge(outcome, purge_seconds)
 
     async def _erase(self, user: bytes, sessions: set[bytes], visited: set[bytes], going: Going) -> None:
-        vault = await self._vault(user, sessions) if not going.demands.are_none or going.demands.sessions else None
+        vault, user_id = await self._vault(user, sessions, going)
         await self._close_all(sessions - {vault}, going)
         for session in visited:
             await self._ending.stub_out(session, user, going)
         if vault is not None:
             await self._preserving.ask_anew(going.demands)  # another process may have preserved something of this act
-            if {user} & (going.demands.pseudonymised | going.demands.kept) or going.spared:
+            if going.spared - going.demands.preserving:
                 await self._preserving.keep_pseudonyms(user, vault)
                 going.demands.sessions.add(vault)
+            else:
+                await self._ending.close(vault, going)
+                await going.demands.values.keep(user_id)
         await self._shred_person(user, going)
         if vault is not None and vault in going.spared:
             await self._preserving.move(vault)
@@ -226,14 +229,15 @@ class Destruction:
         await self._shred_unused(user, going)
         self._keyring.forget_handle(user)
 
-    async def _vault(self, user: bytes, sessions: set[bytes]) -> bytes | None:
-        """Give the session that holds what a person's pseudonyms stand for."""
-        async for user_row, row in self._keyring.rows(user):
-            if row.handle in sessions:
-                key = await self._keyring.user(user_row, None)
-                if title_of(key, row).session_id == VAULT:
-                    return row.handle
-        return None
+    async def _vault(self, user: bytes, sessions: set[bytes], going: Going) -> tuple[bytes | None, str]:
+        """Give the session that holds what a person's pseudonyms stand for, where it can matter, and their real id."""
+        if not going.demands.are_none or going.demands.sessions:
+            async for user_row, row in self._keyring.rows(user):
+                if row.handle in sessions:
+                    key = await self._keyring.user(user_row, None)
+                    if title_of(key, row).session_id == VAULT:
+                        return row.handle, key.user_id
+        return None, ""
 
     async def _shred_person(self, user: bytes, going: Going) -> None:
         """Delete a person's keys, once no session of theirs, or that they spoke in, is open for them any more.

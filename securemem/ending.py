@@ -121,7 +121,7 @@ class Ending:
                 demands.spares(session, owner.user)
                 or (not raw and await self._preserving.is_preserving(session, owner.user, demands))
             ):
-                going.spare(session)
+                await self._spare(session, going)
                 return
             if owner is not None and raw and not demands.are_none:
                 # What is damaged keeps nobody from being forgotten.
@@ -130,6 +130,20 @@ class Ending:
             if head.closed or await self._backend.swap(_closing(session, raw, seal, self._closed(head))) is None:
                 going.closed.add(session)
                 return
+
+    async def _spare(self, session: bytes, going: Going) -> None:
+        """Let a session stay; what was preserved of it, before the hold that spares it was placed, goes again."""
+        going.spare(session)
+        if session in going.demands.preserving:
+            return
+        for stray in await self._preserving.strays(session, going.demands):
+            seal = self._keyring.head_seal(stray)
+            while raw := (await self._backend.tail(stray, 0)).head:
+                head = self._for_closing(seal, raw)
+                if head.closed or await self._backend.swap(_closing(stray, raw, seal, self._closed(head))) is None:
+                    break
+            going.closed.add(stray)
+            going.spared.discard(stray)
 
     async def _owner(self, session: bytes, demands: Demands) -> Owner | None:
         """Give whose session it is, where that can matter."""
@@ -175,7 +189,7 @@ class Ending:
             tail = await self._backend.tail(session, _ALL_ROWS)
             if owner and not late and await self._is_spared(session, tail.head, owner, guest, going.demands):
                 going.left.discard(session)
-                going.spare(session)
+                await self._spare(session, going)
                 return
             going.left.add(session)
             if owner is None:

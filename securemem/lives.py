@@ -19,7 +19,7 @@ from securemem.policy.decide import Action, Asked, Decision, Record, decide
 from securemem.policy.rules import Branch, Condition, Rules, facts_of, hidden
 
 HOUR = 3_600_000
-_GONE = 1
+GONE = 1
 """A moment long ago: until then is seen what nobody sees."""
 _MOST_CACHED = 16_384
 _ASK_AGAIN_SECONDS = 30.0
@@ -31,11 +31,13 @@ class Ends(NamedTuple):
 
     Attributes:
         seen: until when it is given to readers.
+        over: when it is to be deleted, having been out of sight from `seen` on where something keeps it.
         due: when something else is decided about it than at first.
         keeps: whether a keep stood against that when it came.
     """
 
     seen: int
+    over: int
     due: int
     keeps: bool
 
@@ -134,7 +136,7 @@ class Lives:
     def ends(self, kind: int, hour: int, expiry: int = NEVER) -> Ends:
         """Give what time does to a record."""
         if self.is_idle or kind == OWN:
-            return Ends(expiry, expiry, False)
+            return Ends(expiry, expiry, expiry, False)
         if expiry != NEVER:
             return _ends(self._record(kind, hour, expiry), self)
         found = self._ends.get((kind, hour))
@@ -153,6 +155,18 @@ class Lives:
             return expiry
         by_policy = self.ends(kind, hour).seen
         return by_policy if expiry == NEVER else expiry if by_policy == NEVER else min(expiry, by_policy)
+
+    def is_over(self, record: tuple[int, int, int], *, held: bool, now: int) -> bool:
+        """Tell whether a record is past its time: not one that is kept out of sight, by a law or for who looks at it.
+
+        Args:
+            record: class, hour and expiry.
+            held: whether a legal hold is on it.
+            now: in milliseconds.
+        """
+        if not NEVER < self.seen(*record) <= now:
+            return False
+        return self.decide(record, held=held, now=now).action == Action.DELETE
 
     def decide(self, record: tuple[int, int, int], *, held: bool, asked: Asked = _NOBODY, now: int) -> Decision:
         """Decide what becomes of a record: class, hour and expiry."""
@@ -206,11 +220,15 @@ def _ends(record: Record, lives: Lives) -> Ends:
     """Follow a record from its beginning, for as long as it is given to readers."""
     now = record.since or 1
     first = decision = decide(record, lives.rules, held=False, asked=_NOBODY, now=now)
-    seen = _GONE
+    seen = GONE
     while decision.action == Action.KEEP:
         seen = decision.deadline
         if seen == NEVER:
             break
         now = max(now + 1, seen)
         decision = decide(record, lives.rules, held=False, asked=_NOBODY, now=now)
-    return Ends(seen, first.deadline, first.keeps)
+    while decision.action != Action.DELETE and decision.deadline != NEVER:
+        now = max(now + 1, decision.deadline)
+        decision = decide(record, lives.rules, held=False, asked=_NOBODY, now=now)
+    over = now if decision.action == Action.DELETE else NEVER
+    return Ends(seen, over, first.deadline, first.keeps)

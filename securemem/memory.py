@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from securemem import adapters, codec, compose, config
 from securemem import policy as policies
-from securemem.auditing import AuditLog
 from securemem.belonging import Belonging
 from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
@@ -24,30 +23,31 @@ from securemem.errors import (
     ConfigurationError,
 )
 from securemem.keys.keyring import Keyring
-from securemem.keys.rotation import Keys
-from securemem.legalholds import LegalHolds
 from securemem.model import Message, SessionInfo
 from securemem.policy import Policy
 from securemem.policy.words import Right
 from securemem.ports import Clock, Tokenizer
 from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
-from securemem.retaining import Retention
 from securemem.session import Session
-from securemem.subjectrequests import SubjectRequests
 from securemem.underway import UnderWay
 from securemem.window import make_tokenizer
 from securemem.writer import Limits, Writer, until
 
 if TYPE_CHECKING:
+    from securemem.auditing import AuditLog
     from securemem.backups import BackupReport
+    from securemem.keys.rotation import Keys
+    from securemem.legalholds import LegalHolds
     from securemem.moving import Tenants
     from securemem.overview import Overview
     from securemem.proving.prove import Proof
     from securemem.restoring import RestoreReport
+    from securemem.retaining import Retention
     from securemem.retention.sweep import SweepReport
     from securemem.rights.holdings import Holdings
     from securemem.rights.receipt import Receipt
+    from securemem.subjectrequests import SubjectRequests
     from securemem.treating import Treating
 
 
@@ -84,15 +84,10 @@ class SecureMemory:
         self.writer: Writer
         self.context_window = context_window
         self.tokenizer = tokenizer
-        self.keys = Keys(self._keyring, clock, rewrap=self._rewrap_notices)
-        self.audit = AuditLog(self._ready)
-        self.requests = SubjectRequests(self._ready, self.check_right)
-        self.retention = Retention(self._ready, self.conversation, self.keys)
         self._deployment: Deployment | None = None
         self._opening = asyncio.Lock()
         self._closed = False
         self._under_way = UnderWay()
-        self.holds = LegalHolds(self._ready, self.check_right, self._under_way)
         self._belonging = Belonging()
         self._conversations: Conversations | None = None
         self.treats: Treating | None = None
@@ -188,10 +183,47 @@ class SecureMemory:
             create=create,
         )
 
+    # What operators ask for is loaded when they do: a chat does without.
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The epochs of the KEK, and rotating keys."""
+        from securemem.keys.rotation import Keys  # noqa: PLC0415
+
+        return Keys(self._keyring, self.clock, rewrap=self._rewrap_notices)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """What was decided, and proofs of it."""
+        from securemem.auditing import AuditLog  # noqa: PLC0415
+
+        return AuditLog(self._ready)
+
+    @cached_property
+    def requests(self) -> SubjectRequests:
+        """What people asked for, and how far that is."""
+        from securemem.subjectrequests import SubjectRequests  # noqa: PLC0415
+
+        return SubjectRequests(self._ready, self.check_right)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """What the policy does with time."""
+        from securemem.retaining import Retention  # noqa: PLC0415
+
+        return Retention(self._ready, self.conversation, lambda backup: self.keys.close_epoch(backup=backup))
+
+    @cached_property
+    def holds(self) -> LegalHolds:
+        """Legal holds on people and sessions."""
+        from securemem.legalholds import LegalHolds  # noqa: PLC0415
+
+        return LegalHolds(self._ready, self.check_right, self._under_way)
+
     @cached_property
     def tenants(self) -> Tenants:
         """On which servers tenants lie, and moving them to others."""
-        from securemem.moving import Tenants  # noqa: PLC0415  (a chat does without)
+        from securemem.moving import Tenants  # noqa: PLC0415
 
         return Tenants(self._ready)
 
@@ -317,10 +349,12 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.check_right(actor, "export")
-        from securemem.rights.export import Sources  # noqa: PLC0415  (importing a store does without)
+        from securemem.keptvalues import KeptValues  # noqa: PLC0415  (importing a store does without)
+        from securemem.rights.export import Sources  # noqa: PLC0415
 
         deployment = await self._ready()
-        sources = Sources(self.conversation, self.reader, await self.treating())
+        kept = KeptValues(deployment.backend, deployment.keyring)
+        sources = Sources(self.conversation, self.reader, await self.treating(), kept)
         async for item in deployment.office.export.of(user_id, sources, actor=actor):
             yield item
 

@@ -6,7 +6,8 @@
 The closing is a compare-and-swap on the head that was read: an append that comes between has it all done again. The
 session in which something is preserved has a name that no caller gave it, so that the one that is destroyed can be
 begun anew; `shown_name` tells what it was called. Readers are refused there; the person's export has it, and the worker
-takes it out when nothing demands it any more. A session that a hold is on is not destroyed at all.
+takes it out when nothing demands it any more. What pseudonyms stand for is put back into it (`keptvalues`). A session
+that a hold is on is not destroyed at all, and the vault stays for as long as it does.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import contextlib
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import NamedTuple
 
 import msgspec
 
-from securemem import codec
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import Walk
 from securemem.errors import IntegrityError, UserErasedError
+from securemem.keptvalues import KeptValues, message_in
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Owner
@@ -41,7 +43,7 @@ from securemem.ports import Backend, Clock
 from securemem.setapart import Preserved, filled, records_in
 
 COPY, PSEUDONYMS = "copy", "pseudonyms"
-"""Why a session is preserved: it was made for that, or it holds what pseudonyms in such a one stand for."""
+"""Why a session is preserved: it was made for that, or it holds what pseudonyms in one that is held stand for."""
 
 _MARK = "\0preserved\0"
 _ERASED = Asked(erasure=True)
@@ -56,6 +58,20 @@ def shown_name(session_id: str) -> str:
     return session_id[len(_MARK) :].split("\0", 2)[2] if session_id.startswith(_MARK) else session_id
 
 
+class Beside(Enum):
+    """Whether what an act has preserved already stays beside what it finds.
+
+    Attributes:
+        NO: it lies yet, and is made anew.
+        STUBS: it is a stub by now.
+        PERHAPS: somebody else began with the act; it may be either.
+    """
+
+    NO = auto()
+    STUBS = auto()
+    PERHAPS = auto()
+
+
 class Guest(NamedTuple):
     """Somebody who speaks in another person's session, by the key that they have there when an act begins."""
 
@@ -68,26 +84,26 @@ class Demands:
     """What has to be kept of what an act destroys.
 
     Attributes:
-        act: its number; what another act preserved is left as it is.
+        act: which; what another one preserved is left as it is.
         lives: by the rules that it was decided under; None where no law demands anything.
         people: whose data a hold is on, whatever session it is in.
-        kept: of whom something is preserved.
         sessions: those that a hold is on, and those in which something is preserved.
         preserving: the latter alone.
-        pseudonymised: people of whom something is preserved in which pseudonyms stand.
+        copies: those in which this act preserved something, by the session that it is of.
         guests: by session and handle, whose records may have to be opened once their key is destroyed, for they were
             written while it was.
+        values: what pseudonyms stand for.
         stubbed: those of them of whom something was preserved that is a stub by now.
         resumed: whether somebody else may have begun with this act, and stubbed more.
     """
 
-    act: int
+    act: Act
     lives: Lives | None
+    values: KeptValues
     people: frozenset[bytes] = frozenset()
     sessions: set[bytes] = field(default_factory=set)
     preserving: set[bytes] = field(default_factory=set)
-    kept: frozenset[bytes] = frozenset()
-    pseudonymised: set[bytes] = field(default_factory=set)
+    copies: dict[bytes, set[bytes]] = field(default_factory=dict)
     guests: dict[tuple[bytes, bytes], Guest] = field(default_factory=dict, repr=False)
     stubbed: set[tuple[bytes, bytes]] = field(default_factory=set)
     resumed: bool = False
@@ -101,7 +117,6 @@ class Demands:
         """Take over what stands by now."""
         holds = [each for each in standing if each.kind == Kind.HOLD]
         self.people = frozenset(each.person for each in holds if each.session is None)
-        self.kept = frozenset(each.person for each in standing if each.kind == Kind.PRESERVED)
         self.preserving = {each.session for each in standing if each.kind == Kind.PRESERVED and each.session}
         self.sessions = {each.session for each in holds if each.session is not None} | self.preserving
 
@@ -137,7 +152,8 @@ class Preserving:
 
     async def demands(self, act: Act) -> Demands:
         """Find out what has to be kept of what an act destroys, from what stood when it was decided, or else now."""
-        demands = Demands(act.counter, self._lives(act), resumed=act.standing is None)
+        values = KeptValues(self._backend, self._keyring)
+        demands = Demands(act, self._lives(act), values, resumed=act.standing is None)
         demands.take(act.standing if act.standing is not None else await self._holds.active(kind=None))
         return demands
 
@@ -152,6 +168,16 @@ class Preserving:
         if found:
             demands.sessions.add(session)
             demands.preserving.add(session)
+        return found
+
+    async def strays(self, session: bytes, demands: Demands) -> set[bytes]:
+        """Give the sessions in which this act preserved something of one that stays after all."""
+        found = demands.copies.pop(session, set())
+        if demands.resumed:
+            for each in await self._holds.active(Kind.PRESERVED):
+                keys = await self._keyring.at(each.person, each.session) if each.session is not None else None
+                if keys is not None and keys.title.session_id.startswith(_named(session, demands.act)):
+                    found.add(keys.handle)
         return found
 
     async def know(self, session: bytes, guest: bytes, generation: int, demands: Demands) -> Sealer | None:
@@ -248,18 +274,21 @@ class Preserving:
         if not own:
             ids = {guest.handle: name for name, guest in keys.guest_ids.items()}
             user_id = guest.user_id if guest is not None else ids[subject]
-        name = f"{_MARK}{keys.handle.hex()}\0{demands.act}\0{keys.title.session_id if own else ''}"
+        name = f"{_named(keys.handle, demands.act)}{keys.title.session_id if own else ''}"
         title = Title(name, keys.title.created_at, keys.title.tags if own else ())
+        generation = demands.act.generation if subject == demands.act.user else None
+        said = await demands.values.put_back([record for record, _ in opened], user_id, generation=generation)
         to = await self._mint(subject, user_id, title)
         if to is None:
             return
-        await self._write_down(keys, to, subject, [decision for _, decision in opened])
-        beside = not own and (demands.resumed or (keys.handle, subject) in demands.stubbed)
-        await self._fill(lying, to, opened, beside=beside)
+        decisions = [decision for _, decision in opened]
+        await self._write_down(keys, to, subject, decisions)
+        stubbed = (keys.handle, subject) in demands.stubbed
+        beside = Beside.STUBS if stubbed and not own else Beside.PERHAPS if demands.resumed and not own else Beside.NO
+        await self._fill(lying, to, said, decisions, beside)
         demands.sessions.add(to.handle)
         demands.preserving.add(to.handle)
-        if any(_is_pseudonymised(record) for record, _ in opened):
-            demands.pseudonymised.add(subject)
+        demands.copies.setdefault(keys.handle, set()).add(to.handle)
 
     async def _mint(self, subject: bytes, user_id: str, title: Title) -> SessionKeys | None:
         """Make a session of a person's, under whatever key they have by now; None where they have none."""
@@ -276,7 +305,7 @@ class Preserving:
         return (await self._keyring.guests.for_reading(keys, subject, sealed.seq)).open(sealed)
 
     async def _fill(
-        self, lying: Lying, to: SessionKeys, opened: list[tuple[Preserved, Decision]], *, beside: bool
+        self, lying: Lying, to: SessionKeys, new: list[Preserved], decisions: list[Decision], beside: Beside
     ) -> None:
         """Put records into a session, if they are what there is to preserve still.
 
@@ -285,18 +314,20 @@ class Preserving:
         Args:
             lying: where they lie yet.
             to: the session.
-            opened: the records, and why.
+            new: the records.
+            decisions: why, of each.
             beside: whether what lies there stays; else they come in its place.
         """
-        new = [record for record, _ in opened]
-        held = any(decision.rule == HOLD for _, decision in opened)
+        held = any(decision.rule == HOLD for decision in decisions)
         while True:
             raw, rows = await self._backend.tail(to.handle, _ALL_ROWS)
             if not await self._stands(lying):
                 return
             head = to.head.decode(raw) if raw else Head(version=0, generation=GENERATION)
-            there = records_in(to, head, rows) if raw and beside else []
-            due = min(decision.deadline or self._now() for _, decision in opened)
+            there = records_in(to, head, rows) if raw and beside is not Beside.NO else []
+            if beside is Beside.PERHAPS and _still_lie(there, new):
+                there = []
+            due = min(decision.deadline or self._now() for decision in decisions)
             if there:
                 held, due = held or head.held, min(due, head.due) if head.due != NEVER else due
             change = filled(to, head, raw, [*(each for each in there if each not in new), *new], held=held, due=due)
@@ -347,9 +378,22 @@ class Preserving:
         return to_milliseconds(self._clock())
 
 
-def _is_pseudonymised(record: Preserved) -> bool:
-    plain = codec.decompress(record.payload, seq=0) if record.compressed else record.payload
-    return codec.decode(plain, 0, None).pseudonymised
+def _named(session: bytes, act: Act) -> str:
+    """Give how the names begin of sessions in which an act preserves something of one."""
+    return f"{_MARK}{session.hex()}\0{act.counter}\0"
+
+
+def _still_lie(there: list[Preserved], new: list[Preserved]) -> bool:
+    """Tell of what is preserved whether all of it is among records that lie yet, be it in an older wording.
+
+    A rectified record has the time and the role that it had.
+    """
+    return Counter(map(_identity, there)) <= Counter(map(_identity, new))
+
+
+def _identity(record: Preserved) -> tuple[object, str]:
+    message = message_in(record)
+    return message.timestamp, message.role
 
 
 async def ended(keyring: Keyring, standing: list[Hold], sessions: Collection[bytes]) -> frozenset[bytes]:

@@ -18,7 +18,6 @@ from securemem.policy.decide import Asked
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 
 if TYPE_CHECKING:
-    from securemem.keys.rotation import Keys
     from securemem.retention.keeper import Pace
     from securemem.retention.plan import Plan
     from securemem.retention.sweep import SweepReport
@@ -54,10 +53,15 @@ class Explanation:
 class Retention:
     """What a store's policy does with time."""
 
-    def __init__(self, ready: Callable[[], Awaitable[Deployment]], conversation: OpenConversation, keys: Keys) -> None:
-        """Take what opens the store, where it is not open yet, gives conversations, and rotates keys."""
+    def __init__(
+        self,
+        ready: Callable[[], Awaitable[Deployment]],
+        conversation: OpenConversation,
+        close_epoch: Callable[[Path], Awaitable[list[int]]],
+    ) -> None:
+        """Take what opens the store, where it is not open yet, gives conversations, and closes the KEK's epoch."""
         self._ready = ready
-        self._keys = keys
+        self._close_epoch = close_epoch
         self._conversation = conversation
 
     async def plan(self) -> Plan:
@@ -129,7 +133,7 @@ class Retention:
         closing = (await self._ready()).office.closing
         if backups is None or not await closing.is_due():
             return 0
-        return await closing.close(Path(backups), lambda path: self._keys.close_epoch(backup=path))
+        return await closing.close(Path(backups), self._close_epoch)
 
     async def explain(self, session_id: str, seq: int, *, user_id: str | None = None) -> Explanation:
         """Say what becomes of a message, and why.

@@ -12,19 +12,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from securemem.codec import MAX_SEQ
 from securemem.conversation import Conversation, OpenConversation
-from securemem.errors import CorruptRecordError, UserErasedError
+from securemem.errors import UserErasedError
 from securemem.keys.rows import Person
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.classes import OWN
 from securemem.lives import Lives
 from securemem.model import VAULT, Message
 from securemem.ports import Clock
-from securemem.privacy.tokens import Token
 from securemem.privacy.vault import Entry, Vault
 from securemem.reader import Reader
 from securemem.writer import Limits, Writer
@@ -124,9 +123,7 @@ class Vaults:
         return await call(conversation)
 
     async def _keep(self, conversation: Conversation, vault: Vault, entries: list[Entry]) -> bool:
-        messages = [
-            Message(_ROLE, [*entry.token[:3], entry.text, entry.surrogate], expires_at=entry.until) for entry in entries
-        ]
+        messages = [Message(_ROLE, entry.content(), expires_at=entry.until) for entry in entries]
         prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None, kinds=[OWN] * len(messages))
         seqs = [message.seq or 0 for message in await self._writer.append(conversation, prepared)]
         keys = await conversation.keys()
@@ -154,7 +151,7 @@ class Vaults:
                 continue
             for message in messages:
                 if message.seq is not None and message.seq >= shelf.next:
-                    shelf.vault.add(_entry(message))
+                    shelf.vault.add(Entry.of(message))
             shelf.next = max(shelf.next, head.next)
             return shelf
 
@@ -162,12 +159,3 @@ class Vaults:
 def _shelf_at(keys: SessionKeys) -> _Shelf | None:
     """Give what is in memory of a vault, beside its session's keys."""
     return keys.made if isinstance(keys.made, _Shelf) and not keys.made.vault.is_void else None
-
-
-def _entry(message: Message) -> Entry:
-    content: Any = message.content
-    try:
-        entity, number, variant, text, surrogate = content
-        return Entry(Token(entity, number, variant), text, surrogate, message.expires_at)
-    except (TypeError, ValueError):
-        raise CorruptRecordError("holds what this version cannot read", seq=message.seq) from None

@@ -93,7 +93,7 @@ class Writer:
         return [self._prepare(codec.plain(message), kind, terms) for message, kind in zip(messages, kinds, strict=True)]
 
     def end(self, message: Message, ttl: float | None, kind: int) -> datetime | None:
-        """Give when a message of a class will end that is appended now; None if it has no end.
+        """Give when a message of a class will be deleted that is appended now; None if it has no end.
 
         Raises:
             InvalidInputError: its end cannot be.
@@ -101,8 +101,8 @@ class Writer:
         now = self._clock()
         ends = _with_own(self._ends(now, ttl), message)
         expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
-        seen = self._lives.seen(kind, to_milliseconds(now) // HOUR, expiry)
-        return from_milliseconds(seen) if seen != NEVER else None
+        over = self._lives.ends(kind, to_milliseconds(now) // HOUR, expiry).over
+        return from_milliseconds(over) if over != NEVER else None
 
     def _ends(self, now: datetime, ttl: float | None) -> list[datetime]:
         return [until(now, life) for life in (self._limits.ttl, ttl) if life is not None]
@@ -118,7 +118,9 @@ class Writer:
         if guest is not None:
             codec.check_id(guest, "user_id")
         payload, compressed = self._encode(message, timestamp, guest=guest is not None)
-        seen, due, keeps = self._lives.ends(kind, hour, expiry) if not self._lives.is_idle else (expiry, expiry, False)
+        seen, due, keeps = expiry, expiry, False
+        if not self._lives.is_idle:
+            seen, _, due, keeps = self._lives.ends(kind, hour, expiry)
         stored = Message(
             message.role,
             message.content,
@@ -145,7 +147,7 @@ class Writer:
         timestamp = codec.check_time(message.timestamp, "timestamp")
         payload, compressed = self._encode(message, timestamp, guest=message.user_id is not None)
         kind, hour, expiry = sealed.retention_class, sealed.hour, sealed.expiry
-        _, due, keeps = self._lives.ends(kind, hour, expiry)
+        _, _, due, keeps = self._lives.ends(kind, hour, expiry)
         pinned = window.is_pinned(message)
         return Prepared(message, payload, compressed, expiry, hour, pinned, kind, due, keeps)
 

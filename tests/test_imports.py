@@ -31,7 +31,7 @@ HEAVY = [
     "pydantic",
     "numpy",
 ]
-RUNS = 20
+RUNS = 40
 """At most: as soon as one run is within the bar the machine was quiet enough to tell."""
 IMPORT_SECONDS = 0.150
 OPEN_SECONDS = 0.060

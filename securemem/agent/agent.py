@@ -9,10 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from securemem import codec
-from securemem.agent.kinds import find_memory
 from securemem.agent.memories import Memory
-from securemem.agent.models import CallableModel, Model, ModelCallable, NoModel
-from securemem.agent.tools import Tools
 from securemem.errors import ConfigurationError, InvalidInputError
 from securemem.memory import SecureMemory
 from securemem.policy import Policy
@@ -20,6 +17,7 @@ from securemem.session import Session
 from securemem.window import PINNABLE_ROLES
 
 if TYPE_CHECKING:
+    from securemem.agent.models import Model, ModelCallable
     from securemem.agent.turn import Turn
     from securemem.model import Message
     from securemem.rights.receipt import Receipt
@@ -78,7 +76,9 @@ class Agent:
         Raises:
             ConfigurationError: there is no such kind of memory, or an option that does not fit.
         """
-        from securemem.agent.turn import Terms, Turn  # noqa: PLC0415  (importing a store does without)
+        from securemem.agent.kinds import find_memory  # noqa: PLC0415  (importing a store does without)
+        from securemem.agent.tools import Tools  # noqa: PLC0415
+        from securemem.agent.turn import Terms, Turn  # noqa: PLC0415
 
         if not all(isinstance(text, str) for text in (name, instruction)):
             raise ConfigurationError("name and instruction of an agent are texts")
@@ -262,13 +262,15 @@ def _model(
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise ConfigurationError("timeout is a number of seconds above 0")
     codec.check_count(retries, "retries")
+    from securemem.agent.models import CallableModel, NoModel  # noqa: PLC0415  (importing a store does without)
+
     if model is None:
         return NoModel()
     if callable(model):
         return CallableModel(model, timeout)
     if not isinstance(model, str) or not model:
         raise ConfigurationError("model is the name of one, or an async function")
-    from securemem.agent.endpoint import Endpoint  # noqa: PLC0415  (importing a store does without)
+    from securemem.agent.endpoint import Endpoint  # noqa: PLC0415
 
     return Endpoint(model, base_url=base_url, api_key=api_key, seconds=timeout, retries=retries, options=options)
 

@@ -11,7 +11,7 @@ keeps a floor: an epoch below which no key is queued any more. A rotation raises
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.errors import ConflictError, InvalidInputError
@@ -149,15 +149,22 @@ async def select_answers(connection: AsyncConnection, tables: Tables, request: b
     return [Answer(*row) for row in await connection.execute(query.order_by(box.recipient))]
 
 
-async def again(connection: AsyncConnection, tables: Tables, request: bytes, now: int) -> int:
+async def again(
+    connection: AsyncConnection, tables: Tables, request: bytes, now: int, ends: Mapping[str, int] | None = None
+) -> int:
     """As `Outbox.retry`, in somebody's transaction."""
+    from sqlalchemy import select  # noqa: PLC0415
+
     key = await _lock(connection, tables, request)
     if key is None or key.wrapped is None:
         raise InvalidInputError("there is nothing to tell of this request any more: its notices were destroyed")
     box = tables.outbox.c
     this = (box.request == request, box.acked_at.is_(None), box.given_up_at.is_not(None))
-    anew = {"given_up_at": None, "next_at": now, "ack_by": box.ack_by - key.queued_at + now}
-    return int((await connection.execute(tables.outbox.update().where(*this).values(**anew))).rowcount)
+    given_up = (await connection.execute(select(box.recipient, box.ack_by).where(*this))).all()
+    for recipient, ack_by in given_up:
+        anew = {"given_up_at": None, "next_at": now, "ack_by": (ends or {}).get(recipient, ack_by)}
+        await connection.execute(tables.outbox.update().where(*this, box.recipient == recipient).values(**anew))
+    return len(given_up)
 
 
 async def drop(connection: AsyncConnection, tables: Tables, request: bytes) -> None:
@@ -247,13 +254,18 @@ class Outbox:
 
         await self._ledger.transact(work)
 
-    async def retry(self, request: bytes, now: int) -> int:
-        """Let what was given up be sent again, with as much time as it had at first; gives how many notices.
+    async def retry(self, request: bytes, now: int, ends: Mapping[str, int] | None = None) -> int:
+        """Let what was given up be sent again; gives how many notices.
+
+        Args:
+            request: the request's id.
+            now: in milliseconds.
+            ends: until when each recipient has to acknowledge from now on; for others it is when it was.
 
         Raises:
             InvalidInputError: the request's key was destroyed, so that nobody can be told any more.
         """
-        return await self._ledger.transact(lambda connection, tables: again(connection, tables, request, now))
+        return await self._ledger.transact(lambda connection, tables: again(connection, tables, request, now, ends))
 
     async def answers(self, request: bytes) -> tuple[RequestKey | None, list[Answer]]:
         """Give a request's key, and how far each recipient is; None and nothing where nobody is told of it."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
-from securemem.model import Span
+from securemem.errors import CorruptRecordError
+from securemem.model import Message, Span
 from securemem.privacy.tokens import Token
 
 _WORD = re.compile(r"\w+")
@@ -42,6 +43,24 @@ class Entry(NamedTuple):
     text: str
     surrogate: str = ""
     until: datetime | None = None
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """Give the entry that a message of a vault holds.
+
+        Raises:
+            CorruptRecordError: it holds none, though its seal held.
+        """
+        content: Any = message.content
+        try:
+            entity, number, variant, text, surrogate = content
+            return cls(Token(entity, number, variant), text, surrogate, message.expires_at)
+        except (TypeError, ValueError):
+            raise CorruptRecordError("holds what this version cannot read", seq=message.seq) from None
+
+    def content(self) -> list[str | int]:
+        """Give what a message of a vault holds of it."""
+        return [*self.token[:3], self.text, self.surrogate]
 
     def __repr__(self) -> str:
         return f"Entry(token={self.token})"

@@ -14,6 +14,7 @@ from securemem.ledger.requests import Also, Requests, RequestState, Row
 from securemem.ledger.store import Ledger
 from securemem.model import to_milliseconds
 from securemem.policy import Policy
+from securemem.policy.durations import Duration
 from securemem.ports import Clock
 from securemem.rights.rest import Rest
 from securemem.rights.telling import Telling
@@ -66,16 +67,17 @@ class Awaiting:
         return self._requests.keeping(row.act, receipt.to_json())
 
     async def retry(self, row: Row) -> Row:
-        """Let recipients that were given up be told again, with as much time as at first.
+        """Let recipients that were given up be told again, with as much time as the policy gives them.
 
         Raises:
             InvalidInputError: none was given up, or their notices were destroyed.
             ConflictError: the request has moved on meanwhile.
         """
         now = to_milliseconds(self._clock())
+        ends = {each.id: Duration.of(each.ack_within).after(now) for each in self._policy.notify}
 
         async def also(connection: AsyncConnection, tables: Tables) -> None:
-            if not await again(connection, tables, row.id, now):
+            if not await again(connection, tables, row.id, now, ends):
                 raise InvalidInputError("no recipient of this request was given up")
 
         values: dict[str, Any] = {"changed_at": now}

@@ -8,8 +8,9 @@
     {"kind": "pseudonym", "token", "text"}               what models are shown in place of something of this person's
 
 `docs/export.schema.json` says every field. What the person said in other people's sessions are messages whose
-`session_id` is null, for its name is somebody else's. What is past its time is left out, as by every read. What is held
-or restricted is in it: it is the person's. Of a session, however long, one page is in memory at a time.
+`session_id` is null, for its name is somebody else's. What is held, restricted, kept by a law or
+quarantined is in it: it is the person's, though no reader has it. What is to be deleted is left out, as by every read.
+Of a session, however long, one page is in memory at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from securemem.keys.rows import UserRow
 from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Holds, Kind
-from securemem.lives import Lives
+from securemem.lives import GONE, Lives
 from securemem.model import NEVER, Message, from_milliseconds, to_milliseconds
 from securemem.policy import Policy
 from securemem.policy.decide import Action, Asked
@@ -38,6 +39,7 @@ from securemem.reader import Reader
 from securemem.rights.holdings import Page, Record, Selector, chain_of
 
 if TYPE_CHECKING:
+    from securemem.keptvalues import KeptValues
     from securemem.treating import Treating
 
 FORMAT = "securemem-export/1"
@@ -50,12 +52,14 @@ class Sources(NamedTuple):
     Attributes:
         conversation: gives the state of a session.
         reader: of the store.
-        treating: gives back what stands under pseudonyms.
+        treating: gives back what stands under pseudonyms, and
+        kept: where that is past its time.
     """
 
     conversation: OpenConversation
     reader: Reader
     treating: Treating
+    kept: KeptValues
 
 
 class _Terms(NamedTuple):
@@ -108,8 +112,8 @@ class Export:
             if sealer is None:
                 continue
             async for page in self._selector.pages(chain):
-                found = await self._opened(page.records, {person.handle: sealer}, only=person.handle)
-                for item in await self._as_json(found, None, user_id, sources):
+                found = await self._opened(page, {person.handle: sealer}, only=person.handle)
+                for item in await self._as_json(found, page.held, None, user_id, sources):
                     yield item
         for token, text in await sources.treating.pseudonyms(user_id):
             yield {"kind": "pseudonym", "token": token, "text": text}
@@ -144,8 +148,8 @@ class Export:
             if not is_told:
                 yield _as_session(keys, page)
                 is_told = True
-            found = await self._opened(page.records, {None: keys.owner}, guests=keys)
-            for item in await self._as_json(found, shown, keys.user_id, sources):
+            found = await self._opened(page, {None: keys.owner}, guests=keys)
+            for item in await self._as_json(found, page.held, shown, keys.user_id, sources):
                 yield item
         if not is_told:
             # A reader knows what a missing head means, and refuses what was cut or rolled back.
@@ -153,17 +157,17 @@ class Export:
             await sources.reader.newest(conversation, 1, even_restricted=True)
             yield _as_session(keys, None)
 
-    async def _living(self, records: list[Record]) -> int:
+    async def _living(self, records: list[Record], held: bool) -> int:  # noqa: FBT001  (as `Selector.pages` calls it)
         """Count the records that are not past their time."""
         await self._lives.know({_place(record)[0] for record in records})
         if self._lives.is_idle and all(_place(record)[2] == NEVER for record in records):
             return len(records)
         now = to_milliseconds(self._clock())
-        return sum(not NEVER < self._seen(record) <= now for record in records)
+        return sum(not self._lives.is_over(_place(record), held=held, now=now) for record in records)
 
     async def _opened(
         self,
-        records: list[Record],
+        page: Page,
         sealers: dict[bytes | None, Sealer],
         *,
         guests: SessionKeys | None = None,
@@ -172,18 +176,18 @@ class Export:
         """Give the messages of a page that are not past their time.
 
         Args:
-            records: of the page.
+            page: as the selector gives it.
             sealers: by the subjects of its records.
             guests: the keys that know those of guests, where their messages are wanted too.
             only: the subject whose messages are wanted alone.
         """
-        await self._lives.know({_place(record)[0] for record in records})
+        await self._lives.know({_place(record)[0] for record in page.records})
         now = to_milliseconds(self._clock())
         found: list[tuple[Record, Message]] = []
-        for record in records:
-            seen = self._seen(record)
-            if NEVER < seen <= now:
+        for record in page.records:
+            if self._lives.is_over(_place(record), held=page.held, now=now):
                 continue
+            seen = self._seen(record)
             if not isinstance(record, Sealed):
                 found.append((record, _message(record[0], record[1], record[3], seen)))
                 continue
@@ -218,27 +222,34 @@ class Export:
         return self._lives.seen(*_place(record))
 
     async def _as_json(
-        self, page: list[tuple[Record, Message]], session_id: str | None, owner: str, sources: Sources
+        self,
+        opened: list[tuple[Record, Message]],
+        held: bool,  # noqa: FBT001  (of the page)
+        session_id: str | None,
+        owner: str,
+        sources: Sources,
     ) -> list[dict[str, Any]]:
-        messages = [message for _, message in page]
-        if any(message.pseudonymised for message in messages):
-            messages = await sources.treating.as_said(messages, owner=owner)
         now, known = to_milliseconds(self._clock()), dict[tuple[int, int, int], _Terms]()
+        messages = [message for _, message in opened]
+        if any(message.pseudonymised for message in messages):
+            is_seen = all(seen == NEVER or seen > now for seen in (self._seen(record) for record, _ in opened))
+            giver = sources.treating if is_seen else sources.kept
+            messages = await giver.as_said(messages, owner=owner)
         made = []
-        for (record, _), message in zip(page, messages, strict=True):
+        for (record, _), message in zip(opened, messages, strict=True):
             place = _place(record)
             terms = known.get(place)
             if terms is None:
-                terms = known[place] = self._terms(place, now)
+                terms = known[place] = self._terms(place, now, held=held)
             made.append(_as_message(message, session_id, terms))
         return made
 
-    def _terms(self, place: tuple[int, int, int], now: int) -> _Terms:
+    def _terms(self, place: tuple[int, int, int], now: int, *, held: bool) -> _Terms:
         """Give what records are for, and until when they are kept and by what."""
-        decision = self._lives.decide(place, held=False, asked=_NOBODY, now=now)
+        decision = self._lives.decide(place, held=held, asked=_NOBODY, now=now)
         if decision.action == Action.KEEP and decision.keeps and decision.deadline != NEVER:
             # What is out of sight from then on is kept for longer, and that is what the person is to know.
-            decision = self._lives.decide(place, held=False, asked=_NOBODY, now=max(now, decision.deadline))
+            decision = self._lives.decide(place, held=held, asked=_NOBODY, now=max(now, decision.deadline))
         until = from_milliseconds(decision.deadline).isoformat() if decision.deadline != NEVER else None
         retention = {"until": until, "rule": decision.rule, "why": decision.why}
         return _Terms(self._lives.purpose_of(place[0]), retention)
@@ -259,7 +270,7 @@ def _place(record: Record) -> tuple[int, int, int]:
 
 def _message(seq: int, flags: int, payload: bytes, seen: int) -> Message:
     plain = codec.decompress(payload, seq=seq) if flags & FLAG_COMPRESSED else payload
-    return codec.decode(plain, seq, None if seen == NEVER else from_milliseconds(seen))
+    return codec.decode(plain, seq, None if seen in (NEVER, GONE) else from_milliseconds(seen))
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

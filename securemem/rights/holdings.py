@@ -111,7 +111,8 @@ class Chain(NamedTuple):
 
 Record = Sealed | Opened
 """A record that was verified; where it is plainly the owner's, and they ask, opened."""
-Count = Callable[[list[Record]], Awaitable[int]]
+Count = Callable[[list[Record], bool], Awaitable[int]]
+"""Gives how many of some records count, by them and by whether a legal hold is on their session."""
 
 
 class Page(NamedTuple):
@@ -239,7 +240,7 @@ class Selector:
         while True:
             before, tag = walk.seq, walk.expected
             page = _page(chain, walk, [row for row in rows if row[0] >= floor], max(floor, before - PAGE))
-            total += await count(page) if count is not None else len(page)
+            total += await count(page, head.held) if count is not None else len(page)
             if walk.seq <= floor:
                 break
             marks.append((before, tag))

@@ -325,8 +325,11 @@ class Requesting:
             within: those alone that are due within so much time, or overdue.
             everything: those too that were answered.
         """
-        rows = await self._requests.all(states=None if everything else OPEN)
-        last = to_milliseconds(self._clock() + within) if within is not None else None
+        rows = [row for row in await self._requests.all() if everything or row.done_at is None]
+        try:
+            last = to_milliseconds(self._clock() + within) if within is not None else None
+        except OverflowError:
+            last = None  # later than any date
         return [Request.of(row) for row in rows if last is None or (row.due_at <= last and row.paused_at is None)]
 
     async def show(self, request_id: str) -> tuple[Request, dict[str, Any] | None]:

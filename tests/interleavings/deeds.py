@@ -18,6 +18,7 @@ PEOPLE = ("ann", "ben", "cy")
 SESSIONS = ("x", "y")
 FORKS = ("x", "y", "z")
 _TAGS = {Kind.PLAIN: {}, Kind.INVOICE: {"tags": ["invoice"]}, Kind.SCRATCH: {"tags": ["scratch"]}}
+_ADDRESSES = 0.5
 T = TypeVar("T")
 
 
@@ -48,6 +49,11 @@ class Stage:
     def process(self) -> int:
         """Draw a process."""
         return self.rng.randrange(len(self.world.processes))
+
+    def text(self) -> str:
+        """Give a text that was not said yet; where there are pseudonyms, now and then one that is put under one."""
+        text = f"{self.mark}m{len(self.told.said)}"
+        return f"{text}@example.com" if self.world.pseudonymises and self.rng.random() < _ADDRESSES else f"{text}."
 
     def handle(self, process: int, place: Place) -> Session:
         """Give the handle that a process has open of a session, or open one; now and then a new one."""
@@ -85,7 +91,7 @@ async def add(
     for _ in range(rng.choice((1, 1, 2))):
         subject = place[0] if rng.random() < 0.6 else stage.person()
         which = kind or (Kind.INVOICE if rng.random() < 0.25 else Kind.PLAIN)
-        text = f"{stage.mark}m{len(told.said)}."
+        text = stage.text()
         told.said[text] = Said(told.now(), text=text, subject=subject, place=place, kind=which)
         said.append(told.said[text])
     messages = [Message("user", each.text, user_id=each.subject, metadata=dict(_TAGS[each.kind])) for each in said]
@@ -104,7 +110,7 @@ async def rest_on(stage: Stage) -> None:
     await _read(stage, chat, place, process)
     if chat.handle is None:
         return
-    text = f"{stage.mark}m{len(stage.told.said)}."
+    text = stage.text()
     said = stage.told.said[text] = Said(stage.told.now(), text=text, subject=place[0], place=place)
     call = chat.add_many([Message("assistant", text)], handle=chat.handle)
     await _ended(said, stage.told, call, UserErasedError, ConflictError)
@@ -144,7 +150,7 @@ async def rectify(stage: Stage) -> None:
     if not mine:
         return
     old = stage.rng.choice(mine)
-    was, text = stage.told.said[str(old.content)], f"{stage.mark}m{len(stage.told.said)}."
+    was, text = stage.told.said[str(old.content)], stage.text()
     said = Said(stage.told.now(), text=text, subject=was.subject, place=place, kind=was.kind)
     stage.told.said[text] = said
     was.versions.append(said)
@@ -211,6 +217,14 @@ async def restrict(stage: Stage) -> None:
         await _ended(ending, stage.told, memory.lift_restriction(person), InvalidInputError)
 
 
+async def evict(stage: Stage) -> None:
+    """Let a process lose all keys that it has in memory, whoever uses them."""
+    deployment = stage.world.processes[stage.process()]._deployment
+    if deployment is not None:
+        deployment.keyring._sessions.clear()
+        deployment.keyring._users.clear()
+
+
 async def sweep(stage: Stage) -> None:
     """Let a worker pass."""
     act = Act(stage.told.now())
@@ -220,6 +234,7 @@ async def sweep(stage: Stage) -> None:
 
 Deed = Callable[[Stage], Awaitable[None]]
 DEEDS: dict[Deed, int] = {
-    add: 6, rest_on: 2, read: 3, fork: 3, erase: 4, clear: 2, rectify: 2, hold: 2, release: 1, restrict: 1, sweep: 1
+    add: 6, rest_on: 2, read: 3, fork: 3, erase: 4, clear: 2, rectify: 2, hold: 2, release: 1, restrict: 1, sweep: 1,
+    evict: 2,
 }  # fmt: skip
 """With how often each is drawn."""

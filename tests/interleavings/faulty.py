@@ -10,10 +10,12 @@ from unittest import mock
 
 from securemem.destruction import Destruction
 from securemem.ending import Ending, Going
+from securemem.keptvalues import KeptValues
 from securemem.keys.keyring import Keyring
 from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.nearby import Pages
 from securemem.preserving import Preserving
+from securemem.setapart import Preserved
 
 
 async def _not_closed(_: Ending, session: bytes, going: Going) -> None:
@@ -43,6 +45,10 @@ async def _nothing(*_: Any, **__: Any) -> None:
     """Preserve nothing."""
 
 
+async def _as_it_stands(_: KeptValues, records: list[Preserved], *__: Any, **___: Any) -> list[Preserved]:
+    return records
+
+
 async def _nobody(*_: Any, **__: Any) -> bool:
     """Know of nobody else who preserves."""
     return False
@@ -59,6 +65,7 @@ FAULTS: dict[str, Fault] = {
     "keys are shredded whatever became known meanwhile": (SqliteKeystore, "_shred_user", _shred_whatever),
     "nothing is preserved": (Preserving, "preserve", _nothing),
     "a replica is believed": (Pages, "_tail_of", _whatever),
+    "what a law keeps has pseudonyms that stand for nothing": (KeptValues, "put_back", _as_it_stands),
 }
 """What a few dozen seeds find."""
 

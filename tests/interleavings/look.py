@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from securemem import UserErasedError, codec
 from securemem.compose import Deployment
@@ -15,6 +17,7 @@ from securemem.ledger.acts import ActKind
 from securemem.ledger.holds import Holds
 from securemem.ledger.holds import Kind as HoldKind
 from securemem.preserving import shown_name
+from securemem.privacy.tokens import Token
 
 from .deeds import FORKS, Stage
 from .told import Kind, Place, Read, Said
@@ -33,9 +36,16 @@ class Key(NamedTuple):
 
 
 class Sight(NamedTuple):
-    """What lies in the stores: the texts that open, with where; and rows that lie under no key."""
+    """What lies in the stores.
+
+    Attributes:
+        texts: that open, with where, as they were said.
+        values: what pseudonyms stand for, with where.
+        orphans: rows that lie under no key.
+    """
 
     texts: dict[str, list[Key]]
+    values: dict[str, list[Key]]
     orphans: list[bytes]
 
 
@@ -63,7 +73,7 @@ async def sight(stage: Stage, *, thorough: bool) -> Sight:
     keys = await keys_of(deployment, set(stage.people))
     buried = {grave.session for act in await deployment.ledger.acts() for grave in act.tombstones}
     living = {key.session for key in keys}
-    texts: dict[str, list[Key]] = {}
+    opened: list[tuple[Key, Any]] = []
     orphans = []
     for session in sorted(await stage.world.handles() | buried | living):
         _, rows = await deployment.backend.tail(session, _ALL_ROWS)
@@ -75,8 +85,24 @@ async def sight(stage: Stage, *, thorough: bool) -> Sight:
         ]
         for seq, raw in rows:
             if not is_stub(raw):
-                _try(raw, seq, session, sealers, texts)
-    return Sight(texts, orphans)
+                opened += _opened(raw, seq, session, sealers)
+    return _as_said(opened, orphans)
+
+
+def _as_said(opened: list[tuple[Key, Any]], orphans: list[bytes]) -> Sight:
+    """Put what the vaults say in place of pseudonyms."""
+    texts: dict[str, list[Key]] = {}
+    values: dict[str, list[Key]] = {}
+    vaults: dict[bytes, dict[str, str]] = {}
+    for key, content in opened:
+        if isinstance(content, list):
+            entity, number, variant, text, _ = content
+            vaults.setdefault(key.user, {})[str(Token(entity, number, variant))] = text
+            values.setdefault(text, []).append(key)
+    for key, content in opened:
+        if isinstance(content, str):
+            texts.setdefault(vaults.get(key.user, {}).get(content, content), []).append(key)
+    return Sight(texts, values, orphans)
 
 
 def _users(key: Key, keys: list[Key], session: bytes) -> set[bytes]:
@@ -90,14 +116,12 @@ def _sealer(deployment: Deployment, key: Key, session: bytes, user: bytes) -> Se
     return Sealer(RawKey(key.raw), rows, tenant=tenant, user=user, session=session, generation=1)
 
 
-def _try(raw: bytes, seq: int, session: bytes, sealers: list[tuple[Key, Sealer]], texts: dict[str, list[Key]]) -> None:
+def _opened(raw: bytes, seq: int, session: bytes, sealers: list[tuple[Key, Sealer]]) -> Iterator[tuple[Key, Any]]:
+    """Give what a record says, once for every key that opens it."""
     sealed = parse(raw, session=session, seq=seq)
     for key, sealer in sealers:
-        try:
-            payload = sealer.open(sealed)
-        except IntegrityError:
-            continue
-        texts.setdefault(str(codec.decode(payload, seq, None).content), []).append(key)
+        with contextlib.suppress(IntegrityError):
+            yield key, codec.decode(sealer.open(sealed), seq, None).content
 
 
 async def faults_while_held(stage: Stage) -> list[str]:
@@ -122,6 +146,8 @@ async def faults_at_the_end(stage: Stage, *, thorough: bool) -> list[str]:
         untouched = said.kind is Kind.SCRATCH and any(each.outcome == "cancelled" for each in told.sweeps)
         if keys and told.has_to_be_gone(said) and not untouched:
             faults.append(f"resurrected or wrongly kept: {_named(said)}")
+        if said.text in found.values and told.is_forgotten(said):
+            faults.append(f"wrongly kept, what a pseudonym stood for: {_named(said)}")
         if here and told.has_to_be_cleared(said) and not _is_forked_to(stage, said):
             faults.append(f"not cleared: {_named(said)}")
         if not here and told.has_to_be_there(said):
@@ -205,8 +231,10 @@ async def _faults_of_exports(stage: Stage) -> list[str]:
     for person in stage.people:
         items = [item async for item in stage.world.processes[1].export_user(person)]
         texts = {item["content"] for item in items if item["kind"] == "message"}
+        values = {item["text"] for item in items if item["kind"] == "pseudonym"}
         for said in told.said.values():
-            if said.text in texts and told.has_to_be_gone(said):
+            is_gone = told.has_to_be_gone(said)
+            if (said.text in texts and is_gone) or (said.text in values and told.is_forgotten(said)):
                 faults.append(f"exported of {person}: {_named(said)}")
             wanted = told.has_to_be_there(said) or told.has_to_be_kept(said)
             if said.subject == person and said.text not in texts and wanted:

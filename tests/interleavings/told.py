@@ -7,7 +7,6 @@ other began. What overlaps may come out either way, and nothing is said of it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -116,12 +115,14 @@ class Told:
         """Tell whether no key may open a message any more, once all is released and a worker has passed."""
         if said.kind is Kind.INVOICE:
             return False
-        return said.kind is Kind.SCRATCH or said.outcome == "refused" or self._is_erased(said, self.erasures)
+        return said.kind is Kind.SCRATCH or said.outcome == "refused" or self._is_erased(said)
 
-    def _is_erased(self, said: Said, erasures: Iterable[Act]) -> bool:
-        return any(
-            each.is_on(said) and said.ended < each.began and each.outcome in ("done", "held") for each in erasures
-        )
+    def _is_erased(self, said: Said) -> bool:
+        return any(each.is_on(said) and _is_since(each, said) for each in self.erasures)
+
+    def is_forgotten(self, said: Said) -> bool:
+        """Tell whether whose it is was erased since: a vault has nothing of theirs then, whatever a law keeps."""
+        return any(each.person == said.subject and _is_since(each, said) for each in self.erasures)
 
     def has_to_be_cleared(self, said: Said) -> bool:
         """Tell whether a message may not be where it was said any more; a fork may have it."""
@@ -202,3 +203,7 @@ class Told:
             and (each.ending is None or each.ending.began > read.ended)
             for each in hiding
         )
+
+
+def _is_since(erasure: Act, said: Said) -> bool:
+    return said.ended < erasure.began and erasure.outcome in ("done", "held")

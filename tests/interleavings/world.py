@@ -25,11 +25,13 @@ from securemem.interrupted import GRACE_SECONDS
 from securemem.keys.keyring import Keyring
 from securemem.ledger import store as ledger_store
 from securemem.model import Tail
+from securemem.policy import Policy
 from tests.retention.store import INVOICES, SCRATCH, policy
 
 from .turns import HereHome, HereLane, Turns
 
 RULES = policy(rules=SCRATCH + INVOICES)
+PSEUDONYMS = policy("pii: {engine: patterns, entities: {EMAIL_ADDRESS: pseudonymise}}\n", SCRATCH + INVOICES)
 PROCESSES = 2
 
 
@@ -101,8 +103,14 @@ class World:
     turns: Turns
     clock: Clock
     processes: list[SecureMemory]
+    rules: Policy = RULES
     lagging: frozenset[int] = frozenset()
     """Those that read from a replica first."""
+
+    @property
+    def pseudonymises(self) -> bool:
+        """Whether addresses lie under pseudonyms."""
+        return self.rules is PSEUDONYMS
 
     async def begin(self) -> None:
         """Let the processes be as if they were just started, where that can be."""
@@ -115,10 +123,9 @@ class World:
 class MemoryWorld(World):
     """In memory, and quick."""
 
-    def __init__(self, turns: Turns, clock: Clock, first: SecureMemory, deployment: Deployment, home: HereHome) -> None:
+    def __init__(self, turns: Turns, clock: Clock, rules: Policy, deployment: Deployment, home: HereHome) -> None:
         """Take what was opened."""
-        super().__init__(turns, clock, [], frozenset({PROCESSES}))
-        self._first = first
+        super().__init__(turns, clock, [], rules, frozenset({PROCESSES}))
         self._home = home
         self._deployment = deployment
         backend = deployment.backend
@@ -149,13 +156,13 @@ class MemoryWorld(World):
         self.processes = [self._process(replica=number == PROCESSES) for number in range(PROCESSES + 1)]
 
     def _process(self, *, replica: bool) -> SecureMemory:
-        memory = SecureMemory.open("memory://", policy=RULES, clock=self.clock, max_messages=1000)
+        memory = SecureMemory.open("memory://", policy=self.rules, clock=self.clock, max_messages=1000)
         base = self._deployment
         ring = base.keyring
         keyring = Keyring(ring.keystore, ring.kms, ring._tenant, ring._name)
         lagging = Lagging(self._backend, self.turns) if replica else None
-        opened = compose._Opened(base.id, base.stores, base.make_data, keyring, lagging, None)
-        deployment = compose._put_together(base.settings, RULES, self.clock, opened)
+        opened = compose._Opened(base.id, base.stores, base.make_data, keyring, lagging, base.privacy)
+        deployment = compose._put_together(base.settings, self.rules, self.clock, opened)
 
         async def assembled() -> Deployment:
             return deployment
@@ -182,7 +189,7 @@ def _stop(process: SecureMemory) -> None:
 
 
 @asynccontextmanager
-async def in_memory() -> AsyncIterator[MemoryWorld]:
+async def in_memory(rules: Policy = RULES) -> AsyncIterator[MemoryWorld]:
     """Open stores in memory for any number of runs."""
     turns, clock = Turns(), Clock()
     home = HereHome(turns)
@@ -190,20 +197,20 @@ async def in_memory() -> AsyncIterator[MemoryWorld]:
         mock.patch.object(ledger_store, "_home", return_value=home),
         mock.patch.object(conversation, "_CLOSED_POLL_SECONDS", 0),
     ):
-        async with SecureMemory.open("memory://", policy=RULES, clock=clock) as memory:
-            world = MemoryWorld(turns, clock, memory, await memory._ready(), home)
+        async with SecureMemory.open("memory://", policy=rules, clock=clock) as memory:
+            world = MemoryWorld(turns, clock, rules, await memory._ready(), home)
             yield world
             for process in world.processes:
                 _stop(process)
 
 
 @asynccontextmanager
-async def opened_twice(url: str) -> AsyncIterator[World]:
+async def opened_twice(url: str, rules: Policy = RULES) -> AsyncIterator[World]:
     """Open a store on a file or a server from two processes."""
     turns, clock = Turns(), Clock()
 
     def opened() -> SecureMemory:
-        return SecureMemory.open(url, policy=RULES, clock=clock, max_messages=1000)
+        return SecureMemory.open(url, policy=rules, clock=clock, max_messages=1000)
 
     async with opened() as one, opened() as other:
         for process in (one, other):
@@ -212,7 +219,7 @@ async def opened_twice(url: str) -> AsyncIterator[World]:
                 turns.take_in_hand(store, but=frozenset({"open", "aclose"}))
             home = deployment.ledger._home
             turns.take_in_hand(home, but=frozenset({"open", "aclose", "peek"}))
-        yield World(turns, clock, [one, other])
+        yield World(turns, clock, [one, other], rules)
 
 
 Opened = Callable[[], Any]

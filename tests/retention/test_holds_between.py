@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from securemem import LegalHoldError, SecureMemory
 from securemem.ending import Outcome
 from securemem.ledger.acts import Act, ActKind
+from securemem.ledger.holds import Holds, Kind
+from securemem.preserving import Preserving
 from tests.conftest import FakeClock
 
-from .store import INVOICES, add, inside, opened, policy, texts
+from .store import INVOICE, INVOICES, add, exported, inside, opened, policy, texts
 
 if TYPE_CHECKING:
     from securemem.rights.hold import LegalHold
@@ -85,3 +87,30 @@ async def test_a_clear_says_that_a_hold_forestalled_it(
         assert [act.tombstones for act in acts if act.kind is ActKind.CLEAR] == [()], "no restored store loses it"
         await memory.holds.release(holds[0].id)
         assert await texts(chat) == ["hello"]
+
+
+@pytest.mark.parametrize("what", ["clear", "erase"])
+async def test_nothing_is_preserved_of_what_a_hold_spares(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What was set apart before the hold came is gone again: it is there once, where it is rectified and exported."""
+    async with opened(file_url, clock, RULES) as memory, opened(file_url, clock, RULES) as other:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "invoice", **INVOICE)
+        await add(chat, "bill", user_id="bob", **INVOICE)
+        preserve = Preserving.preserve
+
+        async def late(self: Preserving, *arguments: Any, **options: Any) -> None:
+            monkeypatch.setattr(Preserving, "preserve", preserve)
+            await preserve(self, *arguments, **options)
+            assert len(await exported(other, "alice")) == 3, "the control: it was there twice"
+            await other.holds.place("alice", session_id="s", reason_code="CASE-1")
+
+        monkeypatch.setattr(Preserving, "preserve", late)
+        with pytest.raises(LegalHoldError):
+            await (chat.clear() if what == "clear" else memory.erase_user("alice"))
+        assert await exported(memory, "alice") == ["invoice", "bill"]
+        assert await exported(memory, "bob") == ["bill"]
+        deployment = await inside(memory)
+        standing = await Holds(deployment.ledger, deployment.keyring.tenant).active(kind=None)
+        assert [each.kind for each in standing] == [Kind.HOLD]

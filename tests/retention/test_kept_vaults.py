@@ -1,4 +1,4 @@
-"""Vaults of people who were erased while a law or a hold keeps something in which their pseudonyms stand."""
+"""What pseudonyms stand for, of people who were erased while a law or a hold keeps something they stand in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from securemem import LegalHoldError, SecureMemory, UserErasedError
 from securemem.conversation import Conversation
 from securemem.destruction import Destruction
+from securemem.keptvalues import KeptValues
 from securemem.model import VAULT
-from securemem.preserving import Preserving
 from securemem.writer import Copies, Writer
 
 from .store import EMAIL, INVOICE, INVOICES, add, exported, inside, opened, policy, texts
@@ -31,10 +31,10 @@ async def _values(memory: SecureMemory, user: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("what", ["add", "fork"])
-async def test_a_vault_that_is_kept_takes_nothing_more(
+async def test_no_value_comes_back_into_a_vault(
     file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """Another process with warm caches writes no value into the vault that a law keeps of an erased person."""
+    """Another process with warm caches writes no value of a person who was erased, of whom a law keeps something."""
     async with opened(file_url, clock, "plain") as plain:
         await add(plain.session("old", user_id="alice"), f"mail to {SECOND}")
     async with opened(file_url, clock, PSEUDO) as memory, opened(file_url, clock, PSEUDO) as other:
@@ -56,7 +56,75 @@ async def test_a_vault_that_is_kept_takes_nothing_more(
             monkeypatch.setattr(Writer, "copy", late)
             with pytest.raises(UserErasedError):
                 await other.session("old", user_id="alice").fork("branch")
-        assert await _values(memory, "alice") == [EMAIL]
+        assert (await exported(memory, "alice"), await _values(memory, "alice")) == ([f"invoice for {EMAIL}"], [])
+
+
+@pytest.mark.parametrize("compress", [False, True])
+async def test_what_a_law_keeps_has_its_values_in_it(file_url: str, clock: FakeClock, *, compress: bool) -> None:
+    """The person has it as it was said; their pseudonyms stand for nothing any more, and who comes back has others."""
+    text = f"invoice [EMAIL_ADDRESS_7] for {EMAIL} " + "and so on " * 50
+    async with opened(file_url, clock, PSEUDO, compress=compress) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, text, **INVOICE)
+        await add(chat, f"mail to {SECOND}")
+        assert await chat.reveal("[EMAIL_ADDRESS_1]") == EMAIL  # it would be seen
+        await memory.erase_user("alice")
+        assert (await exported(memory, "alice"), await _values(memory, "alice")) == ([text], [])
+        back = memory.session("t", user_id="alice")
+        await add(back, "back")
+        assert await back.reveal("[EMAIL_ADDRESS_1] [EMAIL_ADDRESS_2]") == "[EMAIL_ADDRESS_1] [EMAIL_ADDRESS_2]"
+        await add(back, "now at third@example.com")
+        assert sorted(await exported(memory, "alice")) == ["back", text, "now at third@example.com"]
+        assert await _values(memory, "alice") == ["third@example.com"]
+
+
+async def test_what_a_law_keeps_of_a_guest_has_its_values_in_it(file_url: str, clock: FakeClock) -> None:
+    """The owner of the session is shown nothing that a guest's pseudonyms stood for, and the guest has it whole."""
+    async with opened(file_url, clock, PSEUDO) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "own")
+        await add(chat, f"invoice for {EMAIL}", user_id="bob", **INVOICE)
+        shown = str((await chat.context(view="pseudonymised"))[-1].content)
+        assert await chat.reveal(shown) == f"invoice for {EMAIL}"  # it would be seen
+        await memory.erase_user("bob")
+        assert await exported(memory, "bob") == [f"invoice for {EMAIL}"]
+        await add(chat, "back", user_id="bob")
+        assert await chat.reveal(shown) == shown
+        assert sorted(await exported(memory, "bob")) == ["back", f"invoice for {EMAIL}"]
+
+
+async def test_a_cleared_session_keeps_its_values(file_url: str, clock: FakeClock) -> None:
+    """What a law keeps of a session that is cleared is whole for as long as it is there."""
+    async with opened(file_url, clock, PSEUDO) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, f"invoice for {EMAIL}", **INVOICE)
+        await chat.clear()
+        clock.advance(86400 * 300)
+        await memory.sweep()
+        assert await exported(memory, "alice") == [f"invoice for {EMAIL}"]
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_what_is_kept_out_of_sight_is_exported(file_url: str, clock: FakeClock, *, held: bool) -> None:
+    """Until a law's time or a hold is over the person has what no reader has, whole; then nobody has it."""
+    async with opened(file_url, clock, PSEUDO) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, f"invoice for {EMAIL}", **({} if held else INVOICE), ttl=86400 * 30 if held else None)
+        hold = await memory.holds.place("alice", reason_code="CASE-1") if held else None
+        clock.advance(86400 * 300)
+        await memory.sweep()
+        assert await exported(memory, "alice") == [f"invoice for {EMAIL}"]
+        [told] = [item async for item in memory.export_user("alice") if item["kind"] == "message"]
+        assert told["retention"]["rule"] == ("hold" if held else "invoices")
+        if hold is None:
+            assert await texts(chat) == []
+            clock.advance(86400 * 70)
+        else:
+            await memory.holds.release(hold.id)
+        assert await exported(memory, "alice") == []
+        await memory.sweep()
+        await memory.sweep()
+        assert (await (await inside(memory)).keyring.keystore.counts())[1] == 0
 
 
 async def test_who_is_back_keeps_their_vault(file_url: str, clock: FakeClock) -> None:
@@ -93,10 +161,10 @@ async def test_the_vault_of_a_guest_who_is_held(file_url: str, clock: FakeClock)
         assert (await exported(memory, "bob"))[0] == f"mail {EMAIL}"
 
 
-async def test_an_erasure_that_dies_before_its_vault_is_kept(
+async def test_an_erasure_that_dies_once_its_vault_is_closed(
     file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An erasure that dies before it wrote down that the vault stays loses what the law-kept record says."""
+    """An erasure that dies when nothing is written into the vault any more loses nothing of what a law keeps."""
     async with opened(file_url, clock, PSEUDO) as memory:
         await add(memory.session("s", user_id="alice"), f"invoice for {EMAIL}", **INVOICE)
         with monkeypatch.context() as patch:
@@ -104,23 +172,25 @@ async def test_an_erasure_that_dies_before_its_vault_is_kept(
             async def dies(*_: Any) -> None:
                 raise RuntimeError("killed")
 
-            patch.setattr(Preserving, "keep_pseudonyms", dies)
+            patch.setattr(KeptValues, "keep", dies)
             with pytest.raises(RuntimeError):
                 await memory.erase_user("alice")
     async with opened(file_url, clock, PSEUDO) as memory:
         assert await exported(memory, "alice") == [f"invoice for {EMAIL}"]
 
 
-async def test_two_erasures_keep_a_vault(file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two processes that erase somebody at once neither takes the vault that the other keeps."""
+async def test_two_erasures_keep_what_pseudonyms_stand_for(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two processes that erase somebody at once neither takes the vault before the other has read it."""
     async with opened(file_url, clock, PSEUDO) as memory, opened(file_url, clock, PSEUDO) as other:
         await add(memory.session("s", user_id="alice"), f"invoice for {EMAIL}", **INVOICE)
-        erase, keep = Destruction._erase, Preserving.keep_pseudonyms
+        erase, keep = Destruction._erase, KeptValues.keep
         reached, through = asyncio.Event(), asyncio.Event()
         tasks: list[Any] = []
 
-        async def waits(self: Preserving, *arguments: Any) -> None:
-            monkeypatch.setattr(Preserving, "keep_pseudonyms", keep)
+        async def waits(self: KeptValues, *arguments: Any) -> None:
+            monkeypatch.setattr(KeptValues, "keep", keep)
             reached.set()
             await through.wait()
             await keep(self, *arguments)
@@ -131,7 +201,7 @@ async def test_two_erasures_keep_a_vault(file_url: str, clock: FakeClock, monkey
             await reached.wait()
             await erase(self, *arguments)
 
-        monkeypatch.setattr(Preserving, "keep_pseudonyms", waits)
+        monkeypatch.setattr(KeptValues, "keep", waits)
         monkeypatch.setattr(Destruction, "_erase", late)
         await memory.erase_user("alice")
         through.set()

@@ -12,7 +12,7 @@ from securemem.ledger.audit import Audit
 from securemem.rights.receipt import verify_receipt
 from securemem.rights.requests import VERIFICATION
 
-from .store import DAY, add, infos, inside, kinds, opened, policy, run_sql, texts
+from .store import DAY, INVOICE, INVOICES, add, infos, inside, kinds, opened, policy, run_sql, texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +176,19 @@ async def test_what_is_due_is_listed_first(file_url: str, clock: FakeClock) -> N
         assert [each.id for each in await memory.requests.list(due=timedelta(days=7))] == [made["lgpd"]]
         clock.advance(100 * DAY)
         assert len(await memory.requests.list(due=timedelta(0))) == 3, "overdue"
+        assert len(await memory.requests.list(due=timedelta.max)) == 3
+
+
+async def test_what_was_answered_is_not_listed(file_url: str, clock: FakeClock) -> None:
+    """Nobody has to see to a request any more that was answered, be it in part, for a law keeps the rest."""
+    async with opened(file_url, clock, policy(rules=INVOICES)) as memory:
+        await add(memory.session("s", user_id="alice"), "invoice", **INVOICE)
+        request = await memory.requests.receive("erasure", "alice")
+        assert [each.id for each in await memory.requests.list()] == [request.id]
+        answered = await memory.requests.verify(request.id)
+        assert (answered.state, answered.done_at is None) == ("partial", False)
+        assert await memory.requests.list() == []
+        assert await memory.requests.list(everything=True) == [answered]
 
 
 async def test_a_verification_expires(file_url: str, clock: FakeClock) -> None:

@@ -7,10 +7,13 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+import redis
+
 from securemem.testing.servers.redis import RedisServer
 from securemem.testing.servers.server import HOST, Tls, free_port, wait_until
 
 _PRIMARIES, _SLOTS = 3, 16_384
+_LOG_TAIL = 2_000
 _SETTINGS = {
     "cluster-enabled": "yes",
     "cluster-node-timeout": "1500",  # milliseconds; after about twice that a replica takes over
@@ -128,7 +131,12 @@ class RedisCluster:
     def wait_until_whole(self) -> None:
         """Wait until all running nodes agree: every slot has a primary that runs, every running replica is linked."""
         ports = {node.port for node in self.running}
-        wait_until(lambda: all(_is_well(node, ports) for node in self.running), "the cluster is whole")
+        try:
+            wait_until(lambda: all(_is_well(node, ports) for node in self.running), "the cluster is whole")
+        except TimeoutError as exc:
+            for node in self.nodes:
+                exc.add_note(f"{node.port} ({'running' if node.running else 'down'}): {_view(node)}")
+            raise
 
     def restore(self) -> None:
         """Start the nodes that do not run, and wait until all is well."""
@@ -162,6 +170,15 @@ class RedisCluster:
 
 def _knows_all(node: ClusterNode) -> bool:
     return node.state()["cluster_known_nodes"] == str(2 * _PRIMARIES)
+
+
+def _view(node: ClusterNode) -> str:
+    """Give what a node sees, and the end of its log, for an error."""
+    try:
+        nodes = node.ask("CLUSTER", "NODES")
+    except (OSError, redis.RedisError) as exc:
+        nodes = repr(exc)
+    return f"{nodes}\n{node.log()[-_LOG_TAIL:]}"
 
 
 def _is_well(node: ClusterNode, running: set[int]) -> bool:
