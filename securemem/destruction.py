@@ -183,7 +183,7 @@ class Destruction:
             await self._erase(act.user, sessions, visited, going)
         outcome.sessions = len(going.closed)
         outcome.records += await self._backend.delete(sorted(going.closed), heads=False)
-        if going.closed & going.demands.sessions:
+        if going.closed & (going.demands.sessions | going.demands.vaults):
             await self._preserving.let_go(going.closed)
         await self._stamp(act)
         if purge_seconds is not None:
@@ -206,21 +206,13 @@ class Destruction:
             await self.purge(outcome, purge_seconds)
 
     async def _erase(self, user: bytes, sessions: set[bytes], visited: set[bytes], going: Going) -> None:
-        vault, user_id = await self._vault(user, sessions, going)
-        await self._close_all(sessions - {vault}, going)
+        if len(sessions) + len(visited) > 1:
+            await self._find_vault(user, sessions, going)
+        await self._close_all(sessions - going.vaults, going)
         for session in visited:
             await self._ending.stub_out(session, user, going)
-        if vault is not None:
-            await self._preserving.ask_anew(going.demands)  # another process may have preserved something of this act
-            if going.spared - going.demands.preserving:
-                await self._preserving.keep_pseudonyms(user, vault)
-                going.demands.sessions.add(vault)
-            else:
-                await self._ending.close(vault, going)
-                await going.demands.values.keep(user_id)
         await self._shred_person(user, going)
-        if vault is not None and vault in going.spared:
-            await self._preserving.move(vault)
+        await self._end_vault(user, going)
         if going.demands.resumed:
             await self._shred_spared(user, going)
         for session in sorted(going.left):
@@ -229,33 +221,54 @@ class Destruction:
         await self._shred_unused(user, going)
         self._keyring.forget_handle(user)
 
-    async def _vault(self, user: bytes, sessions: set[bytes], going: Going) -> tuple[bytes | None, str]:
-        """Give the session that holds what a person's pseudonyms stand for, where it can matter, and their real id."""
-        if not going.demands.are_none or going.demands.sessions:
-            async for user_row, row in self._keyring.rows(user):
-                if row.handle in sessions:
-                    key = await self._keyring.user(user_row, None)
-                    if title_of(key, row).session_id == VAULT:
-                        return row.handle, key.user_id
-        return None, ""
+    async def _find_vault(self, user: bytes, sessions: set[bytes], going: Going) -> None:
+        """Find the session that holds what a person's pseudonyms stand for, if it is not known and among these."""
+        if going.vault is not None or not sessions:
+            return
+        async for user_row, row in self._keyring.rows(user):
+            if row.handle in sessions:
+                key = await self._keyring.user(user_row, None)
+                if title_of(key, row).session_id == VAULT:
+                    going.vault = await self._keyring.at(user, row.handle)
+        if going.vault is not None:
+            going.demands.values.take(going.vault)
+
+    async def _keep_vault(self, user: bytes, going: Going) -> None:
+        """Let a person's vault go on for as long as a hold spares something in which their pseudonyms may stand."""
+        if going.spared - going.demands.preserving - going.vaults:
+            for vault in going.vaults - going.spared:
+                await self._preserving.keep_pseudonyms(user, vault)
+                going.spared.add(vault)
+
+    async def _end_vault(self, user: bytes, going: Going) -> None:
+        """Close a vault whose key is gone; where it went on, let nobody write there by what they have cached."""
+        await self._keep_vault(user, going)  # it may have gone on when this was done before
+        for vault in going.vaults:
+            if vault in going.spared:
+                await self._preserving.move(vault)
+            else:
+                await self._ending.close(vault, going)
 
     async def _shred_person(self, user: bytes, going: Going) -> None:
         """Delete a person's keys, once no session of theirs, or that they spoke in, is open for them any more.
 
-        What is spared goes on under their next key, and so does what the second pass may find to preserve.
+        What is spared goes on under their next key, and so does what the second pass may find to preserve. Of their
+        vault it is known last whether it goes on: it does so for what a hold spares.
         """
         while (row := await self._keystore.user_row(user)) is not None and row.generation <= going.act.generation:
             own, guest_in = await self._keystore.sessions_of(row.number)
-            known = going.closed | going.left
-            late = [session for session in own if session not in known | going.spared]
-            late_visits = [session for session in guest_in if session not in known | going.spared]
+            known = going.closed | going.left | going.spared
+            late = {session for session in own if session not in known | going.vaults}
+            await self._find_vault(user, late, going)
+            late_visits = [session for session in guest_in if session not in known]
             buried = _tombstones([each for each in late if not going.demands.spares(each, user)], late_visits)
             if buried:
                 await self._ledger.add_tombstones(going.act.counter, buried)
-            await self._close_all(set(late), going)
+            await self._close_all(late - going.vaults, going)
             for session in late_visits:
                 await self._ending.stub_out(session, user, going)
-            known = going.closed | going.left
+            await self._keep_vault(user, going)
+            known = going.closed | going.left | (going.vaults - going.spared)
             on = GoingOn(going.spared.intersection(own), going.spared.intersection(guest_in))
             if await self._shred_but(row, on, going, known=known):
                 return

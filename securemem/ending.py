@@ -6,7 +6,9 @@ A head that is closed turns away whoever still has the session's keys in memory,
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from securemem.corrections import without
 from securemem.crypto.envelope import Sealed, Sealer
@@ -14,7 +16,7 @@ from securemem.crypto.head import HeadSeal, Walk
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Owner
-from securemem.keys.unwrapped import GENERATION
+from securemem.keys.unwrapped import GENERATION, SessionKeys
 from securemem.ledger.acts import Act
 from securemem.model import Change, Head, HeadFlag, Residue, Tail, to_milliseconds
 from securemem.ports import Backend, Clock
@@ -61,6 +63,7 @@ class Going:
         closed: sessions whose heads are closed.
         left: sessions of other people in which stubs were put.
         spared: sessions that stay as they are.
+        vault: the keys of the one that holds what the person's pseudonyms stand for, once it is known.
     """
 
     act: Act
@@ -69,6 +72,12 @@ class Going:
     closed: set[bytes] = field(default_factory=set)
     left: set[bytes] = field(default_factory=set)
     spared: set[bytes] = field(default_factory=set)
+    vault: SessionKeys | None = field(default=None, repr=False)
+
+    @property
+    def vaults(self) -> set[bytes]:
+        """The vault's handle, if there is one."""
+        return {self.vault.handle} if self.vault is not None else set()
 
     @property
     def expects_more(self) -> bool:
@@ -77,7 +86,7 @@ class Going:
 
     def spare(self, session: bytes) -> None:
         """Let a session stay."""
-        self.outcome.held += session not in self.spared and session not in self.demands.preserving
+        self.outcome.held += session not in self.spared | self.demands.preserving | self.demands.vaults
         self.spared.add(session)
 
 
@@ -121,8 +130,9 @@ class Ending:
                 demands.spares(session, owner.user)
                 or (not raw and await self._preserving.is_preserving(session, owner.user, demands))
             ):
-                await self._spare(session, going)
-                return
+                if await self._spare(session, going, partial(demands.spares, session, owner.user)):
+                    return
+                continue
             if owner is not None and raw and not demands.are_none:
                 # What is damaged keeps nobody from being forgotten.
                 with contextlib.suppress(IntegrityError):
@@ -131,19 +141,30 @@ class Ending:
                 going.closed.add(session)
                 return
 
-    async def _spare(self, session: bytes, going: Going) -> None:
-        """Let a session stay; what was preserved of it, before the hold that spares it was placed, goes again."""
-        going.spare(session)
-        if session in going.demands.preserving:
-            return
-        for stray in await self._preserving.strays(session, going.demands):
+    async def _spare(self, session: bytes, going: Going, spared: Callable[[], bool]) -> bool:
+        """Let a session stay; what was preserved of it, before the hold that spares it was placed, goes again.
+
+        Somebody else who carries out the act once the hold is released fills what they preserve anew, and so it is
+        theirs if that was closed here; here it is not closed if it was filled since the hold was seen to stand.
+
+        Returns:
+            Whether it stays: not if the hold was released meanwhile.
+        """
+        strays = set() if session in going.demands.preserving else await self._preserving.strays(session, going.demands)
+        for stray in sorted(strays):
             seal = self._keyring.head_seal(stray)
-            while raw := (await self._backend.tail(stray, 0)).head:
+            while True:
+                raw, _ = await self._backend.tail(stray, 0)
                 head = self._for_closing(seal, raw)
+                await self._preserving.ask_anew(going.demands)
+                if not spared():
+                    return False
                 if head.closed or await self._backend.swap(_closing(stray, raw, seal, self._closed(head))) is None:
                     break
             going.closed.add(stray)
             going.spared.discard(stray)
+        going.spare(session)
+        return True
 
     async def _owner(self, session: bytes, demands: Demands) -> Owner | None:
         """Give whose session it is, where that can matter."""
@@ -189,8 +210,9 @@ class Ending:
             tail = await self._backend.tail(session, _ALL_ROWS)
             if owner and not late and await self._is_spared(session, tail.head, owner, guest, going.demands):
                 going.left.discard(session)
-                await self._spare(session, going)
-                return
+                if await self._spare(session, going, partial(_are_spared, going.demands, session, owner, guest)):
+                    return
+                continue
             going.left.add(session)
             if owner is None:
                 return
@@ -214,7 +236,7 @@ class Ending:
         head = self._for_closing(self._keyring.head_seal(session), raw)
         if (head.keep or head.restricted) and not head.closed:
             await self._preserving.ask_anew(demands)
-        return demands.spares(session, owner.user) or guest in demands.people
+        return _are_spared(demands, session, owner, guest)
 
     async def _stubs(
         self, session: bytes, owner: Owner, tail: Tail, guest: bytes, going: Going
@@ -244,6 +266,11 @@ class Ending:
 def _is_by(guest: bytes, since: Sealer | None, sealed: Sealed) -> bool:
     """Tell whether a record is a guest's, and not one that they have said since their key was destroyed."""
     return sealed.subject == guest and (since is None or not since.opens(sealed))
+
+
+def _are_spared(demands: Demands, session: bytes, owner: Owner, guest: bytes) -> bool:
+    """Tell whether what a guest said in a session stays."""
+    return demands.spares(session, owner.user) or guest in demands.people
 
 
 def _closing(session: bytes, raw: bytes, seal: HeadSeal, closed: Head) -> Change:

@@ -14,6 +14,7 @@ from securemem import codec
 from securemem.crypto.envelope import FLAG_COMPRESSED, parse
 from securemem.errors import IntegrityError, InvalidInputError
 from securemem.keys.keyring import Keyring
+from securemem.keys.unwrapped import SessionKeys
 from securemem.model import VAULT, Message
 from securemem.ports import Backend
 from securemem.privacy import reveal
@@ -37,11 +38,11 @@ class KeptValues:
         """Take the stores."""
         self._backend = backend
         self._keyring = keyring
-        self._closing: dict[str, Vault] = {}
+        self._vaults: dict[str, SessionKeys] = {}
 
-    async def keep(self, user_id: str) -> None:
-        """Read a person's vault once more, which is about to be closed: messages may still be met that need it."""
-        self._closing[user_id] = await self._read(user_id, None)
+    def take(self, vault: SessionKeys) -> None:
+        """Take the keys of a vault that the keystore is about to lose: messages may still be met that need it."""
+        self._vaults[vault.user_id] = vault
 
     async def put_back(self, records: list[Preserved], user_id: str, *, generation: int | None) -> list[Preserved]:
         """Give a person's records as they were said.
@@ -56,7 +57,7 @@ class KeptValues:
         """
         if not any(message_in(record).pseudonymised for record in records):
             return records
-        vault = self._closing.get(user_id) or await self._read(user_id, generation)
+        vault = await self._read(user_id, generation)
         return [_as_said(record, vault) for record in records]
 
     async def as_said(self, messages: list[Message], *, owner: str) -> list[Message]:
@@ -78,10 +79,11 @@ class KeptValues:
     async def _read(self, user_id: str, generation: int | None) -> Vault:
         """Read a vault by its rows, each of which bears its seal: whether any is missing does not matter here."""
         vault = Vault()
-        self._keyring.forget(user_id, VAULT)
-        keys = await self._keyring.find(user_id, VAULT)
-        if keys is None or (generation is not None and keys.person.generation > generation):
-            return vault
+        keys = self._vaults.get(user_id)
+        if keys is None:
+            keys = await self._find(user_id)
+            if keys is None or (generation is not None and keys.person.generation > generation):
+                return vault
         _, rows = await self._backend.tail(keys.handle, _ALL_ROWS)
         for seq, raw in reversed(rows):
             with contextlib.suppress(IntegrityError):  # what is damaged keeps nobody from being forgotten
@@ -91,6 +93,13 @@ class KeptValues:
                     payload = codec.decompress(payload, seq=seq)
                 vault.add(Entry.of(codec.decode(payload, seq, None)))
         return vault
+
+    async def _find(self, user_id: str) -> SessionKeys | None:
+        """Give the keys of a vault, which nobody wipes while they are in use."""
+        _, user, session = await self._keyring.look_up(user_id, VAULT)
+        if user is None or session is None:
+            return None
+        return await self._keyring.at(user.handle, session.handle)
 
 
 def _as_said(record: Preserved, vault: Vault) -> Preserved:

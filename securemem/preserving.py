@@ -13,6 +13,7 @@ that a hold is on is not destroyed at all, and the vault stays for as long as it
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def shown_name(session_id: str) -> str:
 
     It is empty where that is not the person's to know: they were a guest in it.
     """
-    return session_id[len(_MARK) :].split("\0", 2)[2] if session_id.startswith(_MARK) else session_id
+    return session_id[len(_MARK) :].split("\0", 3)[3] if session_id.startswith(_MARK) else session_id
 
 
 class Beside(Enum):
@@ -89,6 +90,7 @@ class Demands:
         people: whose data a hold is on, whatever session it is in.
         sessions: those that a hold is on, and those in which something is preserved.
         preserving: the latter alone.
+        vaults: those that stayed for what a hold was on when another act came by.
         copies: those in which this act preserved something, by the session that it is of.
         guests: by session and handle, whose records may have to be opened once their key is destroyed, for they were
             written while it was.
@@ -103,6 +105,7 @@ class Demands:
     people: frozenset[bytes] = frozenset()
     sessions: set[bytes] = field(default_factory=set)
     preserving: set[bytes] = field(default_factory=set)
+    vaults: set[bytes] = field(default_factory=set)
     copies: dict[bytes, set[bytes]] = field(default_factory=dict)
     guests: dict[tuple[bytes, bytes], Guest] = field(default_factory=dict, repr=False)
     stubbed: set[tuple[bytes, bytes]] = field(default_factory=set)
@@ -117,7 +120,9 @@ class Demands:
         """Take over what stands by now."""
         holds = [each for each in standing if each.kind == Kind.HOLD]
         self.people = frozenset(each.person for each in holds if each.session is None)
-        self.preserving = {each.session for each in standing if each.kind == Kind.PRESERVED and each.session}
+        preserved = [each for each in standing if each.kind == Kind.PRESERVED and each.session is not None]
+        self.preserving = {each.session for each in preserved if each.session and each.reason != PSEUDONYMS}
+        self.vaults = {each.session for each in preserved if each.session and each.reason == PSEUDONYMS}
         self.sessions = {each.session for each in holds if each.session is not None} | self.preserving
 
     def spares(self, session: bytes, owner: bytes) -> bool:
@@ -274,21 +279,24 @@ class Preserving:
         if not own:
             ids = {guest.handle: name for name, guest in keys.guest_ids.items()}
             user_id = guest.user_id if guest is not None else ids[subject]
-        name = f"{_named(keys.handle, demands.act)}{keys.title.session_id if own else ''}"
-        title = Title(name, keys.title.created_at, keys.title.tags if own else ())
+        decisions = [decision for _, decision in opened]
         generation = demands.act.generation if subject == demands.act.user else None
         said = await demands.values.put_back([record for record, _ in opened], user_id, generation=generation)
-        to = await self._mint(subject, user_id, title)
-        if to is None:
-            return
-        decisions = [decision for _, decision in opened]
-        await self._write_down(keys, to, subject, decisions)
         stubbed = (keys.handle, subject) in demands.stubbed
         beside = Beside.STUBS if stubbed and not own else Beside.PERHAPS if demands.resumed and not own else Beside.NO
-        await self._fill(lying, to, said, decisions, beside)
-        demands.sessions.add(to.handle)
-        demands.preserving.add(to.handle)
-        demands.copies.setdefault(keys.handle, set()).add(to.handle)
+        for attempt in itertools.count():
+            name = f"{_named(keys.handle, demands.act)}{attempt}\0{keys.title.session_id if own else ''}"
+            title = Title(name, keys.title.created_at, keys.title.tags if own else ())
+            to = await self._mint(subject, user_id, title)
+            if to is None:
+                return
+            await self._write_down(keys, to, subject, decisions)
+            if await self._fill(lying, to, said, decisions, beside):
+                demands.sessions.add(to.handle)
+                demands.preserving.add(to.handle)
+                demands.copies.setdefault(keys.handle, set()).add(to.handle)
+                return
+            await self.let_go({to.handle})
 
     async def _mint(self, subject: bytes, user_id: str, title: Title) -> SessionKeys | None:
         """Make a session of a person's, under whatever key they have by now; None where they have none."""
@@ -306,7 +314,7 @@ class Preserving:
 
     async def _fill(
         self, lying: Lying, to: SessionKeys, new: list[Preserved], decisions: list[Decision], beside: Beside
-    ) -> None:
+    ) -> bool:
         """Put records into a session, if they are what there is to preserve still.
 
         Else another process may have preserved more in it since, and whoever closes the old session begins again.
@@ -317,13 +325,18 @@ class Preserving:
             new: the records.
             decisions: why, of each.
             beside: whether what lies there stays; else they come in its place.
+
+        Returns:
+            Whether that was possible: not if somebody closed the session, for what it is of was to stay.
         """
         held = any(decision.rule == HOLD for decision in decisions)
         while True:
             raw, rows = await self._backend.tail(to.handle, _ALL_ROWS)
             if not await self._stands(lying):
-                return
+                return True
             head = to.head.decode(raw) if raw else Head(version=0, generation=GENERATION)
+            if head.closed:
+                return False
             there = records_in(to, head, rows) if raw and beside is not Beside.NO else []
             if beside is Beside.PERHAPS and _still_lie(there, new):
                 there = []
@@ -332,7 +345,7 @@ class Preserving:
                 held, due = held or head.held, min(due, head.due) if head.due != NEVER else due
             change = filled(to, head, raw, [*(each for each in there if each not in new), *new], held=held, due=due)
             if await self._backend.swap(change) is None:
-                return
+                return True
 
     async def _stands(self, lying: Lying) -> bool:
         """Tell whether a session is as it was read."""

@@ -123,12 +123,17 @@ class Vaults:
         return await call(conversation)
 
     async def _keep(self, conversation: Conversation, vault: Vault, entries: list[Entry]) -> bool:
+        keys = await conversation.keys()
+        if vault.of != (keys.handle if keys is not None else None):
+            vault.is_void = True  # it was of who had the id before, or somebody else began one
+            return False
         messages = [Message(_ROLE, entry.content(), expires_at=entry.until) for entry in entries]
         prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None, kinds=[OWN] * len(messages))
         seqs = [message.seq or 0 for message in await self._writer.append(conversation, prepared)]
         keys = await conversation.keys()
         if keys is not None and keys.made is None and seqs[0] == 1:
             keys.made = _Shelf(vault)
+            vault.of = keys.handle
         shelf = _shelf_at(keys) if keys is not None else None
         if shelf is not None and shelf.vault is vault and shelf.next == seqs[0]:
             shelf.next = seqs[-1] + 1
@@ -143,15 +148,21 @@ class Vaults:
             messages, head = await self._reader.newest(conversation, limit)
             keys = await conversation.keys()
             if head is None or keys is None:
-                return _Shelf()
+                empty = _Shelf()
+                empty.vault.of = keys.handle if keys is not None else None
+                return empty
             shelf = keys.made = _shelf_at(keys) or _Shelf()
+            shelf.vault.of = keys.handle
             lowest = max(shelf.next, head.first)
             if head.next - lowest > limit:
                 limit = head.next - lowest
                 continue
-            for message in messages:
-                if message.seq is not None and message.seq >= shelf.next:
-                    shelf.vault.add(Entry.of(message))
+            fresh = [message for message in messages if message.seq is not None and message.seq >= shelf.next]
+            for message in fresh:
+                shelf.vault.add(Entry.of(message))
+            if len(fresh) < head.next - shelf.next:
+                # Some are past their time, or deleted. An entry takes a seq at least, so no number is above the newest.
+                shelf.vault.used = head.next - 1
             shelf.next = max(shelf.next, head.next)
             return shelf
 

@@ -71,10 +71,15 @@ class Vault:
 
     Attributes:
         is_void: whether it holds entries that were not written, so that it has to be read anew.
+        of: the handle of the session that it was read from; None where there was none yet.
+        used: no number up to this one, and no variant, is given to another value: entries that are gone may have had
+            it, and messages that are kept for longer may have their tokens in them.
     """
 
     def __init__(self) -> None:
         self.is_void = False
+        self.of: bytes | None = None
+        self.used = 0
         self._by_text: dict[tuple[str, str], Entry] = {}
         self._by_token: dict[Token, Entry] = {}
         self._numbers: dict[tuple[str, str], int] = {}
@@ -161,8 +166,8 @@ class Vault:
         """
         number = self._number(entity, text)
         if number is None:
-            return Entry(Token(entity, self._newest.get(entity, 0) + 1), text, until=until)
-        variant = 1
+            return Entry(Token(entity, max(self.used, self._newest.get(entity, 0)) + 1), text, until=until)
+        variant = self.used + 1
         while Token(entity, number, variant) in self._by_token:
             variant += 1
         return Entry(Token(entity, number, variant), text, until=until)

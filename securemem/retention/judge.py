@@ -15,9 +15,10 @@ import msgspec
 
 from securemem.crypto.envelope import Sealed
 from securemem.crypto.head import HeadSeal
+from securemem.ledger.classes import OWN
 from securemem.lives import Lives
 from securemem.model import NEVER, Change, Head, HeadFlag
-from securemem.policy.decide import RESTRICTION, Action, Asked, Decision
+from securemem.policy.decide import HOLD, RESTRICTION, Action, Asked, Decision
 
 AGAIN = 86_400_000
 """Milliseconds after which a session is looked at again in which a record is quarantined, for it may be known by
@@ -25,6 +26,7 @@ then, or which is there only for a hold on a person."""
 MOST_AT_ONCE = 200
 """How many records one change takes out at most, so that no write is held up for long."""
 
+_TESTIMONY = Decision(Action.KEEP, HOLD, NEVER, "pseudonyms in a session that a hold is on may stand for it")
 _KEEP, _RESTRICTED, _HELD = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED), int(HeadFlag.HELD)
 
 
@@ -60,6 +62,7 @@ class Court:
     Attributes:
         lives: the policy's, with the classes of the records known.
         held: the handles of people and sessions that a legal hold is on.
+        witnesses: the handles of people who spoke in a session that a hold is on, where their pseudonyms may stand.
         restricted: the handles of people whose data must not be used.
         ended: the handles of sessions that are there only for what has to be kept of them.
         now: in milliseconds.
@@ -68,6 +71,7 @@ class Court:
 
     lives: Lives
     held: frozenset[bytes]
+    witnesses: frozenset[bytes]
     restricted: frozenset[bytes]
     ended: frozenset[bytes]
     now: int
@@ -86,6 +90,8 @@ class Court:
             asked = Asked(restriction=restricted, erasure=erased)
             decision = self.lives.decide(record, held=held, asked=asked, now=self.now)
             self._decided[*record, held, restricted, erased] = decision
+        if owner in self.witnesses and is_over(sealed, self.now):
+            return _TESTIMONY._replace(deadline=self.now + AGAIN)
         return decision
 
     def count(self, found: Judgement, sealed: Sealed, decision: Decision, due: int) -> None:
@@ -118,6 +124,11 @@ class Docket(NamedTuple):
     def change(self, new: Head, *, until: int | None, rows: list[tuple[int, bytes]], trim: tuple[int, int]) -> Change:
         """Give the change that sets another head."""
         return Change(self.session, self.raw, self.seal.encode(new), rows=rows, trim=trim, due=new.due, until=until)
+
+
+def is_over(sealed: Sealed, now: int) -> bool:
+    """Tell whether a record says what pseudonyms stand for, and itself that its time is over."""
+    return sealed.retention_class == OWN and NEVER < sealed.expiry <= now
 
 
 def judge(court: Court, docket: Docket, owner: bytes, records: list[Sealed]) -> Judgement:

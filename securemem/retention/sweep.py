@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from securemem.crypto.envelope import Sealed
 from securemem.crypto.head import HeadSeal, Walk
 from securemem.destruction import Destruction
 from securemem.ending import Outcome
@@ -24,14 +25,14 @@ from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Floor, Owner
 from securemem.ledger.audit import Audit, Event, EventKind, rule_name
-from securemem.ledger.holds import Holds, Kind
+from securemem.ledger.holds import Hold, Holds, Kind
 from securemem.ledger.leases import Leases
 from securemem.ledger.store import Ledger
 from securemem.lives import Lives
 from securemem.model import to_milliseconds
 from securemem.ports import Backend, Clock
 from securemem.preserving import ended
-from securemem.retention.judge import Court, Docket, Judgement, judge
+from securemem.retention.judge import Court, Docket, Judgement, is_over, judge
 from securemem.together import few_at_once, swap_all
 
 LEASE_SECONDS = 60.0
@@ -236,15 +237,23 @@ class Sweep:
         standing = await self._holds.active(kind=None)
         held = frozenset(each.session or each.person for each in standing if each.kind == Kind.HOLD)
         restricted = frozenset(each.person for each in standing if each.kind == Kind.RESTRICTION)
+        read = await self._verified(cases, batch)
+        now = to_milliseconds(self._clock())
+        is_testimony = any(is_over(sealed, now) for _, records in read for sealed in records)
         court = Court(
             lives=self._lives,
             held=held,
+            witnesses=await self._witnesses(standing) if is_testimony else frozenset(),
             restricted=restricted,
             ended=await ended(self._keyring, standing, {case.docket.session for case in cases}),
-            now=to_milliseconds(self._clock()),
+            now=now,
             may=orders.may,
         )
-        judged = []
+        return [(case, judge(court, case.docket, case.owner.user, records)) for case, records in read]
+
+    async def _verified(self, cases: list[_Case], batch: _Batch) -> list[tuple[_Case, list[Sealed]]]:
+        """Give the records of sessions, verified, and know their classes; those that are damaged are left out."""
+        found = []
         for case in cases:
             docket = case.docket
             try:
@@ -258,8 +267,22 @@ class Sweep:
                 batch.damaged.append(exc)
                 continue
             await self._lives.know({sealed.retention_class for sealed in records})
-            judged.append((case, judge(court, docket, case.owner.user, records)))
-        return judged
+            found.append((case, records))
+        return found
+
+    async def _witnesses(self, standing: list[Hold]) -> frozenset[bytes]:
+        """Give who spoke in sessions that a hold is on, who is perhaps not held themselves."""
+        people: set[bytes] = set()
+        for hold in standing:
+            if hold.kind != Kind.HOLD:
+                continue
+            own, _ = (
+                await handles.of_person(self._keyring, hold.person) if hold.session is None else ([hold.session], [])
+            )
+            for session in own:
+                people.update(guest.user.handle for guest in await self._keyring.keystore.guests(session))
+            people.add(hold.person)
+        return frozenset(people)
 
     async def _write_down(self, judged: Sequence[tuple[_Case, Judgement]]) -> None:
         events = []

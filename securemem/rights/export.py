@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from securemem import codec
 from securemem.conversation import OpenConversation
 from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
-from securemem.errors import IntegrityError, WrongKeyError
+from securemem.errors import IntegrityError, UserErasedError, WrongKeyError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import UserRow
 from securemem.keys.unwrapped import SessionKeys
@@ -152,10 +152,18 @@ class Export:
             for item in await self._as_json(found, page.held, shown, keys.user_id, sources):
                 yield item
         if not is_told:
-            # A reader knows what a missing head means, and refuses what was cut or rolled back.
-            conversation = await sources.conversation(keys.user_id, name, ())
-            await sources.reader.newest(conversation, 1, even_restricted=True)
+            await self._check_empty(keys.user_id, name, sources)
             yield _as_session(keys, None)
+
+    async def _check_empty(self, user_id: str, name: str, sources: Sources) -> None:
+        """Ask a reader, who knows what a missing head means, and refuses what was cut or rolled back."""
+        try:
+            conversation = await sources.conversation(user_id, name, ())
+            await sources.reader.newest(conversation, 1, even_restricted=True)
+        except UserErasedError:
+            # It was of who had the id before; from now on there is another.
+            conversation = await sources.conversation(user_id, name, ())
+            await sources.reader.newest(conversation, 1, even_restricted=True)
 
     async def _living(self, records: list[Record], held: bool) -> int:  # noqa: FBT001  (as `Selector.pages` calls it)
         """Count the records that are not past their time."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from securemem import ConflictError, InvalidInputError, LegalHoldError, Message, Session, UserErasedError
 from securemem.errors import UserRestrictedError
+from securemem.privacy.tokens import TOKEN
 
 from .told import Act, Kind, Place, Read, Said, Span, Told
 from .world import World
@@ -126,8 +127,13 @@ async def _read(stage: Stage, chat: Session, place: Place, process: int) -> list
     found = Read(stage.told.now(), place=place, lagging=process in stage.world.lagging)
     stage.told.reads.append(found)
     messages = await _ended(found, stage.told, chat.history(), UserErasedError, UserRestrictedError)
-    found.texts = [str(message.content) for message in messages or []]
+    found.texts = said_in(messages or [])
     return messages or []
+
+
+def said_in(messages: list[Message]) -> list[str]:
+    """Give the texts of messages, but for pseudonyms whose person was erased meanwhile: these say nothing."""
+    return [str(message.content) for message in messages if not TOKEN.fullmatch(str(message.content))]
 
 
 async def fork(stage: Stage) -> None:

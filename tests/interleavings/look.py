@@ -19,7 +19,7 @@ from securemem.ledger.holds import Kind as HoldKind
 from securemem.preserving import shown_name
 from securemem.privacy.tokens import Token
 
-from .deeds import FORKS, Stage
+from .deeds import FORKS, Stage, said_in
 from .told import Kind, Place, Read, Said
 
 _ALL_ROWS = 0xFFFFFFFF
@@ -199,7 +199,7 @@ async def _faults_of_readers(stage: Stage) -> list[str]:
             for chat in (process.session(place[1], user_id=place[0]), *([old] if old is not None else [])):
                 read = Read(told.now(), place=place, lagging=number in stage.world.lagging)
                 try:
-                    texts = {str(message.content) for message in await chat.history(1000)}
+                    texts = set(said_in(await chat.history(1000)))
                 except UserRestrictedError:
                     if place[0] not in hidden:
                         faults.append(f"process {number}, {place}: restricted for no reason")

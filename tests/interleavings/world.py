@@ -63,7 +63,7 @@ def drawn_from(rng: random.Random) -> Iterator[None]:
 
 
 class Lagging:
-    """A replica: of each session it gives what it last had, and now and then catches up first."""
+    """A replica: it gives what it last had, and now and then catches up first, with everything at once."""
 
     def __init__(self, backend: MemoryBackend, turns: Turns) -> None:
         """Follow a store."""
@@ -76,7 +76,7 @@ class Lagging:
         await self._turns.turn()
         found = self._backend._sessions.get(session)
         if found is not None and (session not in self._had or self._turns.rng.random() < 0.3):
-            self._had[session] = copy.deepcopy(found)
+            self._had = copy.deepcopy(self._backend._sessions)
         lagging = MemoryBackend()
         lagging._sessions = self._had
         answer = await lagging.tail(session, limit, before)

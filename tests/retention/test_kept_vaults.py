@@ -13,7 +13,6 @@ import pytest
 from securemem import LegalHoldError, SecureMemory, UserErasedError
 from securemem.conversation import Conversation
 from securemem.destruction import Destruction
-from securemem.keptvalues import KeptValues
 from securemem.model import VAULT
 from securemem.writer import Copies, Writer
 
@@ -161,10 +160,10 @@ async def test_the_vault_of_a_guest_who_is_held(file_url: str, clock: FakeClock)
         assert (await exported(memory, "bob"))[0] == f"mail {EMAIL}"
 
 
-async def test_an_erasure_that_dies_once_its_vault_is_closed(
+async def test_an_erasure_that_dies_before_its_vault_is_closed(
     file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An erasure that dies when nothing is written into the vault any more loses nothing of what a law keeps."""
+    """An erasure that dies when the vault's key is gone loses nothing of what a law keeps."""
     async with opened(file_url, clock, PSEUDO) as memory:
         await add(memory.session("s", user_id="alice"), f"invoice for {EMAIL}", **INVOICE)
         with monkeypatch.context() as patch:
@@ -172,7 +171,7 @@ async def test_an_erasure_that_dies_once_its_vault_is_closed(
             async def dies(*_: Any) -> None:
                 raise RuntimeError("killed")
 
-            patch.setattr(KeptValues, "keep", dies)
+            patch.setattr(Destruction, "_end_vault", dies)
             with pytest.raises(RuntimeError):
                 await memory.erase_user("alice")
     async with opened(file_url, clock, PSEUDO) as memory:
@@ -185,15 +184,15 @@ async def test_two_erasures_keep_what_pseudonyms_stand_for(
     """Of two processes that erase somebody at once neither takes the vault before the other has read it."""
     async with opened(file_url, clock, PSEUDO) as memory, opened(file_url, clock, PSEUDO) as other:
         await add(memory.session("s", user_id="alice"), f"invoice for {EMAIL}", **INVOICE)
-        erase, keep = Destruction._erase, KeptValues.keep
+        erase, shred = Destruction._erase, Destruction._shred_person
         reached, through = asyncio.Event(), asyncio.Event()
         tasks: list[Any] = []
 
-        async def waits(self: KeptValues, *arguments: Any) -> None:
-            monkeypatch.setattr(KeptValues, "keep", keep)
+        async def waits(self: Destruction, *arguments: Any) -> None:
+            monkeypatch.setattr(Destruction, "_shred_person", shred)
             reached.set()
             await through.wait()
-            await keep(self, *arguments)
+            await shred(self, *arguments)
 
         async def late(self: Destruction, *arguments: Any) -> None:
             monkeypatch.setattr(Destruction, "_erase", erase)
@@ -201,7 +200,7 @@ async def test_two_erasures_keep_what_pseudonyms_stand_for(
             await reached.wait()
             await erase(self, *arguments)
 
-        monkeypatch.setattr(KeptValues, "keep", waits)
+        monkeypatch.setattr(Destruction, "_shred_person", waits)
         monkeypatch.setattr(Destruction, "_erase", late)
         await memory.erase_user("alice")
         through.set()

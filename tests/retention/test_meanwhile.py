@@ -11,6 +11,7 @@ import pytest
 
 from securemem import Agent, ConflictError, LegalHoldError, Message, SecureMemory, UserErasedError
 from securemem.destruction import Destruction
+from securemem.keys.unwrapped import Title
 from securemem.reader import Reader
 from securemem.rights.erase import Erasure
 from securemem.rights.export import Export
@@ -299,3 +300,15 @@ async def test_an_erasure_ends_though_its_person_writes_on(
         await asyncio.wait_for(memory.erase_user("alice"), 30)
         assert await exported(memory, "alice") == ["again"]
         assert len(await memory.requests.list(everything=True)) == 2
+
+
+async def test_an_export_of_who_is_back(file_url: str, clock: FakeClock) -> None:
+    """A process that knew a session of somebody who was erased exports that of who is back, with nothing in it yet."""
+    async with opened(file_url, clock, KEEPING) as memory, opened(file_url, clock, KEEPING) as other:
+        await add(memory.session("s", user_id="alice"), "invoice", **INVOICE)
+        assert await texts(memory.session("s", user_id="alice")) == ["invoice"]
+        await other.erase_user("alice")
+        keyring = (await inside(other)).keyring
+        await keyring.mint("alice", "s", Title("s", 0, ()))
+        assert await exported(memory, "alice") == ["invoice"]
+        assert [item["messages"] async for item in memory.export_user("alice") if item["kind"] == "session"] == [1, 0]

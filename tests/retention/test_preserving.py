@@ -71,7 +71,9 @@ async def test_an_erasure_keeps_what_a_law_demands(url: str, clock: FakeClock) -
         assert await texts(memory.session("s", user_id="alice")) == []
         assert await exported(memory, "alice") == ["hello", "invoice"]
         assert not (await (await inside(memory)).backend.tail(old, 100)).rows
-        [(request, said)] = [await memory.requests.show(each.id) for each in await memory.requests.list()]
+        [(request, said)] = [
+            await memory.requests.show(each.id) for each in await memory.requests.list(everything=True)
+        ]
         assert (request.state, request.basis, said) == ("partial", "gdpr-17-3-b", receipt.to_json())
         clock.now = begun + YEAR - timedelta(milliseconds=1)
         assert (await memory.sweep()).records == 0
@@ -128,7 +130,7 @@ async def test_a_request_names_the_article_that_kept_something(file_url: str, cl
     async with opened(file_url, clock, policy(rules=other + INVOICES)) as memory:
         await add(memory.session("s", user_id="alice"), "invoice", **INVOICE)
         await memory.erase_user("alice")
-        [request] = await memory.requests.list()
+        [request] = await memory.requests.list(everything=True)
         assert request.basis == "gdpr-17-3-b"
 
 
