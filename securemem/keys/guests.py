@@ -37,6 +37,8 @@ class Guests:
             UserErasedError: the guest was erased.
         """
         while True:
+            if guest is not None and keys.guest_ids.get(user_id) != guest:
+                keys.guest_ids.pop(user_id, None)  # of who had the id before they were forgotten, if there is one
             if user_id not in keys.guest_ids:
                 await self._load(keys)
             known = keys.guest_ids.get(user_id)

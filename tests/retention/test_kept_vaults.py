@@ -14,6 +14,7 @@ from securemem import LegalHoldError, SecureMemory, UserErasedError
 from securemem.conversation import Conversation
 from securemem.destruction import Destruction
 from securemem.model import VAULT
+from securemem.vaults import Vaults
 from securemem.writer import Copies, Writer
 
 from .store import EMAIL, INVOICE, INVOICES, add, exported, inside, opened, policy, texts
@@ -262,3 +263,51 @@ async def test_a_damaged_vault_keeps_nobody_from_being_erased(file_url: str, clo
     async with opened(file_url, clock, PSEUDO) as memory:
         receipt = await memory.erase_user("alice")
         assert (receipt.stores["data"]["preserved"], receipt.stores["keystore"]["state"]) == (1, "SHREDDED")
+
+
+async def test_a_guest_who_is_back_speaks_at_once(file_url: str, clock: FakeClock) -> None:
+    """A process that has the key of a guest who was erased, and is back, takes their new one, and does not ask on."""
+    async with opened(file_url, clock, PSEUDO) as memory, opened(file_url, clock, PSEUDO) as other:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "hello")
+        await add(chat, f"invoice for {EMAIL}", user_id="bob", **INVOICE)
+        await other.erase_user("bob")
+        await add(other.session("s", user_id="alice"), f"back as {SECOND}", user_id="bob")
+        async with asyncio.timeout(10):
+            await add(chat, f"it is {SECOND}", user_id="bob")
+        assert await texts(chat) == ["hello", f"back as {SECOND}", f"it is {SECOND}"]
+
+
+async def test_no_number_stands_for_two_values(file_url: str, clock: FakeClock) -> None:
+    """What a hold keeps with a pseudonym past its time is exported as it was said, whatever was said since."""
+    async with opened(file_url, clock, PSEUDO) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, f"mail {EMAIL}", ttl=86400)
+        await memory.holds.place("alice", session_id="s", reason_code="CASE-1")
+        clock.advance(86400 * 2)
+        await memory.sweep()
+    async with opened(file_url, clock, PSEUDO) as memory:
+        await add(memory.session("t", user_id="alice"), f"mail {SECOND}")
+        assert sorted(await exported(memory, "alice")) == [f"mail {SECOND}", f"mail {EMAIL}"]
+
+
+async def test_an_erased_vault_is_not_gone_on_with(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that gave a pseudonym while its person was erased does not show what the old vault held."""
+    async with opened(file_url, clock, PSEUDO) as memory, opened(file_url, clock, PSEUDO) as other:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "hello")
+        await add(chat, f"mine is {EMAIL}", user_id="bob")
+        keep = Vaults.keep
+
+        async def late(self: Vaults, *arguments: Any) -> bool:
+            monkeypatch.setattr(Vaults, "keep", keep)
+            await other.erase_user("bob")
+            return await keep(self, *arguments)
+
+        monkeypatch.setattr(Vaults, "keep", late)
+        await add(chat, f"call {SECOND} or {EMAIL}", user_id="bob")
+        assert await _values(memory, "bob") == [SECOND, EMAIL]
+        assert await texts(chat) == ["hello", f"call {SECOND} or {EMAIL}"]
+        assert await _values(other, "bob") == [SECOND, EMAIL]
