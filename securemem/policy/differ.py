@@ -9,14 +9,14 @@ from securemem.policy.durations import Duration
 from securemem.policy.model import Policy
 from securemem.policy.rules import Branch, Rule, Rules
 
-TTL_SHORTENED, RULE_REMOVED = "ttl_shortened", "rule_removed"
+TTL_SHORTENED, KEEP_SHORTENED, RULE_REMOVED = "ttl_shortened", "keep_shortened", "rule_removed"
 
 
 class Difference(NamedTuple):
     """One difference.
 
     Attributes:
-        kind: `ttl_shortened`, `rule_removed`, or what else has changed.
+        kind: `ttl_shortened`, `keep_shortened`, `rule_removed`, or what else has changed.
         what: where.
         before: what stood there; empty if nothing did.
         after: what stands there now.
@@ -34,7 +34,12 @@ def differences(old: Policy, new: Policy) -> list[Difference]:
     found = [*_ttl("defaults.ttl", old.rules.ttl, new.rules.ttl, both)]
     found += _ttl("bounds.max_ttl", old.rules.max_ttl, new.rules.max_ttl)
     found += _span("bounds.min_ttl", old.rules.min_ttl, new.rules.min_ttl)
-    found += _plain("defaults.on_unclassified", old.rules.quarantines, new.rules.quarantines)
+    found += _plain(
+        "defaults.on_unclassified",
+        old.rules.quarantines,
+        new.rules.quarantines,
+        kind=TTL_SHORTENED if old.rules.quarantines else "changed",
+    )
     before = {rule.id: rule for rule in old.rules.rules}
     after = {rule.id: rule for rule in new.rules.rules}
     for name in [*before, *(name for name in after if name not in before)]:
@@ -55,14 +60,16 @@ def _rule(name: str, old: Rule | None, new: Rule | None, policies: tuple[Rules, 
         yield from _match(f"rule {name}: match", old, new)
         yield from _ttl(f"rule {name}: ttl", old.ttl, new.ttl, policies)
         yield from _span(f"rule {name}: keep_for", old.keep_for, new.keep_for)
-        for key in ("basis", "while_kept", "purpose", "on_write"):
+        # Without its basis a keep stands in no erasure's way.
+        yield from _plain(f"rule {name}: basis", old.basis, new.basis, kind="changed" if new.basis else KEEP_SHORTENED)
+        for key in ("while_kept", "purpose", "on_write"):
             yield from _plain(f"rule {name}: {key}", getattr(old, key), getattr(new, key))
 
 
 def _match(what: str, old: Rule, new: Rule) -> Iterator[Difference]:
     """Compare which records a rule is for: others than before may end sooner by it, or are no longer kept."""
     if old.branches != new.branches:
-        kind = TTL_SHORTENED if old.ttl or new.ttl else "keep_shortened" if old.keep_for else "changed"
+        kind = TTL_SHORTENED if old.ttl or new.ttl else KEEP_SHORTENED if old.keep_for else "changed"
         yield Difference(kind, what, _worded(old.branches), _worded(new.branches))
 
 
@@ -85,12 +92,12 @@ def _span(what: str, old: Duration | None, new: Duration | None) -> Iterator[Dif
     """Compare how long something lasts at least."""
     if not _same(old, new):
         shorter = old is not None and (new is None or new.rough_seconds < old.rough_seconds)
-        yield Difference("keep_shortened" if shorter else "keep_lengthened", what, _shown(old), _shown(new))
+        yield Difference(KEEP_SHORTENED if shorter else "keep_lengthened", what, _shown(old), _shown(new))
 
 
-def _plain(what: str, old: object, new: object) -> Iterator[Difference]:
+def _plain(what: str, old: object, new: object, *, kind: str = "changed") -> Iterator[Difference]:
     if old != new:
-        yield Difference("changed", what, "", "")
+        yield Difference(kind, what, "", "")
 
 
 def _same(one: Duration | None, other: Duration | None) -> bool:

@@ -196,11 +196,43 @@ def _conditions(match: schema.Match) -> Iterator[Condition]:
             yield Condition(kind, word)
 
 
-def document_of(rules: Rules) -> str:
-    """Give what a policy says of time, as it is written down when it is put in force."""
-    return msgspec.json.encode(rules, order="deterministic").decode()
+class Brakes(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What has to happen before another policy takes the place of one.
+
+    Attributes:
+        two_person: changes that a second person has to approve.
+        plan_only: whether somebody has to look at any change.
+    """
+
+    two_person: frozenset[str] = frozenset()
+    plan_only: bool = False
+
+    def __or__(self, other: Brakes) -> Brakes:
+        return Brakes(self.two_person | other.two_person, self.plan_only or other.plan_only)
+
+
+class _Document(msgspec.Struct, frozen=True):
+    rules: Rules
+    brakes: Brakes
+
+
+def document_of(rules: Rules, brakes: Brakes | None = None) -> str:
+    """Give what a policy says of time, and what holds up the next one, as it is written down when it is in force."""
+    said = _Document(rules, brakes) if brakes not in (None, Brakes()) else rules
+    return msgspec.json.encode(said, order="deterministic").decode()
 
 
 def rules_of(document: str) -> Rules:
     """Give the rules that were written down."""
-    return msgspec.json.decode(document.encode(), type=Rules)
+    return _read(document).rules
+
+
+def brakes_of(document: str) -> Brakes:
+    """Give what was written down of what holds up the next policy."""
+    return _read(document).brakes
+
+
+def _read(document: str) -> _Document:
+    if document.startswith("{"):
+        return msgspec.json.decode(document.encode(), type=_Document)
+    return _Document(msgspec.json.decode(document.encode(), type=Rules), Brakes())

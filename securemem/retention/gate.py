@@ -1,7 +1,8 @@
 """Whether workers may delete by a policy: whether it is in force.
 
 A policy is in force once it was put there: with the tenant, by `policy apply`, or by the first worker that meets it
-where it says `after_change: apply`. What two persons have to approve waits for the second one. What callers themselves
+where it says `after_change: apply`. What two persons have to approve waits for the second one, whether the new policy
+says so or the one whose place it takes. What callers themselves
 asked for (`ttl`, `expires_at`) is deleted whatever the policy says.
 """
 
@@ -15,11 +16,13 @@ from securemem.ledger.standing import InForce, Standing
 from securemem.ledger.store import Ledger
 from securemem.policy import Policy
 from securemem.policy.decide import CALL
-from securemem.policy.differ import differences
-from securemem.policy.rules import Rules, document_of, rules_of
+from securemem.policy.differ import KEEP_SHORTENED, TTL_SHORTENED, differences
+from securemem.policy.rules import Brakes, Rules, brakes_of, document_of, rules_of
 
 PLAN_ONLY = "plan_only"
 _IDLE = Rules()
+_BRAKES = {KEEP_SHORTENED: TTL_SHORTENED}
+"""What is approved under another name than its own: by a shorter keep, too, something goes sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ class Gate:
         self._audit = Audit(ledger)
         self._tenant = tenant
         self._policy = policy
-        self._document = document_of(policy.rules)
+        safety = policy.safety
+        self._brakes = Brakes(frozenset(safety.two_person), safety.after_change == PLAN_ONLY)
+        self._document = document_of(policy.rules, self._brakes)
 
     async def in_force(self) -> tuple[Rules, bytes | None]:
         """Give the rules in force, and the policy's SHA-256; no rules where none was ever put there."""
@@ -67,7 +72,7 @@ class Gate:
         found = await self._newest()
         if self._document == (found.document if found is not None else document_of(_IDLE)):
             return Verdict(is_open=True)
-        if self._policy.safety.after_change == PLAN_ONLY or await self._wants_two():
+        if self._both(found).plan_only or self._wants_two(found):
             why = (
                 "the policy has changed: see `securemem policy plan`, and put it in force with `securemem policy apply`"
             )
@@ -75,12 +80,19 @@ class Gate:
         await self._put(None, at, applied=True)
         return Verdict(is_open=True)
 
-    async def _wants_two(self) -> list[str]:
-        """Give what has changed that a second person has to approve."""
-        rules, _ = await self.in_force()
+    def _both(self, found: InForce | None) -> Brakes:
+        """Give what holds a policy up: what it says itself, and what the one says whose place it takes."""
+        return self._brakes | (brakes_of(found.document) if found is not None else Brakes())
+
+    def _wants_two(self, found: InForce | None) -> list[str]:
+        """Give what has changed that a second person has to approve; nobody takes that from them alone."""
+        rules, brakes = (rules_of(found.document), brakes_of(found.document)) if found else (_IDLE, Brakes())
         old = Policy(self._policy.name, "", rules=rules)
         changed = {each.kind for each in differences(old, self._policy)}
-        return sorted(changed & set(self._policy.safety.two_person))
+        wanted = {kind for kind in changed if _BRAKES.get(kind, kind) in self._both(found).two_person}
+        if brakes.two_person - self._brakes.two_person:
+            wanted.add("two_person")
+        return sorted(wanted)
 
     async def approve(self, actor: bytes | None, at: int) -> str:
         """Put the policy in force, or note that one person wants it; gives what it waits for, empty if for nothing.
@@ -92,7 +104,7 @@ class Gate:
         Raises:
             ConflictError: two persons have to approve, and this one has not said who they are.
         """
-        wanted = await self._wants_two()
+        wanted = self._wants_two(await self._newest())
         if not wanted:
             await self._put(actor, at, applied=True)
             return ""
@@ -111,6 +123,11 @@ class Gate:
         kind = EventKind.APPLY if applied else EventKind.PROPOSE
         await self._audit.write(Event(kind, self._tenant, None, actor, self._policy.digest, at))
         await self._standing.put(self._policy.digest, self._document, actor=actor, at=at, applied=applied)
+
+    async def used(self, planned_at: int) -> bool:
+        """Tell whether a policy was put in force since a plan was made: a plan is for what stood then."""
+        found = await self._newest()
+        return found is not None and found.at > planned_at
 
     async def refused(self, records: int, at: int) -> None:
         """Write down that a worker was not allowed to delete so many records."""

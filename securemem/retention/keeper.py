@@ -74,11 +74,13 @@ class Keeper:
             purge_seconds: as `Sweep.run`.
 
         Raises:
-            ConflictError: it is no plan of this policy and this store, or more would be deleted by now than the plan
-                said and the policy allows on top of that.
+            ConflictError: it is no plan of this policy and this store, a policy was applied since it was made, or more
+                would be deleted by now than the plan said and the policy allows on top of that.
         """
         now = to_milliseconds(self.clock())
         planned = Token.read(token, self.keyring.keyed_hash, self.policy.digest, self.deployment)
+        if await self.gate.used(planned.at):
+            raise ConflictError("a policy was applied since this plan was made: plan again")
         plan = await self._planned(now)
         if plan.by_rules > planned.deletes + self._allowed(plan):
             await self.gate.refused(plan.by_rules, now)

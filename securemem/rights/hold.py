@@ -16,10 +16,12 @@ from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Hold, Holds, Kind
+from securemem.ledger.standing import document_in_force
 from securemem.ledger.store import Ledger
 from securemem.marks import Marks, changed
 from securemem.model import NEVER, Head, HeadFlag, from_milliseconds, to_milliseconds
 from securemem.policy import Policy
+from securemem.policy.rules import brakes_of
 from securemem.ports import Backend, Clock
 from securemem.retention.judge import held_head
 
@@ -111,7 +113,7 @@ class Holding:
         hold, asked_by, is_released = await self._holds.find(name)
         who = self._keyring.actor_hash(actor)
         if not is_released:
-            if HOLD_OVERRIDE in self._two_person:
+            if await self._wants_two():
                 if who is None:
                     raise ConflictError(
                         "the policy wants two persons' word to release a hold: say whose this is (actor)"
@@ -128,6 +130,14 @@ class Holding:
         if is_released and not any(freed):
             raise InvalidInputError("this hold was released")
         return LegalHold.of(hold)
+
+    async def _wants_two(self) -> bool:
+        """Tell whether a release wants two persons: by this process's policy, or by the one in force."""
+        if HOLD_OVERRIDE in self._two_person:
+            return True
+        tenant = self._keyring.tenant
+        document = await self._ledger.transact(lambda con, tables: document_in_force(con, tables, tenant))
+        return document is not None and HOLD_OVERRIDE in brakes_of(document).two_person
 
     async def standing(self) -> list[LegalHold]:
         """Give the holds that stand, the oldest first."""

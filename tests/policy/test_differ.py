@@ -71,7 +71,7 @@ LATER = [
 OTHERWISE = [
     (RULE % "", RULE.replace("tag: a", "tag: b") % "", ("changed", "rule a: match", "tag a", "tag b")),
     (RULE % "", ttl("purpose: p"), ("changed", "rule a: purpose", "", "")),
-    ("", "defaults: {on_unclassified: defaults}\n", ("changed", "defaults.on_unclassified", "", "")),
+    ("", "defaults: {on_unclassified: defaults}\n", ("ttl_shortened", "defaults.on_unclassified", "", "")),
     ("", "pii: {entities: {URL: keep}}\n", ("changed", "pii", "", "")),
     ("", "access: {roles: {a: [read]}}\n", ("changed", "access", "", "")),
     ("", "safety: {two_person: [rule_removed]}\n", ("changed", "safety", "", "")),
@@ -88,7 +88,7 @@ OTHERWISE = [
     (
         ttl("keep_for: 1y, keep_basis: {article: hgb}"),
         ttl("keep_for: 1y"),
-        ("changed", "rule a: basis", "", ""),
+        ("keep_shortened", "rule a: basis", "", ""),
     ),
 ]
 

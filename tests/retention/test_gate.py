@@ -12,7 +12,7 @@ from securemem import ConflictError, SecureMemory
 from securemem.ledger.audit import EventKind
 from securemem.policy import Policy
 
-from .store import DAY, HOUR, SCRATCH, TAGGED, add, head_of, infos, kinds, opened, policy, rows, texts
+from .store import DAY, HOUR, INVOICES, SCRATCH, TAGGED, add, head_of, infos, kinds, opened, policy, rows, texts
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -140,6 +140,71 @@ async def test_a_longer_life_needs_no_second_person(file_url: str, clock: FakeCl
         assert (report.records, report.refusal) == (0, "")
     async with store(file_url, clock, policy(TWO + "defaults: {ttl: 9d}\n")) as memory:
         assert (await memory.sweep()).refusal, "a rule was removed"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("bounds: {min_ttl: 2d}\n", "bounds: {min_ttl: 1h}\n"),
+        ("defaults: {on_unclassified: quarantine}\n", "defaults: {on_unclassified: defaults}\n"),
+    ],
+    ids=["bounds", "unclassified"],
+)
+async def test_what_lets_records_go_sooner_wants_two(file_url: str, clock: FakeClock, before: str, after: str) -> None:
+    """Whatever lets something go sooner is a shorter life, wherever the file says it."""
+    await _filled(file_url, clock, policy(TWO + before, SCRATCH))
+    async with store(file_url, clock, policy(TWO + after, SCRATCH)) as memory:
+        assert "second person" in await _applied(memory, "dpo:a")
+    async with store(file_url, clock, policy(TWO + before, SCRATCH)) as memory:
+        assert await _applied(memory, "dpo:a") == "", "the control: nothing has changed"
+
+
+@pytest.mark.parametrize("what", ["keep_for: 1y", "keep_for: 2y"])
+async def test_a_shorter_keep_wants_two(file_url: str, clock: FakeClock, what: str) -> None:
+    """A record that is kept for a shorter time, or that no law keeps any more, goes sooner."""
+    keeps = INVOICES.replace("keep_for: 1y", "keep_for: 2y")
+    other = keeps.replace("keep_for: 2y", what).replace("keep_basis: {article: gdpr-17-3-b}, ", "")
+    await _filled(file_url, clock, policy(TWO, keeps))
+    async with store(file_url, clock, policy(TWO, other)) as memory:
+        assert "second person" in await _applied(memory, "dpo:a")
+
+
+@pytest.mark.parametrize("safety", ["", "safety: {after_change: apply}\n", "safety: {two_person: [rule_removed]}\n"])
+async def test_nobody_lifts_a_brake_alone(file_url: str, clock: FakeClock, safety: str) -> None:
+    """Whoever takes the second person out of the file needs one for it, whatever else they change with it."""
+    await _filled(file_url, clock, policy(TWO, SCRATCH))
+    clock.advance(2 * HOUR)
+    async with store(file_url, clock, policy(safety, SHORTER)) as memory:
+        assert (await memory.sweep()).refusal
+        assert "second person" in await _applied(memory, "dpo:a")
+        assert (await memory.sweep()).records == 0
+        assert await _applied(memory, "dpo:b") == ""
+        assert await infos(memory) == {"s": 1}
+
+
+async def test_plan_only_outlives_its_file(file_url: str, clock: FakeClock) -> None:
+    """A file that says `apply` takes the place of one that says `plan_only` once somebody has looked."""
+    await _filled(file_url, clock, policy(PLAN_ONLY, SCRATCH))
+    clock.advance(2 * HOUR)
+    async with store(file_url, clock, policy(rules=SHORTER)) as memory:
+        report = await memory.sweep()
+        assert (report.records, "policy plan" in report.refusal) == (0, True)
+        assert await _applied(memory) == ""
+        assert await infos(memory) == {"s": 1}
+
+
+async def test_a_plan_is_applied_once(file_url: str, clock: FakeClock) -> None:
+    """What somebody has read is no word for what came later."""
+    await _filled(file_url, clock, policy(rules=SCRATCH))
+    clock.advance(DAY)
+    async with store(file_url, clock, policy(rules=SCRATCH)) as memory:
+        token = (await memory.retention.plan()).token
+        clock.advance(1)
+        assert (await memory.retention.apply(token)).records == 3
+        await add(memory.session("s", user_id="alice"), "later", "later", **TAGGED)
+        clock.advance(DAY)
+        with pytest.raises(ConflictError, match="plan again"):
+            await memory.retention.apply(token)
 
 
 async def test_a_comment_changes_nothing(file_url: str, clock: FakeClock) -> None:

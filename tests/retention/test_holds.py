@@ -304,6 +304,17 @@ async def test_two_persons_release_where_the_policy_says_so(file_url: str, clock
         assert found == [EventKind.HOLD, EventKind.PROPOSE, EventKind.PROPOSE, EventKind.RELEASE]
 
 
+async def test_a_release_wants_two_whatever_its_own_policy_says(file_url: str, clock: FakeClock) -> None:
+    """Whoever releases under another policy than the one in force needs a second person all the same."""
+    careful = policy("safety: {two_person: [hold_override]}\n", SCRATCH)
+    async with opened(file_url, clock, careful) as memory:
+        await add(memory.session("s", user_id="alice"), "x")
+        hold = await memory.holds.place("alice", reason_code="CASE-1", actor="dpo:a")
+    async with opened(file_url, clock, "plain") as memory:
+        assert (await memory.holds.release(hold.id, actor="dpo:a")).waits
+        assert not (await memory.holds.release(hold.id, actor="dpo:b")).waits
+
+
 async def test_a_release_that_was_interrupted_is_gone_on_with(file_url: str, clock: FakeClock) -> None:
     """Where the heads could not be set free, for a process died, somebody can still do it."""
     async with opened(file_url, clock, RULES) as memory:
