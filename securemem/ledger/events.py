@@ -110,8 +110,9 @@ class Event(NamedTuple):
         others = [(part, size) for part, size in ((self.actor, 32), (self.rule, _RULE_BYTES)) if part is not None]
         sizes = [(self.tenant, HANDLE_BYTES), (self.policy, 32), *handles, *others]
         mistaken = any(type(part) is not bytes or len(part) != size for part, size in sizes)
-        numbers = (self.at, 0 if self.records is None else self.records)
-        counted = all(type(number) is int and 0 <= number < _MOST for number in numbers)
+        numbers = (self.at, 1 if self.records is None else self.records)
+        # A count of none would be hashed as no count is.
+        counted = all(type(each) is int and least <= each < _MOST for each, least in zip(numbers, (0, 1), strict=True))
         if mistaken or not counted or type(self.kind) is not EventKind:
             raise ValueError("an audited event holds handles and hashes, each of its size")
 

@@ -80,10 +80,12 @@ class Duration(NamedTuple):
 
 
 def meant(text: str) -> str | None:
-    """Give the duration that a text was probably meant to be: "9d" for "9 days"; None where none is near."""
+    """Give the duration that a text was probably meant to be: "9d" for "9 days", "3mo" for "3M"; None for others."""
     match = _LIKE.match(text)
     if match is None or not int(match.group(1)):
         return None
+    if match.group(2) == "M":  # which is months to some, and minutes to others
+        return f"{int(match.group(1))}mo"
     word = match.group(2).lower()
     unit = _ABBREVIATED.get(word, word if word in {**_SECONDS, **_MONTHS} else "")
     if not unit:

@@ -16,6 +16,7 @@ from securemem.policy.document import Document, Path
 from securemem.policy.durations import MOST_YEARS, Duration
 from securemem.policy.rules import ENTITY, PURPOSE, SESSION_TAG, TAG, Branch, Condition, Rule, Rules
 
+_HOUR = 3600
 _SPANS = frozenset({"ttl", "min_ttl", "max_ttl", "keep_for", "log_retention", "ack_within", "age", "key", "rows"})
 _PARTS = ("defaults", "bounds", "rules", "erasure", "requests", "tests")
 
@@ -178,3 +179,7 @@ def _beyond(document: Document, path: Path, ttl: Duration | None, rules: Rules) 
     for bound, key, sign in ((rules.min_ttl, "min_ttl", -1), (rules.max_ttl, "max_ttl", 1)):
         if ttl is not None and bound is not None and (ttl.rough_seconds - bound.rough_seconds) * sign > 0:
             yield document.error(path, f"{ttl} is beyond {key}", hint=f"it is taken as {bound}")
+    least = max((each.rough_seconds for each in (ttl, rules.min_ttl) if each is not None), default=0)
+    if ttl is not None and least < _HOUR:
+        why = "only the hour is known in which a record came, and its life is reckoned from the beginning of that"
+        yield document.error(path, f"after {ttl} a record may be gone as soon as it is written", hint=why)

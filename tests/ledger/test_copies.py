@@ -21,7 +21,7 @@ async def _fill(ledger: Ledger) -> None:
     await begin(ledger, ActKind.CLEAR, b"u" * 16)
     await Holds(ledger, TENANT).place(PERSON, None, reason="CASE-1", at=3000)
     await Audit(ledger).write(
-        *(Event(EventKind.HOLD, TENANT, PERSON, None, b"p" * 32, at, records=at) for at in range(2500))
+        *(Event(EventKind.HOLD, TENANT, PERSON, None, b"p" * 32, at, records=at + 1) for at in range(2500))
     )
 
 

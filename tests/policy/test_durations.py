@@ -179,7 +179,9 @@ def test_a_bad_duration_is_refused_where_it_stands(  # noqa: PLR0917  (a case's 
     assert loaded(f"{NAMED}{before}9d{after}\n").name == "mine"
 
 
-@pytest.mark.parametrize(("text", "near"), [("1 hr", "1h"), ("2 weeks", "2w"), ("5 min", "5m"), ("3 yrs", "3y")])
+@pytest.mark.parametrize(
+    ("text", "near"), [("1 hr", "1h"), ("2 weeks", "2w"), ("5 min", "5m"), ("3 yrs", "3y"), ("3M", "3mo")]
+)
 def test_what_was_meant_is_a_duration(text: str, near: str) -> None:
     """What is offered in place of a text would be taken."""
     assert meant(text) == near

@@ -164,6 +164,11 @@ def test_rules_that_do_not_tie_or_differ_are_taken(one: str, other: str) -> None
             "- {id: a, match: {tag: a}, ttl: 1d, keep_for: 1y}\n",
             "7:37: without keep_basis an erasure deletes all the same",
         ),
+        (
+            "- {id: a, match: {tag: a}, ttl: 59m}\n",
+            "7:28: after 59m a record may be gone as soon as it is written, only the hour is known in which a record "
+            "came, and its life is reckoned from the beginning of that",
+        ),
     ],
 )
 def test_what_is_probably_not_meant_is_a_warning(text: str, said: str) -> None:
@@ -177,6 +182,7 @@ def test_what_is_probably_not_meant_is_a_warning(text: str, said: str) -> None:
         "- {id: a, match: {entity: MEDICAL}, ttl: 1d}\n",
         "- {id: a, match: {entity: PERSON}, ttl: 1d, on_write: {redact: [PERSON]}}\n",
         "- {id: a, match: {any: [{purpose: p}, {purpose: q}]}, ttl: 1d}\n",
+        "- {id: a, match: {tag: a}, ttl: 60m}\n",
         "- {id: a, match: {tag: a}, ttl: 1d, keep_for: 1y, keep_basis: {article: gdpr-17-3-b}}\n",
     ],
 )

@@ -137,6 +137,8 @@ async def test_an_event_that_could_be_a_text_is_not_written(file_url: str, clock
             for text in (canary, canary[:16], canary.ljust(32)[:32], canary.encode()):
                 with pytest.raises(ValueError, match="handles and hashes"):
                     await Audit(deployment.ledger).write(whole._replace(**{field: text}))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="handles and hashes"):
+            await Audit(deployment.ledger).write(whole._replace(records=0))  # it has the hash of what has no count
         await Audit(deployment.ledger).write(whole)
         assert_absent([tmp_path], canary)
         assert await events(memory) == [whole]
