@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from operator import itemgetter
 from pathlib import Path
-from urllib.parse import quote
 
 from securemem.lane import translated
 
@@ -30,7 +29,7 @@ def census(path: str, statements: Mapping[str, str], sessions: Sequence[bytes] |
     if not Path(path).exists():
         return found
     try:
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as con:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as con:
             con.execute("PRAGMA busy_timeout = 5000")
             if sessions is None:  # SQLite would sort all records to group them, which takes twice as long
                 found.update(map(itemgetter(0), con.execute(statements["census"])))

@@ -145,6 +145,9 @@ def test_rules_that_do_not_tie_or_differ_are_taken(one: str, other: str) -> None
         assert len(loaded(_two(first, second)).rules.rules) == 2
 
 
+HOURS = "only the hour is known in which a record came, and its life is reckoned from the beginning of that"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -166,8 +169,7 @@ def test_rules_that_do_not_tie_or_differ_are_taken(one: str, other: str) -> None
         ),
         (
             "- {id: a, match: {tag: a}, ttl: 59m}\n",
-            "7:28: after 59m a record may be gone as soon as it is written, only the hour is known in which a record "
-            "came, and its life is reckoned from the beginning of that",
+            f"7:28: after 59m a record may be gone as soon as it is written, {HOURS}",
         ),
     ],
 )

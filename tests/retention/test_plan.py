@@ -92,6 +92,14 @@ async def test_a_plan_is_what_a_sweep_does(url: str, clock: FakeClock) -> None:
         assert again.lines["invoices"].kept == again.records == 8, "what is left is kept"
 
 
+async def test_a_plan_of_a_file_by_any_name(tmp_path: Path, clock: FakeClock) -> None:
+    """A path with doubled slashes, blanks and signs is that of the store, for a plan too."""
+    async with opened(f"sqlite:////{tmp_path}//a b%25.db", clock, policy(rules=SCRATCH)) as memory:
+        await add(memory.session("s", user_id="alice"), "x", **TAGGED)
+        clock.advance(2 * DAY)
+        assert (await memory.retention.plan()).by_rules == 1
+
+
 async def test_a_plan_sees_a_week_ahead(file_url: str, clock: FakeClock) -> None:
     """What goes within seven days is counted as such, what goes later is not, nor what goes now."""
     rules = SCRATCH + "".join(f"  - {{id: d{days}, match: {{tag: d{days}}}, ttl: {days}d}}\n" for days in (7, 8))
