@@ -12,7 +12,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -49,7 +49,7 @@ async def count_from(connection: AsyncConnection, table: Table, column: str, upc
 def make_file_engine(path: str, busy_seconds: float) -> AsyncEngine:
     """Give an engine of one connection to a SQLite file, or to a database in memory."""
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}",
+        URL.create("sqlite+aiosqlite", database=path),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=1,
         max_overflow=0,
