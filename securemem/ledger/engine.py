@@ -145,7 +145,9 @@ def migrate_file(path: str, busy_seconds: float, deployment: bytes) -> None:
     Raises:
         ConfigurationError: the ledger is another deployment's.
     """
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": busy_seconds})
+    engine = create_engine(
+        URL.create("sqlite", database=path), poolclass=NullPool, connect_args={"timeout": busy_seconds}
+    )
     _set_up_file(engine)
     with _one_at_a_time, translated(path), engine.begin() as connection:
         _upgrade(connection, in_file)
