@@ -122,12 +122,16 @@ class Requests:
         return work
 
     def moving(self, request: bytes, event: Event | None, **values: Any) -> Besides:
-        """Give what moves a request on within the transaction of an act; `act` is set where it is in `values`."""
+        """Give what moves a request on within the transaction of an act; `act` is set where it is in `values`.
+
+        One that somebody else has answered meanwhile stays answered, and is told in the audit once.
+        """
 
         async def work(connection: AsyncConnection, tables: Tables, counter: int) -> None:
             given = values | ({"act": counter} if "act" in values else {})
-            await connection.execute(tables.requests.update().where(tables.requests.c.id == request).values(**given))
-            if event is not None:
+            open_yet = (tables.requests.c.id == request, tables.requests.c.done_at.is_(None))
+            moved = await connection.execute(tables.requests.update().where(*open_yet).values(**given))
+            if event is not None and moved.rowcount:
                 await append(connection, tables, event)
 
         return work

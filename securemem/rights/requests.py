@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from securemem.errors import ConflictError, InvalidInputError
+from securemem.interrupted import GRACE_SECONDS
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Event, EventKind
 from securemem.ledger.outbox import NoticeKind
@@ -342,9 +343,14 @@ class Requesting:
         return Request.of(row), await self._erasure.receipt_of(row)
 
     async def go_on(self, *, purge_seconds: float | None = PURGE_SECONDS) -> int:
-        """Carry on with whatever was interrupted, or waited for a hold that is gone; gives how many were."""
-        count = 0
+        """Carry on with whatever was interrupted, or waited for a hold that is gone; gives how many were.
+
+        Whoever began is left some time: two who carry out one request at once each count what they did alone.
+        """
+        count, before = 0, self._now() - GRACE_SECONDS * 1000
         for row in await self._requests.all(states=_CARRIED_OUT):
+            if row.state != RequestState.PREFLIGHT and row.changed_at > before:
+                continue
             if row.verified_at is not None and not (row.state == RequestState.VERIFIED and self._is_stale(row)):
                 with suppress(ConflictError):  # somebody else is at it, and has come further
                     after = await self._go_on(row, purge_seconds=purge_seconds)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from securemem import AccessDeniedError, ConflictError, InvalidInputError, SecureMemory, UserRestrictedError
-from securemem.ledger.audit import Audit
+from securemem.destruction import Destruction
+from securemem.interrupted import GRACE_SECONDS
+from securemem.ledger.audit import Audit, EventKind
 from securemem.rights.receipt import verify_receipt
 from securemem.rights.requests import VERIFICATION
 
@@ -303,3 +305,37 @@ async def test_a_store_in_numbers(file_url: str, clock: FakeClock) -> None:
         found = await memory.status()
         assert (found.people, found.sessions, found.epoch, found.holds) == (2, 2, 1, 1)
         assert (found.requests, found.overdue, found.next_due, found.interrupted) == (2, 1, late.due_at, 0)
+
+
+async def test_a_worker_leaves_a_request_to_whoever_is_at_it(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two who carry out one request would each count what they did alone; one that was left is gone on with."""
+    async with opened(file_url, clock, POLICY) as memory, opened(file_url, clock, POLICY) as worker:
+        await add(memory.session("s", user_id="alice"), "x")
+        request = await memory.requests.receive("erasure", "alice")
+        carry_out = Destruction.carry_out
+
+        async def beside(self: Destruction, *arguments: Any, **options: Any) -> Any:
+            monkeypatch.setattr(Destruction, "carry_out", carry_out)
+            await worker.retention.work()
+            assert (await memory.requests.show(request.id))[0].state == "executing"
+            return await carry_out(self, *arguments, **options)
+
+        async def dies(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("killed")
+
+        monkeypatch.setattr(Destruction, "carry_out", beside)
+        assert (await memory.requests.verify(request.id)).state == "complete"
+        found = await kinds(memory)
+        assert (found[EventKind.ERASE], found[EventKind.COMPLETE]) == (1, 1)
+
+        await add(memory.session("s", user_id="bob"), "x")
+        other = await memory.requests.receive("erasure", "bob")
+        monkeypatch.setattr(Destruction, "carry_out", dies)
+        with pytest.raises(RuntimeError):
+            await memory.requests.verify(other.id)
+        monkeypatch.setattr(Destruction, "carry_out", carry_out)
+        clock.advance(GRACE_SECONDS)
+        await worker.retention.work()
+        assert (await memory.requests.show(other.id))[0].state == "complete"
