@@ -13,6 +13,7 @@ from functools import partial
 from securemem.corrections import without
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import HeadSeal, Walk
+from securemem.demands import Demands
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Owner
@@ -20,7 +21,7 @@ from securemem.keys.unwrapped import GENERATION, SessionKeys
 from securemem.ledger.acts import Act
 from securemem.model import Change, Head, HeadFlag, Residue, Tail, to_milliseconds
 from securemem.ports import Backend, Clock
-from securemem.preserving import Demands, Lying, Preserving
+from securemem.preserving import Lying, Preserving
 
 CLOSED_HEAD_SECONDS = 600
 """How long a closed head stays, to turn away whoever still has its keys in memory (300 seconds at most)."""

@@ -26,11 +26,6 @@ _BEFORE_ANY_END = datetime.min.replace(tzinfo=UTC)
 """The time at which entries are asked for: those past theirs too, for what they stand in is kept for longer."""
 
 
-def message_in(record: Preserved) -> Message:
-    """Give the message that a preserved record holds."""
-    return codec.decode(codec.decompress(record.payload, seq=0) if record.compressed else record.payload, 0, None)
-
-
 class KeptValues:
     """What pseudonyms stand for, while one act preserves what it has to, or one export gives what is kept."""
 
@@ -55,7 +50,7 @@ class KeptValues:
             generation: of the person's key that is destroyed, so that the vault of who is back is not taken for theirs;
                 None where their key stays.
         """
-        if not any(message_in(record).pseudonymised for record in records):
+        if not any(record.message().pseudonymised for record in records):
             return records
         vault = await self._read(user_id, generation)
         return [_as_said(record, vault) for record in records]
@@ -103,7 +98,7 @@ class KeptValues:
 
 
 def _as_said(record: Preserved, vault: Vault) -> Preserved:
-    message = message_in(record)
+    message = record.message()
     said = reveal.original(message, vault, _BEFORE_ANY_END)
     if said is message or said.timestamp is None:
         return record

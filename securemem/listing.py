@@ -6,8 +6,8 @@ from securemem.conversation import OpenConversation
 from securemem.errors import UserErasedError, UserRestrictedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import VAULT, SessionInfo, from_milliseconds
-from securemem.preserving import shown_name
 from securemem.reader import Reader
+from securemem.setapart import shown_name
 
 
 async def info_of(keys: SessionKeys, conversation: OpenConversation, reader: Reader) -> SessionInfo | None:

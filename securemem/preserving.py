@@ -5,9 +5,9 @@
 
 The closing is a compare-and-swap on the head that was read: an append that comes between has it all done again. The
 session in which something is preserved has a name that no caller gave it, so that the one that is destroyed can be
-begun anew; `shown_name` tells what it was called. Readers are refused there; the person's export has it, and the worker
-takes it out when nothing demands it any more. What pseudonyms stand for is put back into it (`keptvalues`). A session
-that a hold is on is not destroyed at all, and the vault stays for as long as it does.
+begun anew; `setapart.shown_name` tells what it was called. Readers are refused there; the person's export has it, and
+the worker takes it out when nothing demands it any more. What pseudonyms stand for is put back into it (`keptvalues`).
+A session that a hold is on is not destroyed at all, and the vault stays for as long as it does.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import NamedTuple
 
 import msgspec
 
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import Walk
+from securemem.demands import COPY, PSEUDONYMS, Beside, Demands, Guest
 from securemem.errors import IntegrityError, UserErasedError
-from securemem.keptvalues import KeptValues, message_in
+from securemem.keptvalues import KeptValues
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Owner
@@ -41,93 +40,10 @@ from securemem.policy import Policy
 from securemem.policy.decide import HOLD, Action, Asked, Decision
 from securemem.policy.rules import rules_of
 from securemem.ports import Backend, Clock
-from securemem.setapart import Preserved, filled, records_in
+from securemem.setapart import Preserved, filled, is_of, name_for, preserves, records_in, still_lie
 
-COPY, PSEUDONYMS = "copy", "pseudonyms"
-"""Why a session is preserved: it was made for that, or it holds what pseudonyms in one that is held stand for."""
-
-_MARK = "\0preserved\0"
 _ERASED = Asked(erasure=True)
 _ALL_ROWS = 0xFFFFFFFF
-
-
-def shown_name(session_id: str) -> str:
-    """Give what a session was called that this one preserves something of; its own name where it does not.
-
-    It is empty where that is not the person's to know: they were a guest in it.
-    """
-    return session_id[len(_MARK) :].split("\0", 3)[3] if session_id.startswith(_MARK) else session_id
-
-
-class Beside(Enum):
-    """Whether what an act has preserved already stays beside what it finds.
-
-    Attributes:
-        NO: it lies yet, and is made anew.
-        STUBS: it is a stub by now.
-        PERHAPS: somebody else began with the act; it may be either.
-    """
-
-    NO = auto()
-    STUBS = auto()
-    PERHAPS = auto()
-
-
-class Guest(NamedTuple):
-    """Somebody who speaks in another person's session, by the key that they have there when an act begins."""
-
-    user_id: str
-    sealer: Sealer
-
-
-@dataclass(slots=True)
-class Demands:
-    """What has to be kept of what an act destroys.
-
-    Attributes:
-        act: which; what another one preserved is left as it is.
-        lives: by the rules that it was decided under; None where no law demands anything.
-        people: whose data a hold is on, whatever session it is in.
-        sessions: those that a hold is on, and those in which something is preserved.
-        preserving: the latter alone.
-        vaults: those that stayed for what a hold was on when another act came by.
-        copies: those in which this act preserved something, by the session that it is of.
-        guests: by session and handle, whose records may have to be opened once their key is destroyed, for they were
-            written while it was.
-        values: what pseudonyms stand for.
-        stubbed: those of them of whom something was preserved that is a stub by now.
-        resumed: whether somebody else may have begun with this act, and stubbed more.
-    """
-
-    act: Act
-    lives: Lives | None
-    values: KeptValues
-    people: frozenset[bytes] = frozenset()
-    sessions: set[bytes] = field(default_factory=set)
-    preserving: set[bytes] = field(default_factory=set)
-    vaults: set[bytes] = field(default_factory=set)
-    copies: dict[bytes, set[bytes]] = field(default_factory=dict)
-    guests: dict[tuple[bytes, bytes], Guest] = field(default_factory=dict, repr=False)
-    stubbed: set[tuple[bytes, bytes]] = field(default_factory=set)
-    resumed: bool = False
-
-    @property
-    def are_none(self) -> bool:
-        """Whether nothing has to be looked at."""
-        return self.lives is None and not self.people
-
-    def take(self, standing: list[Hold]) -> None:
-        """Take over what stands by now."""
-        holds = [each for each in standing if each.kind == Kind.HOLD]
-        self.people = frozenset(each.person for each in holds if each.session is None)
-        preserved = [each for each in standing if each.kind == Kind.PRESERVED and each.session is not None]
-        self.preserving = {each.session for each in preserved if each.session and each.reason != PSEUDONYMS}
-        self.vaults = {each.session for each in preserved if each.session and each.reason == PSEUDONYMS}
-        self.sessions = {each.session for each in holds if each.session is not None} | self.preserving
-
-    def spares(self, session: bytes, owner: bytes) -> bool:
-        """Tell whether a session stays as it is."""
-        return session in self.sessions or owner in self.people
 
 
 class Lying(NamedTuple):
@@ -169,7 +85,7 @@ class Preserving:
     async def is_preserving(self, session: bytes, owner: bytes, demands: Demands) -> bool:
         """Tell of a session without a head whether something is about to be preserved in it, and take that in."""
         keys = await self._keyring.at(owner, session)
-        found = keys is not None and keys.title.session_id.startswith(_MARK)
+        found = keys is not None and preserves(keys.title.session_id)
         if found:
             demands.sessions.add(session)
             demands.preserving.add(session)
@@ -181,7 +97,7 @@ class Preserving:
         if demands.resumed:
             for each in await self._holds.active(Kind.PRESERVED):
                 keys = await self._keyring.at(each.person, each.session) if each.session is not None else None
-                if keys is not None and keys.title.session_id.startswith(_named(session, demands.act)):
+                if keys is not None and is_of(keys.title.session_id, session, demands.act.counter):
                     found.add(keys.handle)
         return found
 
@@ -285,7 +201,7 @@ class Preserving:
         stubbed = (keys.handle, subject) in demands.stubbed
         beside = Beside.STUBS if stubbed and not own else Beside.PERHAPS if demands.resumed and not own else Beside.NO
         for attempt in itertools.count():
-            name = f"{_named(keys.handle, demands.act)}{attempt}\0{keys.title.session_id if own else ''}"
+            name = name_for(keys.handle, demands.act.counter, attempt, keys.title.session_id if own else "")
             title = Title(name, keys.title.created_at, keys.title.tags if own else ())
             to = await self._mint(subject, user_id, title)
             if to is None:
@@ -338,7 +254,7 @@ class Preserving:
             if head.closed:
                 return False
             there = records_in(to, head, rows) if raw and beside is not Beside.NO else []
-            if beside is Beside.PERHAPS and _still_lie(there, new):
+            if beside is Beside.PERHAPS and still_lie(there, new):
                 there = []
             due = min(decision.deadline or self._now() for decision in decisions)
             if there:
@@ -389,24 +305,6 @@ class Preserving:
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
-
-
-def _named(session: bytes, act: Act) -> str:
-    """Give how the names begin of sessions in which an act preserves something of one."""
-    return f"{_MARK}{session.hex()}\0{act.counter}\0"
-
-
-def _still_lie(there: list[Preserved], new: list[Preserved]) -> bool:
-    """Tell of what is preserved whether all of it is among records that lie yet, be it in an older wording.
-
-    A rectified record has the time and the role that it had.
-    """
-    return Counter(map(_identity, there)) <= Counter(map(_identity, new))
-
-
-def _identity(record: Preserved) -> tuple[object, str]:
-    message = message_in(record)
-    return message.timestamp, message.role
 
 
 async def ended(keyring: Keyring, standing: list[Hold], sessions: Collection[bytes]) -> frozenset[bytes]:

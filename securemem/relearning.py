@@ -18,6 +18,7 @@ from securemem.compose import follow
 from securemem.corrections import without
 from securemem.crypto.envelope import is_of_guest
 from securemem.crypto.head import Walk
+from securemem.demands import COPY, PSEUDONYMS
 from securemem.errors import IntegrityError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring, open_keyring
@@ -29,8 +30,8 @@ from securemem.ledger.store import Ledger
 from securemem.marks import mark_anew
 from securemem.model import VAULT, Change, Head, to_milliseconds
 from securemem.ports import Backend, Clock, KeyManagementService
-from securemem.preserving import COPY, PSEUDONYMS, shown_name
 from securemem.readiness import bind
+from securemem.setapart import shown_name
 from securemem.together import few_at_once
 
 REASON = "LEDGER-LOST"

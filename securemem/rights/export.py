@@ -34,9 +34,9 @@ from securemem.policy import Policy
 from securemem.policy.decide import Action, Asked
 from securemem.policy.rules import Rule
 from securemem.ports import Clock
-from securemem.preserving import shown_name
 from securemem.reader import Reader
 from securemem.rights.holdings import Page, Record, Selector, chain_of
+from securemem.setapart import shown_name
 
 if TYPE_CHECKING:
     from securemem.keptvalues import KeptValues

@@ -25,7 +25,7 @@ from securemem.ledger.holds import Holds, Kind
 from securemem.ledger.store import Ledger
 from securemem.model import VAULT, Head, from_milliseconds
 from securemem.ports import Backend
-from securemem.preserving import shown_name
+from securemem.setapart import shown_name
 
 PAGE = 500
 

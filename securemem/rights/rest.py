@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from securemem.demands import COPY
 from securemem.ending import Outcome
 from securemem.errors import IntegrityError
 from securemem.keys.keyring import CACHE_SECONDS, Keyring
@@ -22,7 +23,6 @@ from securemem.model import NEVER, Residue, ResidueKind, from_milliseconds
 from securemem.policy import Policy
 from securemem.policy.rules import rules_of
 from securemem.ports import Backend, Clock
-from securemem.preserving import COPY
 from securemem.residue import Lasting
 from securemem.rights.receipt import BACKUP_CLOSED, LOGICAL, SHREDDED, Receipt, issue
 from securemem.rights.told import standing_of

@@ -16,8 +16,8 @@ from securemem.keys.unwrapped import open_title
 from securemem.ledger.acts import ActKind
 from securemem.ledger.holds import Holds
 from securemem.ledger.holds import Kind as HoldKind
-from securemem.preserving import shown_name
 from securemem.privacy.tokens import Token
+from securemem.setapart import shown_name
 
 from .deeds import FORKS, Stage, said_in
 from .told import Kind, Place, Read, Said
