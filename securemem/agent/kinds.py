@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from securemem.agent.memories import InMemoryMemory, Memory, PostgresMemory, RedisMemory, SQLiteMemory, check_options
-from securemem.config import SERVERS
 from securemem.errors import ConfigurationError
 from securemem.memory import SecureMemory
 
@@ -16,11 +15,7 @@ KINDS: dict[str, type[Memory]] = {
     "sqlite": SQLiteMemory,
     "postgres": PostgresMemory,
 }
-_SCHEMES = (
-    KINDS
-    | {"postgresql": PostgresMemory}
-    | dict.fromkeys((scheme for scheme in SERVERS if scheme.startswith("redis")), RedisMemory)
-)
+_SCHEMES = KINDS | {scheme: kind for kind in KINDS.values() for scheme in kind.schemes}
 _TYPE = "type"
 
 

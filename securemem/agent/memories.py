@@ -12,6 +12,7 @@ from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
+from securemem.config import SERVERS
 from securemem.errors import ConfigurationError
 from securemem.memory import SecureMemory
 from securemem.policy import Policy
@@ -50,6 +51,8 @@ class Memory:
 
     takes: frozenset[str] = frozenset()
     """The options of its kind, besides those that all take."""
+    schemes: tuple[str, ...] = ()
+    """Those of the URLs that name a store of its kind."""
 
     def __init__(self, store: SecureMemory) -> None:
         """Take a store, open or not; whoever made it closes it."""
@@ -61,9 +64,12 @@ class Memory:
         """Name the store of a kind; it is opened by its first use.
 
         Raises:
-            ConfigurationError: an option that this kind does not take, or settings that do not fit.
+            ConfigurationError: an option that this kind does not take, a URL of another kind, or settings that do not
+                fit.
         """
         check_options(type(self), options)
+        if url is not None:
+            _check_url(type(self), url)
         given: dict[str, Any] = {**own, **options}
         Memory.__init__(self, SecureMemory.open(url, **given))
         self._is_ours = True
@@ -93,6 +99,8 @@ class Memory:
 class InMemoryMemory(Memory):
     """In the memory of this process, and gone with it."""
 
+    schemes = ("memory",)
+
     def __init__(self, **options: Unpack[Options]) -> None:
         """Take what all kinds take."""
         self._open("memory://", options)
@@ -102,6 +110,7 @@ class SQLiteMemory(Memory):
     """In a file, with its keys, its ledger and its KEK in files beside it."""
 
     takes = frozenset({"db_path", "table_name", "url"})
+    schemes = ("sqlite",)
 
     def __init__(
         self,
@@ -130,6 +139,7 @@ class PostgresMemory(Memory):
     """On a PostgreSQL; its keys lie under `SECUREMEM_HOME` unless told otherwise."""
 
     takes = frozenset({"replica", "table_name", "url"})
+    schemes = tuple(scheme for scheme in SERVERS if scheme.startswith("postgres"))
 
     def __init__(
         self,
@@ -148,7 +158,7 @@ class PostgresMemory(Memory):
             options: what all kinds take.
 
         Raises:
-            ConfigurationError: no server is named.
+            ConfigurationError: no server is named, or one of another kind.
         """
         url = url or os.environ.get(_POSTGRES_URL)
         if not url:
@@ -160,6 +170,7 @@ class RedisMemory(Memory):
     """On a Redis or Valkey; its keys lie under `SECUREMEM_HOME` unless told otherwise."""
 
     takes = frozenset({"client", "db", "host", "key_prefix", "password", "port", "prefix", "url", "username"})
+    schemes = tuple(scheme for scheme in SERVERS if scheme.startswith("redis"))
 
     def __init__(
         self,
@@ -188,6 +199,9 @@ class RedisMemory(Memory):
             username: for it.
             password: for it.
             options: what all kinds take; `ttl` is 3600 if not given, and None for no end.
+
+        Raises:
+            ConfigurationError: more than one server is named, or one of another kind.
         """
         if sum(each is not None for each in (url, client, host)) > 1:
             raise ConfigurationError("url, client and host each name the server: give one of them")
@@ -216,6 +230,17 @@ def file_url(db_path: str) -> str:
             "db_path names a file, without ? in it; what is to be gone at the end is kind 'memory'"
         )
     return f"sqlite:///{db_path}"
+
+
+def _check_url(kind: type[Memory], url: object) -> None:
+    """Refuse a URL that names no store of a kind; it is not repeated, for a password may be in it.
+
+    Raises:
+        ConfigurationError: what it has to begin with.
+    """
+    if not isinstance(url, str) or url.partition("://")[0] not in kind.schemes:
+        known = ", ".join(f"{scheme}://" for scheme in kind.schemes)
+        raise ConfigurationError(f"url names the store of a {kind.__name__}: it begins with {known}")
 
 
 def check_options(kind: type[Memory], options: Any) -> None:

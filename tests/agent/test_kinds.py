@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from securemem import Agent, ConfigurationError, InMemoryMemory, PostgresMemory, SecureMemory
+from securemem import Agent, ConfigurationError, InMemoryMemory, PostgresMemory, RedisMemory, SecureMemory, SQLiteMemory
 
 from .models import from_context
 
@@ -101,6 +101,51 @@ def test_postgres_takes_its_url_from_the_environment(monkeypatch: pytest.MonkeyP
     """`DATABASE_URL` names it where nothing else does."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@localhost/none")
     PostgresMemory(table_name="agent_memory")
+
+
+POSTGRES, REDIS = ("postgresql", "postgres"), ("redis", "rediss")
+CLUSTERS = [f"{scheme}+{kind}" for scheme in REDIS for kind in ("cluster", "sentinel")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        *((PostgresMemory, url) for url in ("redis://:secret@a/0", "sqlite:///a.db", "memory://", "a/b", 5)),
+        *((RedisMemory, url) for url in ("postgresql://:secret@a/b", "sqlite:///a.db", "memory://", "a:6379", "", 5)),
+        *((SQLiteMemory, url) for url in ("redis://:secret@a/0", "postgresql://a/b", "memory://", "a.db", 5)),
+    ],
+)
+def test_a_url_of_another_kind_is_refused(kind: Any, url: Any) -> None:
+    """The error says what is expected, and nothing of the URL, in which a password may be."""
+    scheme = {PostgresMemory: "postgresql://", RedisMemory: "redis://", SQLiteMemory: "sqlite://"}[kind]
+    with pytest.raises(ConfigurationError, match=f"{kind.__name__}: it begins with {scheme}") as raised:
+        kind(url=url)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        *((PostgresMemory, f"{scheme}://nobody@localhost/none") for scheme in POSTGRES),
+        *((RedisMemory, f"{scheme}://localhost:6379/0") for scheme in REDIS),
+        *((RedisMemory, f"{scheme}://localhost:6379/none") for scheme in CLUSTERS),
+        (SQLiteMemory, "sqlite:///a.db"),
+    ],
+)
+def test_a_url_of_its_own_kind_is_taken(kind: Any, url: str) -> None:
+    """The control: by whichever of its schemes, and where it is an agent's `memory` too."""
+    kind(url=url)
+    Agent(memory=url)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(PostgresMemory, "DATABASE_URL"), (RedisMemory, "REDIS_URL")])
+def test_a_url_of_another_kind_in_the_environment_is_refused(
+    kind: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the MySQL of another application."""
+    monkeypatch.setenv(name, "mysql://nobody@localhost/none")
+    with pytest.raises(ConfigurationError, match="it begins with"):
+        kind()
 
 
 UNCLOSED = """
