@@ -89,7 +89,7 @@ def resolve(
                 given.
 
     Raises:
-        ConfigurationError: no URL anywhere, or an unknown setting.
+        ConfigurationError: no URL anywhere, an unknown setting, or one that is no text.
         InvalidInputError: days that are no number, or out of range.
     """
     file = _from_file()
@@ -102,8 +102,10 @@ def resolve(
         raise ConfigurationError(f"the URL has unknown settings: {', '.join(sorted(rest))}")
 
     def one(name: str) -> str | None:
-        candidates = (in_url.get(name), arguments.get(name), os.environ.get(f"SECUREMEM_{name.upper()}"))
-        return next((value for value in candidates if value), file.get(name))
+        found = (in_url.get(name), arguments.get(name), os.environ.get(f"SECUREMEM_{name.upper()}"), file.get(name))
+        if not all(value is None or isinstance(value, str) for value in found):
+            raise ConfigurationError(f"{name} has to be a text")
+        return next((value for value in found if value), None)
 
     def days(name: str, argument: float | None) -> timedelta | None:
         found = (in_url.get(name), argument, os.environ.get(f"SECUREMEM_{name.upper()}"), file.get(name))

@@ -84,14 +84,19 @@ class Agent:
             raise ConfigurationError("name and instruction of an agent are texts")
         self.name = name
         self.instruction = instruction
-        config = dict(memory_config or {}) | {
+        config = _by_name("memory_config", memory_config) | {
             option: value for option, value in (("policy", policy), ("kms", kms)) if value is not None
         }
         max_tokens = config.pop("max_tokens", None) if max_tokens is None else max_tokens
         shares = isinstance(memory, Memory | SecureMemory)
         most = config.pop("context_window", None) if shares else None
         self._model = _model(
-            model, timeout=timeout, retries=retries, base_url=base_url, api_key=api_key, options=model_options or {}
+            model,
+            timeout=timeout,
+            retries=retries,
+            base_url=base_url,
+            api_key=api_key,
+            options=_by_name("model_options", model_options),
         )
         self._terms = Terms(
             instruction=instruction,
@@ -114,7 +119,7 @@ class Agent:
         this memory they are with.
 
         Args:
-            message: text, or parts as the model takes them.
+            message: text, or a list of parts as the model takes them.
             session_id: of the conversation.
             user_id: whose it is; if not given, it is its own subject, and so of nobody else's.
 
@@ -124,7 +129,9 @@ class Agent:
             ConflictError: the conversation was cleared meanwhile; nothing was remembered.
             UserErasedError: its person was forgotten meanwhile.
             PIIBlockedError: the policy refuses the message, which the model has not seen.
+            InvalidInputError: the message is none, or cannot be stored; the model has not seen it either.
         """
+        _check_message(message)
         session = self._session(session_id, user_id)
         async with self.memory.turn(session):
             return await (await self._turn(session)).chat(message)
@@ -140,8 +147,9 @@ class Agent:
             user_id: likewise.
 
         Raises:
-            ModelError, ConflictError, UserErasedError, PIIBlockedError: as `chat`.
+            ModelError, ConflictError, UserErasedError, PIIBlockedError, InvalidInputError: as `chat`.
         """
+        _check_message(message)
         session = self._session(session_id, user_id)
         async with self.memory.turn(session), aclosing((await self._turn(session)).stream(message)) as pieces:
             async for piece in pieces:
@@ -262,6 +270,8 @@ def _model(
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise ConfigurationError("timeout is a number of seconds above 0")
     codec.check_count(retries, "retries")
+    if not all(text is None or isinstance(text, str) for text in (base_url, api_key)):
+        raise ConfigurationError("base_url and api_key of a model are texts")
     from securemem.agent.models import CallableModel, NoModel  # noqa: PLC0415  (importing a store does without)
 
     if model is None:
@@ -273,6 +283,29 @@ def _model(
     from securemem.agent.endpoint import Endpoint  # noqa: PLC0415
 
     return Endpoint(model, base_url=base_url, api_key=api_key, seconds=timeout, retries=retries, options=options)
+
+
+def _by_name(what: str, options: object) -> dict[str, Any]:
+    """Give options by their names; none if not given.
+
+    Raises:
+        ConfigurationError: they are something else.
+    """
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise ConfigurationError(f"{what} has options by their names")
+    return dict(options)
+
+
+def _check_message(message: object) -> None:
+    """Refuse what nobody can say.
+
+    Raises:
+        InvalidInputError: it is neither text nor a list.
+    """
+    if not isinstance(message, str | list | tuple):
+        raise InvalidInputError("a message is a text, or a list of parts as the model takes them")
 
 
 def _as_json(message: Message) -> dict[str, Any]:

@@ -130,9 +130,7 @@ class SQLiteMemory(Memory):
         """
         if url is not None and db_path is not None:
             raise ConfigurationError("db_path and url both name the store: give one of them")
-        self._open(
-            url or file_url(os.fspath(db_path if db_path is not None else DB_PATH)), options, table_name=table_name
-        )
+        self._open(url or file_url(DB_PATH if db_path is None else db_path), options, table_name=table_name)
 
 
 class PostgresMemory(Memory):
@@ -215,21 +213,24 @@ class RedisMemory(Memory):
 def _redis_url(host: str, port: int, db: int, username: str | None, password: str | None) -> str:
     if not all(type(number) is int for number in (port, db)):
         raise ConfigurationError("port and db of a Redis are whole numbers")
+    if not all(text is None or isinstance(text, str) for text in (host, username, password)):
+        raise ConfigurationError("host, username and password of a Redis are texts")
     login = f"{quote(username or '', safe='')}:{quote(password or '', safe='')}@" if username or password else ""
     return f"redis://{login}{f'[{host}]' if ':' in host else host}:{port}/{db}"
 
 
-def file_url(db_path: str) -> str:
+def file_url(db_path: object) -> str:
     """Give the URL of a database file.
 
     Raises:
         ConfigurationError: a name that is no file's.
     """
-    if not db_path or db_path == ":memory:" or "?" in db_path or "\0" in db_path:
+    name = os.fspath(db_path) if isinstance(db_path, str | os.PathLike) else None
+    if not isinstance(name, str) or name in ("", ":memory:") or "?" in name or "\0" in name:
         raise ConfigurationError(
             "db_path names a file, without ? in it; what is to be gone at the end is kind 'memory'"
         )
-    return f"sqlite:///{db_path}"
+    return f"sqlite:///{name}"
 
 
 def _check_url(kind: type[Memory], url: object) -> None:

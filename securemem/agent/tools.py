@@ -49,10 +49,10 @@ class Tools:
         """Take functions.
 
         Raises:
-            ConfigurationError: one of them is none that a model could call, or two have one name.
+            ConfigurationError: they are none, one of them is none that a model could call, or two have one name.
         """
         self._tools: dict[str, _Tool] = {}
-        for function in functions:
+        for function in _listed(functions):
             tool = _describe(function)
             name = tool.described["function"]["name"]
             if name in self._tools:
@@ -73,16 +73,24 @@ class Tools:
         return _as_text(await result if isinstance(result, Awaitable) else result)
 
 
-def _describe(function: Callable[..., Any]) -> _Tool:
+def _listed(functions: object) -> list[Any]:
+    if isinstance(functions, str) or not isinstance(functions, Iterable):
+        raise ConfigurationError("tools is a list of functions")
+    return list(functions)
+
+
+def _describe(function: Any) -> _Tool:
     name = getattr(function, "__name__", "")
-    if not name.isidentifier():
+    if not callable(function) or not name.isidentifier():
         raise ConfigurationError("a tool is a function with a name")
     try:
-        hints = get_type_hints(function)
+        hints, signature = get_type_hints(function), inspect.signature(function)
     except NameError as exc:
         raise ConfigurationError(f"the tool {name} has annotations with names that are not there") from exc
+    except (TypeError, ValueError) as exc:
+        raise ConfigurationError(f"the tool {name} does not say what it takes") from exc
     fields: list[tuple[str, Any, Any]] = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature.parameters.values():
         if parameter.kind not in _KINDS:
             raise ConfigurationError(f"the tool {name} has to take its arguments by their names")
         default = msgspec.NODEFAULT if parameter.default is inspect.Parameter.empty else parameter.default

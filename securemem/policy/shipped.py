@@ -39,11 +39,13 @@ def resolve(policy: str | Path | Policy | None) -> Policy:
     Where none is named it is the one that `SECUREMEM_POLICY` names, or `default`.
 
     Raises:
-        ConfigurationError: there is none of this name.
+        ConfigurationError: there is none of this name, or it is no name.
         PolicyError: its file is wrong.
     """
     if isinstance(policy, Policy):
         return policy
+    if policy is not None and not isinstance(policy, str | os.PathLike):
+        raise ConfigurationError("policy is the name of one, or the path of its file")
     return find(policy if policy is not None else os.environ.get("SECUREMEM_POLICY") or DEFAULT)
 
 

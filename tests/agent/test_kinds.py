@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from securemem import Agent, ConfigurationError, InMemoryMemory, PostgresMemory, RedisMemory, SecureMemory, SQLiteMemory
+from securemem import (
+    Agent,
+    ConfigurationError,
+    InMemoryMemory,
+    InvalidInputError,
+    PostgresMemory,
+    RedisMemory,
+    SecureMemory,
+    SQLiteMemory,
+)
 
 from .models import from_context
 
@@ -101,6 +110,44 @@ def test_postgres_takes_its_url_from_the_environment(monkeypatch: pytest.MonkeyP
     """`DATABASE_URL` names it where nothing else does."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@localhost/none")
     PostgresMemory(table_name="agent_memory")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *(
+            (InMemoryMemory, {name: 5})
+            for name in ("policy", "kms", "keystore", "ledger", "tenant", "tokenizer", "clock")
+        ),
+        *((InMemoryMemory, {name: "x"}) for name in ("max_messages", "ttl", "context_window", "backup_days")),
+        *((SQLiteMemory, {"db_path": db_path}) for db_path in (5, b"a.db", ["a.db"], "")),
+        *((SQLiteMemory, {"table_name": name}) for name in (5, 0)),
+        *((PostgresMemory, {"url": "postgresql://a/b", name: 5}) for name in ("table_name", "replica")),
+        *((RedisMemory, {"host": "a", name: 5}) for name in ("prefix", "key_prefix", "username", "password")),
+        *((RedisMemory, {"host": "a", name: "5"}) for name in ("port", "db")),
+        (RedisMemory, {"host": 5}),
+        (RedisMemory, {"client": 5}),
+    ],
+)
+def test_an_option_of_another_type_is_refused(kind: Any, options: Config) -> None:
+    """When the memory is made, by an error that names the option."""
+    with pytest.raises((ConfigurationError, InvalidInputError), match=list(options)[-1].removeprefix("key_")):
+        kind(**options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (InMemoryMemory, {"policy": Path("default"), "kms": "memory://", "tenant": "a", "max_messages": 5, "ttl": 5}),
+        (SQLiteMemory, {"db_path": Path("a.db"), "table_name": "a"}),
+        (SQLiteMemory, {"db_path": "a.db", "table_name": ""}),
+        (PostgresMemory, {"url": "postgresql://a/b", "table_name": "a", "replica": "postgresql://c/b"}),
+        (RedisMemory, {"host": "a", "port": 1, "db": 1, "username": "b", "password": "c", "prefix": "d"}),
+    ],
+)
+def test_options_of_their_types_are_taken(kind: Any, options: Config) -> None:
+    """The control: each of them as it should be."""
+    kind(**options)
 
 
 POSTGRES, REDIS = ("postgresql", "postgres"), ("redis", "rediss")

@@ -362,15 +362,22 @@ async def test_messages_end_by_the_stores_clock(clock: FakeClock, model: Noting)
 # Input
 
 
-@pytest.mark.parametrize("message", [None, float("nan"), object(), "\ud800"])
-async def test_a_message_that_cannot_be_stored_is_refused(agent: Agent, model: Noting, message: Any) -> None:
-    """It is an InvalidInputError, and nothing is remembered."""
-    if message is None:
-        await agent.chat(message, "s")
-        return
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("message", [None, 5, True, {}, b"x", object(), [float("nan")], ["\ud800"], "\ud800"])
+async def test_a_message_that_is_none_is_refused(agent: Agent, model: Noting, message: Any, *, streamed: bool) -> None:
+    """It is an InvalidInputError before the model is asked, and nothing is remembered."""
     with pytest.raises(InvalidInputError):
-        await agent.chat(message, "s")
+        _ = [piece async for piece in agent.stream(message, "s")] if streamed else await agent.chat(message, "s")
+    assert model.shown == []
     assert await _texts(agent) == []
+
+
+@pytest.mark.parametrize("message", ["", "one", [], [{"type": "text", "text": "one"}], [{"type": "image_url"}]])
+async def test_a_message_is_text_or_parts(agent: Agent, model: Noting, message: Any) -> None:
+    """The control: the model is shown it as it is, and it is remembered."""
+    await agent.chat(message, "s")
+    assert model.shown[-1][-1] == {"role": "user", "content": message}
+    assert (await _texts(agent))[0] == message
 
 
 @pytest.mark.parametrize("session_id", ["", None, 7, "x" * 1025])
@@ -411,6 +418,21 @@ async def test_an_agent_without_a_model_only_remembers(memory: SecureMemory) -> 
         {"tools": [print]},
         {"tools": [now, now]},
         {"tools": [len]},
+        {"tools": None},
+        {"tools": 5},
+        {"tools": "now"},
+        {"tools": [asyncio]},
+        {"tools": [dict]},
+        {"memory_config": 5},
+        {"memory_config": ["ttl"]},
+        {"memory_config": {"max_messages": "x"}},
+        {"memory_config": {"clock": 5}},
+        {"kms": 5},
+        {"policy": 5},
+        {"model": "m", "model_options": 5},
+        {"model": "m", "model_options": {5: 5}},
+        {"model": "m", "base_url": 5},
+        {"model": "m", "api_key": 5},
         {"memory_config": {"context_window": 0}},
         {"max_tokens": -1},
         {"retries": -1},
