@@ -19,7 +19,7 @@ T = TypeVar("T")
 _END: Any = object()
 
 ModelCallable = Callable[[list[dict[str, Any]]], Any]
-"""`async (list[dict]) -> str`, or an async generator of texts; a dict in place of the text may have `tool_calls`."""
+"""`async (list[dict]) -> str`, or an async generator of texts; a dict in place of a text may have `tool_calls`."""
 
 
 class Reply(NamedTuple):
@@ -109,8 +109,9 @@ class CallableModel:
         return await within(self._seconds, answer)
 
     async def _gather(self, answer: AsyncIterator[Any]) -> AsyncGenerator[str | Reply, None]:
-        """Give the texts of a generator, and then all of them as a reply."""
+        """Give the texts of a generator, and then all of them as a reply, with the calls of tools among them."""
         said: list[str] = []
+        calls: list[Call] = []
         try:
             while True:
                 text = await within(self._seconds, anext(answer, _END))
@@ -118,12 +119,15 @@ class CallableModel:
                     break
                 if text is None:
                     continue  # as endpoints' own pieces have it that hold no text
-                said.append(_reply(text).text)
-                yield said[-1]
+                piece = _reply(text)
+                calls += piece.calls
+                if piece.text:
+                    said.append(piece.text)
+                    yield piece.text
         finally:
             if inspect.isasyncgen(answer):
                 await answer.aclose()
-        yield Reply("".join(said))
+        yield Reply("".join(said), tuple(calls))
 
 
 async def within(seconds: float, answer: Awaitable[T]) -> T:
@@ -161,12 +165,12 @@ def reply_of(message: dict[str, Any]) -> Reply:
     """
     try:
         calls = tuple(
-            Call(str(each.get("id") or ""), str(each["function"]["name"]), each["function"].get("arguments") or "{}")
+            Call(str(each.get("id") or ""), each["function"]["name"], each["function"].get("arguments") or "{}")
             for each in message.get("tool_calls") or ()
         )
     except (TypeError, KeyError, AttributeError):
         raise ModelError("the model asked for a tool in a way that cannot be read") from None
     text = message.get("content") or ""
-    if not isinstance(text, str) or not all(isinstance(call.arguments, str) for call in calls):
+    if not isinstance(text, str) or not all(isinstance(part, str) for call in calls for part in call):
         raise ModelError("the model gave something that is neither a text nor a call of a tool")
     return Reply(text, calls)

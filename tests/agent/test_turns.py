@@ -187,7 +187,13 @@ async def test_a_callable_that_is_slow_is_a_model_error(memory: SecureMemory, mo
         await Agent(model=never, memory=memory, timeout=0.05).chat("one", "s")
 
 
-@pytest.mark.parametrize("given", [None, 7, b"bytes", {"content": [1]}, {"content": "", "tool_calls": [{"id": "1"}]}])
+NO_REPLIES: list[Any] = [
+    *(7, b"bytes", {"content": [1]}, {"tool_calls": [{"id": "1"}]}),
+    {"tool_calls": [{"id": "1", "function": {"name": None, "arguments": "{}"}}]},
+]
+
+
+@pytest.mark.parametrize("given", [None, *NO_REPLIES])
 async def test_what_is_no_reply_is_a_model_error(memory: SecureMemory, given: object) -> None:
     """A function that gives neither a text nor a message is refused, and nothing is remembered."""
 
@@ -198,6 +204,46 @@ async def test_what_is_no_reply_is_a_model_error(memory: SecureMemory, given: ob
     with pytest.raises(ModelError):
         await agent.chat("one", "s")
     assert await _texts(agent) == []
+
+
+@pytest.mark.parametrize("given", NO_REPLIES)
+async def test_a_piece_that_is_no_reply_is_a_model_error(memory: SecureMemory, given: object) -> None:
+    """Likewise where a generator gives it among texts."""
+
+    async def model(_: Shown) -> AsyncIterator[object]:
+        yield "one"
+        yield given
+
+    agent = Agent(model=model, memory=memory)
+    with pytest.raises(ModelError):
+        await agent.chat("one", "s")
+    assert await _texts(agent) == []
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_generator_may_call_tools(memory: SecureMemory, *, streamed: bool) -> None:
+    """Calls among its pieces are made, each once, when all of it is there; texts before and after them are one."""
+
+    def hour(plus: int) -> str:
+        return str(9 + plus)
+
+    async def model(messages: Shown) -> AsyncIterator[Any]:
+        if messages[-1]["role"] == "tool":
+            yield "it is "
+            yield " and ".join(each["content"] for each in messages if each["role"] == "tool")
+            return
+        yield "let me "
+        for plus in range(2):
+            call = {"id": f"c{plus}", "function": {"name": "hour", "arguments": f'{{"plus": {plus}}}'}}
+            yield {"content": None, "tool_calls": [call]}
+        yield {"content": "see. "}
+
+    agent = Agent(model=model, memory=memory, tools=[hour])
+    if streamed:
+        assert [piece async for piece in agent.stream("when?", "s")] == ["let me ", "see. ", "it is ", "9 and 10"]
+    else:
+        assert await agent.chat("when?", "s") == "it is 9 and 10"
+    assert await _texts(agent) == ["when?", "let me see. ", "9", "10", "it is 9 and 10"]
 
 
 # Order
