@@ -136,7 +136,7 @@ class _Gathered:
             if piece.function is not None:
                 call["function"]["name"] += piece.function.name or ""
                 call["function"]["arguments"] += piece.function.arguments or ""
-        text = (delta.content if delta is not None else None) or ""
+        text = ((delta.content or delta.refusal) if delta is not None else None) or ""
         self._texts.append(text)
         return str(text)
 

@@ -158,7 +158,7 @@ def _reply(answer: object) -> Reply:
 
 
 def reply_of(message: dict[str, Any]) -> Reply:
-    """Give the reply in an assistant's message of the chat-completions protocol.
+    """Give the reply in an assistant's message of the chat-completions protocol; a refusal is what the model said.
 
     Raises:
         ModelError: it is none.
@@ -170,7 +170,7 @@ def reply_of(message: dict[str, Any]) -> Reply:
         )
     except (TypeError, KeyError, AttributeError):
         raise ModelError("the model asked for a tool in a way that cannot be read") from None
-    text = message.get("content") or ""
+    text = message.get("content") or message.get("refusal") or ""
     if not isinstance(text, str) or not all(isinstance(part, str) for call in calls for part in call):
         raise ModelError("the model gave something that is neither a text nor a call of a tool")
     return Reply(text, calls)

@@ -20,7 +20,8 @@ class Answer:
     """How a request is answered.
 
     Attributes:
-        text: what the model says, given what it is asked.
+        text: what the model says, given what it is asked; and
+        part: where the protocol has it, "content" or "refusal".
         calls: the tools that it calls.
         status: of HTTP, with
         headers: besides, and an
@@ -31,6 +32,7 @@ class Answer:
     """
 
     text: Callable[[Request], str] = lambda request: f"echo: {request['messages'][-1]['content']}"
+    part: str = "content"
     calls: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -112,9 +114,8 @@ class Endpoint:
 
 
 def _whole(answer: Answer, request: Request) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": None if answer.calls else answer.text(request)}
-    if answer.calls:
-        message["tool_calls"] = answer.calls
+    message: dict[str, Any] = {"role": "assistant", "content": None}
+    message |= {"tool_calls": answer.calls} if answer.calls else {answer.part: answer.text(request)}
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "tool_calls" if answer.calls else "stop"}
     return {"id": "1", "object": "chat.completion", "created": 1, "model": request["model"], "choices": [choice]}
 
@@ -132,7 +133,7 @@ def _events(answer: Answer, request: Request) -> list[bytes]:
         deltas += [{"tool_calls": [{"index": index, **part}]} for part in parts]
     if not answer.calls:
         text = answer.text(request)
-        deltas += [{"content": text[start : start + 4]} for start in range(0, len(text), 4)]
+        deltas += [{answer.part: text[start : start + 4]} for start in range(0, len(text), 4)]
     ends = "tool_calls" if answer.calls else "stop"
     choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": ends})

@@ -72,6 +72,15 @@ async def test_a_stream_comes_piece_by_piece(agent: Agent, endpoint: Endpoint) -
 
 
 @pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("part", ["refusal", "content"])
+async def test_a_refusal_is_what_the_model_said(agent: Agent, endpoint: Endpoint, part: str, *, streamed: bool) -> None:
+    """It is the reply, and is remembered, as a text in the usual place is."""
+    endpoint.answers = [Answer(text=lambda _: "I can't help with that.", part=part)]
+    assert await _chat(agent, "Help", streamed=streamed) == "I can't help with that."
+    assert [each["content"] for each in await agent.get_history("s")] == ["Help", "I can't help with that."]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
 async def test_tools_are_called(agent: Agent, endpoint: Endpoint, *, streamed: bool) -> None:
     """A tool is described, called with what the model gives, and its result shown; all of it is remembered."""
     answers = [Answer(calls=[CALL]), Answer(text=lambda request: f"It says: {request['messages'][-1]['content']}")]
