@@ -65,7 +65,7 @@ class Agent:
             kms: what the keys are wrapped under: as in `memory_config`.
             max_tokens: at most so many tokens reach the model, of which the instruction, pinned messages and the new
                 message take theirs first.
-            keep_failed: remember what the user said also where the model fails.
+            keep_failed: remember what the user said also where the model fails, or says what cannot be stored.
             actor: who asks, for a policy with roles.
             timeout: how many seconds a reply, or the next piece of one, may take.
             retries: how many times more an endpoint is asked that does not answer, fails, or is asked too often.

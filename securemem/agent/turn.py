@@ -18,7 +18,7 @@ from typing import Any
 from securemem import window
 from securemem.agent.models import Model, Reply
 from securemem.agent.tools import Call, Tools
-from securemem.errors import ModelError
+from securemem.errors import DetectionError, InvalidInputError, ModelError, PIIBlockedError
 from securemem.memory import SecureMemory
 from securemem.model import Message
 from securemem.session import PSEUDONYMISED, Session
@@ -40,7 +40,7 @@ class Terms:
         context_window: how many messages of the conversation it is shown, the new one among them; None for as many as
             the store says.
         max_tokens: how many tokens, the instruction's among them; None for no limit.
-        keep_failed: whether what the user said is kept where the model fails.
+        keep_failed: whether what the user said is kept where the model fails, or says what cannot be stored.
     """
 
     instruction: str
@@ -175,10 +175,15 @@ class Turn:
         """Remember the turn.
 
         Made-up names are told from real ones by nothing, so that a reply with these is remembered by what they stand
-        for; tokens are remembered as they are.
+        for; tokens are remembered as they are. A reply that cannot be stored is a failure like any other; where a store
+        fails, the turn may be there.
         """
         self._said.append(Message("assistant", revealed if self._reveals and self._treating.is_realistic else text))
-        await self._session.add_many(self._said, handle=self._handle)
+        try:
+            await self._session.add_many(self._said, handle=self._handle)
+        except (InvalidInputError, PIIBlockedError, DetectionError):
+            await self._failed()
+            raise
 
     async def _failed(self) -> None:
         """Remember what the user said, if that is asked for."""

@@ -92,6 +92,19 @@ async def test_what_is_blocked_reaches_no_model(store: SecureMemory) -> None:
     assert await agent.get_history("s") == []
 
 
+@pytest.mark.parametrize("keep_failed", [True, False])
+async def test_a_reply_that_is_blocked_is_not_remembered(store: SecureMemory, *, keep_failed: bool) -> None:
+    """It is a PIIBlockedError; what the user said is there under `keep_failed` alone."""
+
+    async def model(_: Shown) -> str:
+        return "Your number is 536-22-8726, SSN"
+
+    agent = Agent(model=model, memory=store, keep_failed=keep_failed)
+    with pytest.raises(PIIBlockedError):
+        await agent.chat("What is my number?", "s")
+    assert [each["content"] for each in await agent.get_history("s")] == ["What is my number?"] * keep_failed
+
+
 async def test_the_default_policy_redacts_before_the_model(url: str) -> None:
     """An agent that names no policy shows no card to its model."""
     model = Noting()

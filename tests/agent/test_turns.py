@@ -18,6 +18,7 @@ from securemem import (
     ModelError,
     SecureMemory,
     UserErasedError,
+    codec,
 )
 from securemem.agent import Memory
 
@@ -70,6 +71,23 @@ async def test_the_users_turn_is_kept_if_asked(memory: SecureMemory, model: Noti
     model.error = None
     await agent.chat("two", "s")
     assert model.texts == ["one", "two"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("keep_failed", [True, False])
+@pytest.mark.parametrize("reply", ["\ud800", "x" * (codec.MAX_PAYLOAD_BYTES + 1)], ids=["surrogate", "too large"])
+async def test_the_users_turn_is_kept_where_the_reply_cannot_be(
+    memory: SecureMemory, reply: str, *, keep_failed: bool, streamed: bool
+) -> None:
+    """A reply that cannot be stored is an InvalidInputError; what the user said is there under `keep_failed` alone."""
+
+    async def model(_: Shown) -> str:
+        return reply
+
+    agent = Agent(model=model, memory=memory, keep_failed=keep_failed)
+    with pytest.raises(InvalidInputError):
+        _ = [piece async for piece in agent.stream("one", "s")] if streamed else await agent.chat("one", "s")
+    assert await _texts(agent) == (["one"] if keep_failed else [])
 
 
 async def test_a_tool_that_fails_ends_the_turn(memory: SecureMemory) -> None:
