@@ -9,6 +9,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Iterable
+from copy import deepcopy
+from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -90,21 +92,33 @@ def _describe(function: Any) -> _Tool:
     except (TypeError, ValueError) as exc:
         raise ConfigurationError(f"the tool {name} does not say what it takes") from exc
     fields: list[tuple[str, Any, Any]] = []
+    defaults: dict[str, Any] = {}
     for parameter in signature.parameters.values():
         if parameter.kind not in _KINDS:
             raise ConfigurationError(f"the tool {name} has to take its arguments by their names")
-        default = msgspec.NODEFAULT if parameter.default is inspect.Parameter.empty else parameter.default
-        fields.append((parameter.name, hints.get(parameter.name, Any), msgspec.field(default=default)))
+        fields.append((parameter.name, hints.get(parameter.name, Any), _field(parameter)))
+        if parameter.default is not inspect.Parameter.empty:
+            defaults[parameter.name] = parameter.default
     try:
         arguments = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
         [schema], parts = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
+        said = msgspec.to_builtins(defaults, str_keys=True)
     except (TypeError, ValueError) as exc:
         raise ConfigurationError(f"the tool {name} takes what JSON has no word for") from exc
     parameters = parts.pop(name, schema) | ({"$defs": parts} if parts else {})
     parameters.pop("title", None)
+    for argument, default in said.items():
+        parameters["properties"][argument]["default"] = default
     says = inspect.getdoc(function) or ""
     described = {"type": "function", "function": {"name": name, "description": says, "parameters": parameters}}
     return _Tool(function, arguments, described)
+
+
+def _field(parameter: inspect.Parameter) -> Any:
+    """Give an argument's field; each call has a default of its own, which the tool may change."""
+    if parameter.default is inspect.Parameter.empty:
+        return msgspec.field()
+    return msgspec.field(default_factory=partial(deepcopy, parameter.default))
 
 
 def _as_text(result: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ from securemem import (
     codec,
 )
 from securemem.agent import Memory
+from securemem.agent.tools import Tools
 
 from .models import Noting, Shown
 
@@ -408,6 +410,55 @@ async def test_a_tool_call_never_loses_its_result(memory: SecureMemory) -> None:
 def now() -> dict[str, int]:
     """Give the hour."""
     return {"hour": 9}
+
+
+@dataclass
+class Basket:
+    """What a tool may collect in."""
+
+    things: list[str] = field(default_factory=list)
+
+
+def _in_a_basket(thing: str, basket: Basket = Basket()) -> str:  # noqa: B008  (what is tested)
+    basket.things.append(thing)
+    return ", ".join(basket.things)
+
+
+def _in_a_list(thing: str, things: list[str] = ["a"]) -> str:  # noqa: B006  (what is tested)
+    things.append(thing)
+    return ", ".join(things)
+
+
+@pytest.mark.parametrize(
+    ("tool", "results"), [(_in_a_basket, {"b", "c"}), (_in_a_list, {"a, b", "a, c"})], ids=["object", "list"]
+)
+async def test_a_default_is_each_calls_own(memory: SecureMemory, tool: Any, results: set[str]) -> None:
+    """What a tool does to an argument that it was not given is in no later call of it, of whomever."""
+
+    async def model(messages: Shown) -> Any:
+        said = messages[-1]
+        if said["role"] == "tool":
+            return said["content"]
+        call = {"name": tool.__name__, "arguments": f'{{"thing": "{said["content"]}"}}'}
+        return {"tool_calls": [{"id": "1", "function": call}]}
+
+    agent = Agent(model=model, memory=memory, tools=[tool])
+    assert {await agent.chat(thing, thing) for thing in ("b", "c")} == results
+
+
+async def test_a_given_argument_is_no_default(memory: SecureMemory) -> None:
+    """The control: what the model gives comes to the tool in place of it, and the model is told of both."""
+
+    async def model(messages: Shown) -> Any:
+        if messages[-1]["role"] == "tool":
+            return messages[-1]["content"]
+        call = {"name": "_in_a_list", "arguments": '{"thing": "b", "things": ["x"]}'}
+        return {"tool_calls": [{"id": "1", "function": call}]}
+
+    assert await Agent(model=model, memory=memory, tools=[_in_a_list]).chat("go", "s") == "x, b"
+    [described] = Tools([_in_a_list]).described
+    assert described["function"]["parameters"]["properties"]["things"]["default"] == ["a"]
+    assert described["function"]["parameters"]["required"] == ["thing"]
 
 
 async def test_messages_end_by_the_stores_clock(clock: FakeClock, model: Noting) -> None:
