@@ -194,7 +194,10 @@ class Agent:
         await self._session(session_id, user_id).add(role, content, metadata={**(metadata or {}), **marks} or None)
 
     async def clear_memory(self, session_id: str, *, user_id: str | None = None) -> None:
-        """Forget a conversation: its key and its messages. A turn that is under way is not remembered either."""
+        """Forget a conversation: its key and its messages.
+
+        A turn that is under way is not remembered either, but for the first, before which there is nothing to forget.
+        """
         await self._session(session_id, user_id).clear()
 
     async def fork(
