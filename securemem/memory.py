@@ -143,7 +143,8 @@ class SecureMemory:
             context_window: how many messages `context` gives by default.
             compress: compress texts before they are sealed; their length then says more of what they are.
             clock: gives an aware UTC datetime; every deadline is reckoned by it.
-            create: whether a store that is not there yet is made; if not, opening it is a ConfigurationError.
+            create: whether a store or a tenant that is not there yet is made; if not, opening it is a
+                ConfigurationError.
             tokenizer: counts tokens for `max_tokens`; "tiktoken" (or "tiktoken:<encoding>") where that is installed.
 
         Raises:

@@ -86,13 +86,13 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
 
     Args:
         stores: made, not open.
-        create: whether stores that nobody has used yet are begun.
+        create: whether stores that nobody has used yet are begun, and a tenant that is new may be made.
 
     Raises:
-        ConfigurationError: they do not belong together, or one is missing or something else.
+        ConfigurationError: they do not belong together, or one is missing or something else, or the tenant is.
         NotReadyError: the ledger is missing or older than what it decided about.
     """
-    keys, data = await _open(stores)
+    keys, data = await _open(stores, create=create)
     # The ledger last: every act is written there first, so what it says is never older than what the others do.
     peek = await stores.ledger.peek()
     decided = peek.stamp if peek is not None else None
@@ -126,6 +126,19 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
     return Stamps(keys.deployment, servers, data.counter, keys.counter, newest, unfinished)
 
 
+async def _check_tenant(stores: Stores) -> None:
+    """Refuse a tenant that is not there: its name may be mistyped, and another's sessions are meant.
+
+    Raises:
+        ConfigurationError: it is not; nothing was written.
+    """
+    if await stores.keystore.tenant(stores.route.name) is None:
+        _, tenant = named(stores.route.name)
+        raise ConfigurationError(
+            f"there is no tenant {tenant!r} here: name one that is, or `securemem init --tenant NAME` makes a new one"
+        )
+
+
 async def _check_restored(ledger: Ledger) -> None:
     """Let nobody in while data is being restored: an empty data store is not begun anew then.
 
@@ -139,12 +152,14 @@ async def _check_restored(ledger: Ledger) -> None:
         )
 
 
-async def _open(stores: Stores) -> tuple[Stamp | None, Stamp | None]:
+async def _open(stores: Stores, *, create: bool) -> tuple[Stamp | None, Stamp | None]:
     """Open keystore and data; the keystore first, for it says where the data lies."""
     keys = await stores.keystore.open()
     if keys is None:
         stores.route.begin()
     else:
+        if not create:
+            await _check_tenant(stores)  # before the data, which has a table made where it lacks it
         await stores.route.renewed()
     data = await stores.backend.open()
     if keys is None and data is not None:

@@ -190,8 +190,31 @@ def test_keystore_ledger_and_kms_can_lie_apart(tmp_path: Path) -> None:
 def test_tenants_see_nothing_of_each_other() -> None:
     """Another tenant's sessions are not listed."""
     written()
+    assert run("init", "--tenant", "other").exit_code == 0
     assert len(objects(run("session", "list", "--json"))) == 1
     assert objects(run("session", "list", "--json", "--tenant", "other")) == []
+
+
+@pytest.mark.parametrize("command", NEED_A_STORE, ids=" ".join)
+def test_no_command_makes_a_tenant_that_is_not_there(command: list[str]) -> None:
+    """With a mistyped tenant each ends with 2, says its name, and makes none; `init` makes it, and then each works."""
+    written()
+    before = _tenants()
+    if command != ["doctor"]:
+        assert_says_one_line(run(*command, "--tenant", "defualt"), 2, "no tenant 'defualt'", "init --tenant")
+    else:
+        assert run(*command, "--tenant", "defualt").exit_code == 1
+    assert _tenants() == before == ["default"]
+    assert run("init", "--tenant", "defualt").exit_code == 0
+    assert _tenants() == ["default", "defualt"]
+    done = run(*command, "--tenant", "defualt", "--json")
+    assert "no tenant" not in done.output
+    assert done.exit_code == (1 if command[:2] in (["session", "show"], ["session", "clear"]) else 0)
+
+
+def _tenants() -> list[str]:
+    with closing(sqlite3.connect("store.keys.db")) as con:
+        return sorted(name.partition("\x1f")[2] for (name,) in con.execute("SELECT name FROM tenants"))
 
 
 # Sessions

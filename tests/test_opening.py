@@ -116,6 +116,18 @@ async def test_tables_and_tenants_are_apart(file_url: str) -> None:
     assert await _read(file_url, "alice") == ["of alice"]
 
 
+async def test_a_tenant_is_made_only_where_it_may_be(file_url: str, folder: Path) -> None:
+    """With `create=False` a tenant that is not there is named, and no file changes; without, it is made."""
+    await _write(file_url, "alice")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for settings in ({"tenant": "tow"}, {"table_name": "agent_memory", "tenant": "tow"}):
+        with pytest.raises(ConfigurationError, match=r"no tenant 'tow'.*init --tenant"):
+            await _read(file_url, "alice", create=False, **settings)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert await _read(file_url, "alice", tenant="tow") == []
+    assert await _read(file_url, "alice", tenant="tow", create=False) == []
+
+
 @pytest.mark.parametrize("name", ["1a", "a b", 'a"; DROP TABLE messages; --', "sqlite_x", "securemem_x", "ä", "x" * 64])
 async def test_a_table_name_is_a_plain_identifier(file_url: str, folder: Path, name: str) -> None:
     """Anything else is refused before a file is made."""

@@ -148,6 +148,14 @@ def test_a_damaged_session_is_a_no(tmp_path: Path) -> None:
     assert "xenia" not in done.stderr
 
 
+def test_a_tenant_is_wanted() -> None:
+    """`move` makes no tenant, and nor does `list`, which wants no name to show those that are there."""
+    _write("acme", "ann")
+    done = _run("move", "amce", "--to", "second")
+    assert (done.exit_code, "no tenant 'amce'" in done.stderr) == (2, True)
+    assert [each["tenant"] for each in _objects(_run("list", "--json"))] == ["acme"]
+
+
 @pytest.mark.parametrize("command", [["list"], ["move", "acme", "--to", "second"]])
 def test_a_store_is_wanted(command: list[str], tmp_path: Path) -> None:
     """Neither command makes a store."""
