@@ -317,6 +317,37 @@ def test_on_a_terminal_it_asks(answer: str, code: int, left: int) -> None:
     assert len(objects(run("session", "list", "--json"))) == left
 
 
+@pytest.mark.parametrize(("typed", "code", "told"), [("\x03", 130, "interrupted"), ("n\n", 1, "nothing was done")])
+def test_an_interruption_needs_no_answer(typed: str, code: int, told: str) -> None:
+    """Ctrl-C at the question ends the command at once and the person is left, as a no does."""
+    written()
+    ours, theirs = pty.openpty()
+    take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", take, *RUN, "user", "erase", "alice", "--url", URL],
+            stdin=theirs,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            assert process.stderr is not None
+            said = b""
+            while b"?" not in said:
+                said += os.read(process.stderr.fileno(), 1024)
+            os.write(ours, typed.encode())
+            try:
+                process.wait(timeout=20)
+            finally:
+                process.kill()
+            said += process.stderr.read()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode == code
+    assert said.decode().endswith(f"securemem: {told}\n")
+    assert len(objects(run("session", "list", "--json"))) == 1
+
+
 def test_a_receipt_is_written_and_verifies(tmp_path: Path) -> None:
     """The receipt in a file verifies by the store's key, and offline by the key in a file with no store at all."""
     written()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from securemem.cli.output import Output, grid, printable
+from securemem.cli.output import Output, grid, interruptible, printable
 
 _WIDTH = 7
 _STYLES = {"user": "bold cyan", "assistant": "bold green"}
@@ -155,11 +154,9 @@ def typed(prompt: str) -> str | None:
     """Give a line that somebody types, with the keys of readline; None when they leave."""
     import readline  # noqa: F401, PLC0415  (input uses it once it is imported)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return input(prompt)
-    except (EOFError, KeyboardInterrupt):
-        print()  # noqa: T201  (the line of the prompt ends)
-        return None
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with interruptible():
+        try:
+            return input(prompt)
+        except (EOFError, KeyboardInterrupt):
+            print()  # noqa: T201  (the line of the prompt ends)
+            return None

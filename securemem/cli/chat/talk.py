@@ -15,7 +15,7 @@ import typer
 
 from securemem.agent import Agent
 from securemem.cli.chat.screen import Screen, typed
-from securemem.cli.output import Output
+from securemem.cli.output import Output, interruptible
 from securemem.errors import ConfigurationError, SecureMemError
 
 _SHOWN = 6
@@ -153,7 +153,8 @@ class Talk:
     async def _forget(self, _: str) -> None:
         if self._is_alive:
             try:
-                typer.confirm("Destroy this conversation and its key? It cannot be undone.", abort=True)
+                with interruptible():
+                    typer.confirm("Destroy this conversation and its key? It cannot be undone.", abort=True)
             except typer.Abort:
                 self._screen.note("Nothing was destroyed.")
                 return
