@@ -28,6 +28,8 @@ SERVERS = (
 _NAMES = frozenset(
     {"keystore", "ledger", "kms", "table_name", "prefix", "replica", "backup_days", "memory_days", "audit_sink"}
 )
+_DAYS = frozenset({"backup_days", "memory_days"})
+_TEXTS = (_NAMES | {"url"}) - _DAYS
 _MOST_DAYS = 36_500
 _TABLES = ("postgresql", "postgres", "sqlite")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
@@ -73,7 +75,19 @@ def _from_file() -> dict[str, Any]:
     unknown = settings.keys() - _NAMES - {"url", "servers"}
     if unknown:
         raise ConfigurationError(f"{SETTINGS_FILE} has unknown settings: {', '.join(sorted(unknown))}")
+    for name in sorted(settings.keys() & _TEXTS):
+        _check_text(settings[name], f"{SETTINGS_FILE}: {name}")
+    for name in sorted(settings.keys() & _DAYS):
+        try:
+            _days(name, settings[name])
+        except InvalidInputError as exc:
+            raise ConfigurationError(f"{SETTINGS_FILE}: {exc}") from None
     return settings
+
+
+def _check_text(value: object, what: str) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{what} has to be a text, in quotes")
 
 
 def resolve(
@@ -92,6 +106,9 @@ def resolve(
         ConfigurationError: no URL anywhere, an unknown setting, or one that is no text.
         InvalidInputError: days that are no number, or out of range.
     """
+    for name, value in ({"url": url} | arguments).items():
+        if value is not None:
+            _check_text(value, name)
     file = _from_file()
     url = url or os.environ.get("SECUREMEM_URL") or file.get("url")
     if not url:

@@ -55,6 +55,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _checked(clock: Any) -> Clock:
+    moment = clock() if callable(clock) else None
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        raise ConfigurationError("clock has to give an aware datetime: datetime.now(UTC)")
+    checked: Clock = clock
+    return checked
+
+
 class SecureMemory:
     """Sessions of one tenant in one store."""
 
@@ -148,7 +156,7 @@ class SecureMemory:
             tokenizer: counts tokens for `max_tokens`; "tiktoken" (or "tiktoken:<encoding>") where that is installed.
 
         Raises:
-            ConfigurationError: settings that do not fit.
+            ConfigurationError: settings that do not fit, or of a wrong type.
             InvalidInputError: a number that is none, or out of range.
         """
         if url is not None and not isinstance(url, str):
@@ -176,7 +184,7 @@ class SecureMemory:
             settings,
             tenant=tenant,
             policy=policies.resolve(policy),
-            clock=clock or _now,
+            clock=_checked(clock) if clock is not None else _now,
             limits=Limits(
                 max_messages=codec.check_count(max_messages, "max_messages", least=1), ttl=ttl, compress=compress
             ),

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,14 @@ async def test_an_unclosed_store_neither_hangs_nor_loses(file_url: str) -> None:
         ({"tokenizer": "words"}, ConfigurationError),
         ({"policy": "gdpr-nonsense"}, ConfigurationError),
         ({"client": "no client"}, ConfigurationError),
+        *(({name: 5}, ConfigurationError) for name in ("keystore", "ledger", "kms", "table_name", "replica", "prefix")),
+        ({"policy": 5}, ConfigurationError),
+        ({"audit_sink": ["file:///x"]}, ConfigurationError),
+        ({"tenant": 5}, InvalidInputError),
+        ({"max_messages": "x"}, InvalidInputError),
+        ({"backup_days": "x"}, InvalidInputError),
+        ({"clock": datetime.now}, ConfigurationError),
+        ({"clock": datetime(2026, 3, 2, tzinfo=UTC)}, ConfigurationError),
         ({"keystore": "mysql://x"}, ConfigurationError),
         ({"kms": "nonsense://x"}, ConfigurationError),
     ],
@@ -261,3 +270,34 @@ async def test_settings_that_do_not_fit(
     with pytest.raises(error):
         await _write(file_url, "alice", **settings)
     assert list(folder.iterdir()) == []
+
+
+async def test_no_url_is_a_number(folder: Path) -> None:
+    """A URL that is no text is an error of ours, and a clock that is aware is taken."""
+    with pytest.raises(ConfigurationError, match="URL"):
+        SecureMemory.open(5)  # type: ignore[arg-type]
+    memory = SecureMemory.open(f"sqlite:///{folder}/data", clock=lambda: datetime.now(UTC))
+    assert memory.clock().tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        *((f"{name} = {value}", name) for name in ("keystore", "kms", "prefix", "audit_sink") for value in ("5", "[]")),
+        ("url = 5", "url"),
+        ("backup_days = 'x'", "backup_days"),
+        ("memory_days = []", "memory_days"),
+        ("backup_days = -1", "backup_days"),
+        ("servers = 5", "servers"),
+        ("tenant = []", "tenant"),
+        ("colour = 'red'", "colour"),
+    ],
+)
+async def test_the_settings_file_is_checked(file_url: str, folder: Path, line: str, key: str) -> None:
+    """What is of a wrong type, or no setting, is named with its file; without that line the store opens."""
+    (folder / "securemem.toml").write_text(line)
+    with pytest.raises(ConfigurationError, match=rf"^securemem\.toml.*\b{key}\b"):
+        await _write("" if key == "url" else file_url, "alice")
+    assert [path.name for path in folder.iterdir()] == ["securemem.toml"]
+    (folder / "securemem.toml").write_text(f"url = {file_url!r}\nbackup_days = 30")
+    await _write("", "alice")
