@@ -62,10 +62,16 @@ async def _list(*, place: Place, out: Output) -> None:
     """List the holds that stand."""
     async with place.existing() as memory:
         holds = await memory.holds.list()
-    for hold in holds:
-        what = f"session {hold.session}" if hold.session is not None else "all sessions"
-        row = (hold.id, f"person {hold.handle}", what, hold.reason_code, f"since {hold.placed_at:%d %B %Y}")
-        out.answer(_as_json(hold), grid(row))
+    for number, hold in enumerate(holds):
+        # A line for each id, which is there to be copied: no terminal is wide enough for three beside each other.
+        rows = [
+            ("hold", hold.id),
+            ("person", hold.handle),
+            ("on", f"session {hold.session}" if hold.session is not None else "all sessions"),
+            ("reason", hold.reason_code),
+            ("since", f"{hold.placed_at:%d %B %Y}"),
+        ]
+        out.answer(_as_json(hold), *([""] if number else []), grid(*rows))
     if not holds and not out.as_json:
         out.answer({}, "No hold stands.")
 

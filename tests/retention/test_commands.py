@@ -225,6 +225,17 @@ def test_holds_are_placed_listed_and_released() -> None:
     assert_says_one_line(run("hold", "place", "nobody", "--reason-code", "C"), 2, "nothing is held")
 
 
+def test_the_ids_of_a_listed_hold_can_be_copied() -> None:
+    """On 80 columns each id stands on one line in one piece, however long the reason; the control releases by it."""
+    filled()
+    session = answer("hold", "place", "alice", "--session", "order-0", "--reason-code", "CASE-1")
+    person = answer("hold", "place", "alice", "--reason-code", "R" * 64)
+    shown = run("hold", "list").stdout.splitlines()
+    for copied in (session["id"], person["id"], person["handle"], session["session"]):
+        assert any(line.endswith(copied) for line in map(str.rstrip, shown)), shown
+    assert answer("hold", "release", person["id"])["id"] == person["id"]
+
+
 @pytest.mark.parametrize(
     "command",
     [
