@@ -18,6 +18,12 @@ from securemem.errors import ConfigurationError
 
 HOME_VARIABLE = "SECUREMEM_HOME"
 _PORTS = {"redis": 6379, "redis+cluster": 6379, "redis+sentinel": 26379, "postgresql": 5432}
+_SAME = {
+    "rediss": "redis",
+    "rediss+cluster": "redis+cluster",
+    "rediss+sentinel": "redis+sentinel",
+    "postgres": "postgresql",
+}
 _UNPLAIN = re.compile(r"[^A-Za-z0-9.-]+")
 _said: set[Path] = set()
 
@@ -49,7 +55,7 @@ def home(settings: Settings) -> Path:
     place, query = parted(settings.url)
     try:
         parts = urlsplit(place)
-        scheme = parts.scheme.replace("rediss", "redis")
+        scheme = _SAME.get(parts.scheme, parts.scheme)
         hosts, database = _hosts(scheme, parts.netloc.rpartition("@")[2]), parts.path.strip("/")
     except ValueError as exc:
         raise ConfigurationError("the URL of the data cannot be read") from exc

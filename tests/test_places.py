@@ -24,6 +24,7 @@ def _home(url: str, prefix: str | None = None) -> Path:
         ("redis://[::1]", "redis://[::1]:6379/0"),
         ("redis+sentinel://a,b:26379/main", "redis+sentinel://a:26379,b/main"),
         ("postgresql://me:secret@host/data", "postgresql://host:5432/data"),
+        ("postgresql://host/data", "postgres://host/data", "postgres://me@host:5432/data"),
     ],
 )
 def test_one_folder_for_one_place(forms: tuple[str, ...]) -> None:
