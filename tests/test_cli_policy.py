@@ -110,6 +110,29 @@ def test_what_is_odd_is_a_warning() -> None:
     assert odd["what"] == "rule 'a' can never match"
 
 
+@pytest.mark.parametrize(
+    ("pii", "warned"),
+    [
+        ("{engine: presidoi, entities: {PERSON: redact}}", ["presidoi", "did you mean 'presidio'?"]),
+        ("{engine: spacy-xl, entities: {PERSON: redact}}", ["spacy-xl", "accurate, ner, patterns, presidio"]),
+        ("{entities: {CREDIT_CRAD: redact}}", ["CREDIT_CRAD", "did you mean 'CREDIT_CARD'?"]),
+        ("{entities: {PERSON: redact}}", ["PERSON", "another engine does"]),
+        ("{engine: accurate, entities: {PERSN: redact}}", ["PERSN", "did you mean 'PERSON'?"]),
+        ("{engine: presidio, entities: {US_BANK_NUMBR: redact}}", ["US_BANK_NUMBR", "did you mean 'US_BANK_NUMBER'?"]),
+        ("{engine: presidio, entities: {US_BANK_NUMBER: redact, PERSON: mask, SECRET: block}}", []),
+        ("{engine: ner, entities: {LOCATION: redact, US_SSN: redact}}", []),
+        ("{engine: presidio, entities: {BADGE: redact}, options: {registry: mine.yaml}}", []),
+    ],
+)
+def test_what_no_engine_finds_is_a_warning(pii: str, warned: list[str]) -> None:
+    """An engine that nobody brings and an entity that it does not find are warned of; what is found is not."""
+    done = run("validate", written(HEAD + f"pii: {pii}\n"))
+    *warnings, _ = lines(done)
+    assert len(warnings) == (1 if warned else 0), warnings
+    assert all(part in warnings[0] for part in warned)
+    assert done.exit_code == 0
+
+
 ENVIRONMENTS = HEAD + "defaults: {ttl: 9d}\nbounds: {max_ttl: 10d}\nenvironments: {test: {defaults: {ttl: 90d}}}\n"
 
 

@@ -30,12 +30,14 @@ class Loaded(NamedTuple):
 
     Attributes:
         policy: ready to be carried out.
-        file: what stands in it.
+        file: what stands in it, and
+        document: where.
         warnings: what is allowed and probably not meant, each with its place.
     """
 
     policy: Policy
     file: schema.File
+    document: Document
     warnings: list[PolicyError]
 
 
@@ -179,7 +181,7 @@ def _checked(document: Document) -> Loaded:
         Duration.of(log) if log is not None else None,
         Duration.of(targets.key) if targets.key is not None else None,
     )
-    return Loaded(policy, file, examine.warnings(document, file, rules))
+    return Loaded(policy, file, document, examine.warnings(document, file, rules))
 
 
 def _with_most_branches(file: schema.File) -> tuple[str | int, ...]:

@@ -36,7 +36,7 @@ async def _validate(*, out: Output, policy: Named, environment: Environment = No
     """
     try:
         loaded = load(policy, environment)
-        warnings = [*loaded.warnings, *_warnings_elsewhere(policy, environment, loaded)]
+        warnings = [*_warnings(loaded), *_warnings_elsewhere(policy, environment, loaded)]
     except PolicyError as exc:
         if out.as_json:
             out.answer({"valid": False, "error": _as_json(exc), "warnings": []})
@@ -91,12 +91,18 @@ def load(policy: str, environment: str | None) -> Loaded:
     return load_whole(file_of(policy), environment=environment)
 
 
+def _warnings(loaded: Loaded) -> list[PolicyError]:
+    from securemem.cli.policy import found  # noqa: PLC0415
+
+    return [*loaded.warnings, *found.warnings(loaded)]
+
+
 def _warnings_elsewhere(policy: str, environment: str | None, loaded: Loaded) -> list[PolicyError]:
     """Give the warnings that only some environment has, where none was asked for."""
     if environment is not None:
         return []
-    known = {str(warning) for warning in loaded.warnings}
-    every = [warning for name in loaded.file.environments for warning in load(policy, name).warnings]
+    known = {str(warning) for warning in _warnings(loaded)}
+    every = [warning for name in loaded.file.environments for warning in _warnings(load(policy, name))]
     return list({str(warning): warning for warning in every if str(warning) not in known}.values())
 
 
