@@ -115,6 +115,22 @@ def test_misuse_is_one_line_without_what_was_typed() -> None:
     assert run().exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["user", "rectify", "alice", "order", "1", "--from", "missing"],
+        ["restore", "missing"],
+        ["policy", "scan", "missing"],
+        ["receipt", "verify", "missing", "--key", "missing"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_is_not_there_is_misuse(command: list[str]) -> None:
+    """Whatever a command reads it for, the code is 2; a disk that fails is 3 as before."""
+    written()
+    assert_says_one_line(run(*command), 2, "missing", "No such file")
+
+
 # Where the store is
 
 

@@ -2,7 +2,7 @@
 
     0  done
     1  the answer is no: an integrity failure, a receipt that does not verify, something that is not there
-    2  usage: a wrong option, or settings and files that do not fit together
+    2  usage: a wrong option, a file that is not there, or settings and files that do not fit together
     3  unavailable: a store, KMS or model does not answer, or a store has to catch up first
 
 A line on standard error says what to do. It never holds content, a key or a real id.
@@ -38,6 +38,9 @@ _CODES: tuple[tuple[tuple[type[SecureMemError], ...], int], ...] = (
     ((SecureMemError,), NO),
 )
 
+_WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What is wrong with the name of a file, and not with the disk."""
+
 
 class AnswerIsNo(SecureMemError):  # noqa: N818  (it is no error of the program)
     """A command's answer is no: exit code 1, and one line that says why."""
@@ -58,7 +61,8 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
     except OSError as exc:
-        fail(f"{exc.filename or 'a file'}: {exc.strerror or type(exc).__name__}", UNAVAILABLE)
+        code = USAGE if isinstance(exc, _WRONG_PATHS) else UNAVAILABLE
+        fail(f"{exc.filename or 'a file'}: {exc.strerror or type(exc).__name__}", code)
     except Exception as exc:  # noqa: BLE001  (its text may hold anything, so only its kind and place are told)
         fail(f"{type(exc).__name__} in {_place(exc)}: a defect of SecureMem, please report this line", UNAVAILABLE)
 
