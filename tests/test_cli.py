@@ -131,6 +131,44 @@ def test_a_file_that_is_not_there_is_misuse(command: list[str]) -> None:
     assert_says_one_line(run(*command), 2, "missing", "No such file")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["user", "export", "alice"], ["session", "list"], ["status", "--json"], ["user", "erase", "alice"]],
+    ids=" ".join,
+)
+def test_a_reader_that_has_gone_ends_it_quietly(command: list[str], tmp_path: Path) -> None:
+    """Where nobody reads the output the code is that of SIGPIPE and nothing is said; the control has a reader."""
+    written()
+    more = ["--url", URL] if command != ["--help"] else []
+    more += ["--receipt", "r.json"] if "erase" in command else []
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run([*RUN, *command, *more], stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(theirs)
+    assert (done.returncode, done.stderr) == (141, "")
+    if "erase" in command:
+        assert json.loads((tmp_path / "r.json").read_text())["receipt"]["handle"]
+        return
+    read = subprocess.run([*RUN, *command, *more], capture_output=True, text=True, check=True)
+    assert (bool(read.stdout), read.stderr) == (True, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_defect(closed: str, tmp_path: Path) -> None:
+    """With standard streams closed a command does its work, and no file of the store takes their place."""
+    written()
+    line = f'"$@" {closed}'
+    for command in (["status"], ["user", "erase", "alice"]):
+        called = ["sh", "-c", line, "sh", *RUN, *command, "--url", URL]
+        done = subprocess.run(called, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert bool(done.stdout) is (">&-" not in closed.split())
+    assert objects(run("session", "list", "--json")) == []
+    assert b"Erased" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
 # Where the store is
 
 

@@ -26,6 +26,7 @@ from securemem.cli import (
     request,
     session,
     status,
+    streams,
     sweep,
     tenant,
     user,
@@ -53,6 +54,10 @@ class Commands(TyperGroup):
             code = _misused(exc)
         except typer.Abort:
             code = _left("nothing was done", NO)
+        except SystemExit as exc:
+            if isinstance(exc.__context__, BrokenPipeError):
+                raise exc.__context__ from None  # for `main`: typer has made it a 1
+            raise
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -120,7 +125,12 @@ def main() -> NoReturn:
     """Run the command line of this process."""
     # What the library warns of when it opens a store, `doctor` says.
     logging.getLogger("securemem").setLevel(logging.ERROR)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    app(prog_name="securemem")
+    streams.make_whole()
+    try:
+        try:
+            app(prog_name="securemem")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(streams.hang_up())
     sys.exit(0)

@@ -35,7 +35,11 @@ class Output:
         """The terminal, or what stands in for one."""
         from rich.console import Console  # noqa: PLC0415
 
-        return Console(highlight=False, markup=False, emoji=False)
+        class Terminal(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # rich would leave from here
+
+        return Terminal(highlight=False, markup=False, emoji=False)
 
     def answer(self, document: dict[str, Any], *lines: Any) -> None:
         """Give one answer: the document to a machine, the lines (texts or rich's own) to a person."""

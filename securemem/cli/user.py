@@ -57,10 +57,12 @@ async def _erase(
             _release(receipt)
             raise
     document = done.to_json()
-    out.answer(document, *_told(document, receipt))
-    if receipt is not None:
+    try:
         # Printed first: should the disk be full, the receipt of what cannot be undone is not lost.
-        receipt.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        out.answer(document, *_told(document, receipt))
+    finally:
+        if receipt is not None:
+            receipt.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 @command(app, "export")
