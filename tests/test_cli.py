@@ -169,6 +169,17 @@ def test_closed_streams_are_no_defect(closed: str, tmp_path: Path) -> None:
     assert b"Erased" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
+def test_a_format_goes_nowhere_but_to_an_export(tmp_path: Path) -> None:
+    """A format with a page alone is misuse, and no page is made; with a file for it, both are."""
+    written()
+    page = ["user", "export", "alice", "--html", "page.html", "--format", "openai"]
+    assert_says_one_line(run(*page), 2, "--format", "--out")
+    assert not (tmp_path / "page.html").exists()
+    assert run(*page, "--out", "said.jsonl").exit_code == 0
+    assert json.loads((tmp_path / "said.jsonl").read_text().splitlines()[0])["messages"]
+    assert (tmp_path / "page.html").exists()
+
+
 # Where the store is
 
 

@@ -93,6 +93,8 @@ async def _export(
 
     if form not in FORMATS:
         raise ConfigurationError(f"--format is one of {', '.join(FORMATS)}")
+    if html is not None and file is None and form != "jsonl":
+        raise ConfigurationError("--format is of the export beside the page: name its file with --out, or leave it out")
     files = [path for path in (file, html) if path is not None]
     done = 0
     try:
