@@ -36,6 +36,10 @@ async def echo(messages):
         yield word + " "
 
 
+async def lookup(messages):
+    return {}[messages[-1]["content"]]
+
+
 not_a_function = 7
 """
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x01|\x02")
@@ -136,6 +140,26 @@ def test_an_endpoint_that_is_not_there_is_unavailable(monkeypatch: pytest.Monkey
     done = piped("Hello\n", "--model", "some-model")
     assert (done.returncode, done.stdout) == (3, "")
     assert history() == []
+
+
+@pytest.mark.parametrize(("function", "kind"), [("echo", "ValueError"), ("lookup", "KeyError")])
+def test_a_model_that_raises_is_told_in_a_line(function: str, kind: str) -> None:
+    """Through a pipe it ends with 3, and a line with the kind and the place of the error, but not what was said."""
+    done = piped("fail\n", "--model", f"mine.py:{function}")
+    assert (done.returncode, done.stdout) == (3, "")
+    [line] = done.stderr.splitlines()
+    assert re.fullmatch(rf"securemem: the model raised {kind} in mine\.py:\d+", line)
+    assert history() == []
+
+
+def test_a_file_that_cannot_be_run_is_told_in_a_line(tmp_path: Path) -> None:
+    """A model's file with an error in it is misuse, and not a defect."""
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    done = piped("Hello\n", "--model", "broken.py:model")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "securemem: broken.py cannot be imported: ZeroDivisionError in broken.py:1\n",
+    )
 
 
 class Terminal:
@@ -262,3 +286,15 @@ def test_an_answer_is_broken_between_words() -> None:
         expected = shown
     lines = str(expected).split("\n" + " " * 7)
     assert lines == ["one two", "three four", "five", "six  seven", "eighteighteight", "nine", "", "ten"]
+
+
+def test_a_talk_goes_on_after_a_model_that_raised(terminal: Terminal) -> None:
+    """The error is one line, nothing of that turn is remembered, and the next message is answered."""
+    terminal.wait_for("A new conversation: order of alice.")
+    since = terminal.type("fail\n")
+    terminal.wait_for("Not done: the model raised ValueError in mine.py:", since=since)
+    since = terminal.type("Hello\n")
+    terminal.wait_for("of 2", since=since)
+    terminal.wait_for_prompt()
+    assert terminal.leave("\x04") == 0
+    assert [text for text in history("order", "alice") if "fail" in text] == []

@@ -64,7 +64,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         code = USAGE if isinstance(exc, _WRONG_PATHS) else UNAVAILABLE
         fail(f"{exc.filename or 'a file'}: {exc.strerror or type(exc).__name__}", code)
     except Exception as exc:  # noqa: BLE001  (its text may hold anything, so only its kind and place are told)
-        fail(f"{type(exc).__name__} in {_place(exc)}: a defect of SecureMem, please report this line", UNAVAILABLE)
+        fail(f"{type(exc).__name__} in {place_in(exc)}: a defect of SecureMem, please report this line", UNAVAILABLE)
 
 
 def code_of(error: SecureMemError) -> int:
@@ -83,6 +83,7 @@ def fail(message: str, code: int) -> None:
     raise typer.Exit(code)
 
 
-def _place(error: Exception) -> str:
+def place_in(error: Exception) -> str:
+    """Give the file and the line that an error comes from."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from securemem.cli.chat import function
 from securemem.cli.command import command
 from securemem.cli.output import Output
 from securemem.cli.place import Actor, Place, PolicyName
 from securemem.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from securemem.agent.models import ModelCallable
-
-_ENDING = ".py:"
 _INSTRUCTION = "You are a helpful assistant. Answer in plain text."
 
 _Model = Annotated[
@@ -51,7 +46,7 @@ async def _chat(
     """
     if model is None:
         raise ConfigurationError("name a model with --model: one of an endpoint, or FILE.py:FUNCTION of your own")
-    asked = _function(model) if _ENDING in model else model
+    asked = function.load(model) if function.ENDING in model else model
     from securemem.agent import Agent  # noqa: PLC0415
     from securemem.cli.chat.talk import Talk  # noqa: PLC0415
 
@@ -60,24 +55,6 @@ async def _chat(
         Agent("chat", instruction, asked, memory=store, max_tokens=max_tokens, actor=actor) as agent,
     ):
         await Talk(agent, out, session_id=session, user_id=user).run(model)
-
-
-def _function(name: str) -> ModelCallable:
-    """Give the function of a file.
-
-    Raises:
-        ConfigurationError: there is no such file, or no such function in it.
-    """
-    path, _, function = name.rpartition(":")
-    spec = spec_from_file_location("securemem_chat_model", path)
-    if not Path(path).is_file() or spec is None or spec.loader is None:
-        raise ConfigurationError(f"there is no file {path} for --model")
-    module: Any = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: ModelCallable | None = getattr(module, function, None)
-    if not callable(found):
-        raise ConfigurationError(f"{path} has no function {function}")
-    return found
 
 
 def add_to(app: typer.Typer) -> None:
