@@ -119,10 +119,8 @@ def resolve(
         raise ConfigurationError(f"the URL has unknown settings: {', '.join(sorted(rest))}")
 
     def one(name: str) -> str | None:
-        found = (in_url.get(name), arguments.get(name), os.environ.get(f"SECUREMEM_{name.upper()}"), file.get(name))
-        if not all(value is None or isinstance(value, str) for value in found):
-            raise ConfigurationError(f"{name} has to be a text")
-        return next((value for value in found if value), None)
+        candidates = (in_url.get(name), arguments.get(name), os.environ.get(f"SECUREMEM_{name.upper()}"))
+        return next((value for value in candidates if value), file.get(name))
 
     def days(name: str, argument: float | None) -> timedelta | None:
         found = (in_url.get(name), argument, os.environ.get(f"SECUREMEM_{name.upper()}"), file.get(name))

@@ -163,8 +163,6 @@ class SecureMemory:
             raise ConfigurationError("a store is named by a URL, such as sqlite:///conversations.db")
         if client is not None:
             url = adapters.url_of(client, url)
-        if clock is not None and not callable(clock):
-            raise ConfigurationError("clock has to be a function that gives the time")
         codec.check_id(tenant, "tenant")
         if ttl is not None:
             until(_now(), ttl)

@@ -256,7 +256,7 @@ async def test_an_unclosed_store_neither_hangs_nor_loses(file_url: str) -> None:
         ({"tenant": 5}, InvalidInputError),
         ({"max_messages": "x"}, InvalidInputError),
         ({"backup_days": "x"}, InvalidInputError),
-        ({"clock": datetime.now}, ConfigurationError),
+        pytest.param({"clock": datetime.now}, ConfigurationError, id="a clock without a zone"),
         ({"clock": datetime(2026, 3, 2, tzinfo=UTC)}, ConfigurationError),
         ({"keystore": "mysql://x"}, ConfigurationError),
         ({"kms": "nonsense://x"}, ConfigurationError),
