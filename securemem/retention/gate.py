@@ -124,11 +124,6 @@ class Gate:
         await self._audit.write(Event(kind, self._tenant, None, actor, self._policy.digest, at))
         await self._standing.put(self._policy.digest, self._document, actor=actor, at=at, applied=applied)
 
-    async def used(self, planned_at: int) -> bool:
-        """Tell whether a policy was put in force since a plan was made: a plan is for what stood then."""
-        found = await self._newest()
-        return found is not None and found.at > planned_at
-
     async def refused(self, records: int, at: int) -> None:
         """Write down that a worker was not allowed to delete so many records."""
         event = Event(EventKind.REFUSE, self._tenant, None, None, self._policy.digest, at, records=records)

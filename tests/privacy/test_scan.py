@@ -103,7 +103,7 @@ def test_input_that_is_none_is_a_usage_error(given: str | bytes, says: str) -> N
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     """A missing file and a wrong policy end with one line that names them."""
     done = CliRunner().invoke(app, ["policy", "scan", "none.txt"])
-    assert (done.exit_code, done.stderr) == (3, "securemem: none.txt: No such file or directory\n")
+    assert (done.exit_code, done.stderr) == (2, "securemem: none.txt: No such file or directory\n")
     (tmp_path / "bad.yaml").write_text("apiVersion: securemem/v1\nkind: RetentionPolicy\nmetadata: {nme: x}\n")
     done = scan("x", "--policy", "bad.yaml")
     assert done.exit_code == 2

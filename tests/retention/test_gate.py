@@ -193,18 +193,19 @@ async def test_plan_only_outlives_its_file(file_url: str, clock: FakeClock) -> N
         assert await infos(memory) == {"s": 1}
 
 
-async def test_a_plan_is_applied_once(file_url: str, clock: FakeClock) -> None:
-    """What somebody has read is no word for what came later."""
-    await _filled(file_url, clock, policy(rules=SCRATCH))
+async def test_a_plan_lets_go_what_it_was_made_for(file_url: str, clock: FakeClock) -> None:
+    """What somebody has read is no word for what came later; applied a second time, it ends what it had begun."""
+    mine = policy("safety: {max_delete: {records: 1}}\n", SCRATCH)
+    await _filled(file_url, clock, mine)
     clock.advance(DAY)
-    async with store(file_url, clock, policy(rules=SCRATCH)) as memory:
+    async with store(file_url, clock, mine) as memory:
         token = (await memory.retention.plan()).token
-        clock.advance(1)
-        assert (await memory.retention.apply(token)).records == 3
+        assert [(await memory.retention.apply(token)).records for _ in range(2)] == [3, 0]
         await add(memory.session("s", user_id="alice"), "later", "later", **TAGGED)
         clock.advance(DAY)
         with pytest.raises(ConflictError, match="plan again"):
             await memory.retention.apply(token)
+        assert (await memory.retention.apply((await memory.retention.plan()).token)).records == 2
 
 
 async def test_a_comment_changes_nothing(file_url: str, clock: FakeClock) -> None:

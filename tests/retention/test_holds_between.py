@@ -114,3 +114,31 @@ async def test_nothing_is_preserved_of_what_a_hold_spares(
         deployment = await inside(memory)
         standing = await Holds(deployment.ledger, deployment.keyring.tenant).active(kind=None)
         assert [each.kind for each in standing] == [Kind.HOLD]
+
+
+async def test_a_clear_that_a_hold_forestalled_for_a_moment(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the hold is released before the clear has seen to it, the session is cleared, and its caller told so."""
+    async with opened(file_url, clock, RULES) as memory, opened(file_url, clock, RULES) as other:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "invoice", **INVOICE)
+        preserve, strays = Preserving.preserve, Preserving.strays
+        placed: list[LegalHold] = []
+
+        async def late(self: Preserving, *arguments: Any, **options: Any) -> None:
+            monkeypatch.setattr(Preserving, "preserve", preserve)
+            await preserve(self, *arguments, **options)
+            placed.append(await other.holds.place("alice", session_id="s", reason_code="CASE-1"))
+
+        async def released(self: Preserving, *arguments: Any) -> set[bytes]:
+            monkeypatch.setattr(Preserving, "strays", strays)
+            await other.holds.release(placed[0].id)
+            return await strays(self, *arguments)
+
+        monkeypatch.setattr(Preserving, "preserve", late)
+        monkeypatch.setattr(Preserving, "strays", released)
+        await chat.clear()
+        assert placed
+        assert await texts(memory.session("s", user_id="alice")) == []
+        assert await exported(memory, "alice") == ["invoice"]
