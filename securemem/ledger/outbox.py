@@ -149,10 +149,19 @@ async def select_answers(connection: AsyncConnection, tables: Tables, request: b
     return [Answer(*row) for row in await connection.execute(query.order_by(box.recipient))]
 
 
-async def again(
-    connection: AsyncConnection, tables: Tables, request: bytes, now: int, ends: Mapping[str, int] | None = None
-) -> int:
-    """As `Outbox.retry`, in somebody's transaction."""
+async def again(connection: AsyncConnection, tables: Tables, request: bytes, now: int, ends: Mapping[str, int]) -> int:
+    """Let what was given up be sent again, within somebody's transaction; gives how many notices.
+
+    Args:
+        connection: of the transaction.
+        tables: of the ledger.
+        request: the request's id.
+        now: in milliseconds.
+        ends: until when each recipient has to acknowledge from now on; for others it is when it was.
+
+    Raises:
+        InvalidInputError: the request's key was destroyed, so that nobody can be told any more.
+    """
     from sqlalchemy import select  # noqa: PLC0415
 
     key = await _lock(connection, tables, request)
@@ -162,7 +171,7 @@ async def again(
     this = (box.request == request, box.acked_at.is_(None), box.given_up_at.is_not(None))
     given_up = (await connection.execute(select(box.recipient, box.ack_by).where(*this))).all()
     for recipient, ack_by in given_up:
-        anew = {"given_up_at": None, "next_at": now, "ack_by": (ends or {}).get(recipient, ack_by)}
+        anew = {"given_up_at": None, "next_at": now, "ack_by": ends.get(recipient, ack_by)}
         await connection.execute(tables.outbox.update().where(*this, box.recipient == recipient).values(**anew))
     return len(given_up)
 
@@ -253,19 +262,6 @@ class Outbox:
             await _destroy(connection, tables, request, now)
 
         await self._ledger.transact(work)
-
-    async def retry(self, request: bytes, now: int, ends: Mapping[str, int] | None = None) -> int:
-        """Let what was given up be sent again; gives how many notices.
-
-        Args:
-            request: the request's id.
-            now: in milliseconds.
-            ends: until when each recipient has to acknowledge from now on; for others it is when it was.
-
-        Raises:
-            InvalidInputError: the request's key was destroyed, so that nobody can be told any more.
-        """
-        return await self._ledger.transact(lambda connection, tables: again(connection, tables, request, now, ends))
 
     async def answers(self, request: bytes) -> tuple[RequestKey | None, list[Answer]]:
         """Give a request's key, and how far each recipient is; None and nothing where nobody is told of it."""
