@@ -230,6 +230,7 @@ class Destruction:
                 key = await self._keyring.user(user_row, None)
                 if title_of(key, row).session_id == VAULT:
                     going.vault = await self._keyring.at(user, row.handle)
+                    break
         if going.vault is not None:
             going.demands.values.take(going.vault)
 

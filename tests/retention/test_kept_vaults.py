@@ -161,6 +161,18 @@ async def test_the_vault_of_a_guest_who_is_held(file_url: str, clock: FakeClock)
         assert (await exported(memory, "bob"))[0] == f"mail {EMAIL}"
 
 
+async def test_the_release_of_a_hold_takes_the_vault_too(file_url: str, clock: FakeClock) -> None:
+    """What pseudonyms stood for in a session that a hold spared goes with it when the erasure is gone on with."""
+    async with opened(file_url, clock, PSEUDO) as memory:
+        await add(memory.session("s", user_id="alice"), f"mail {EMAIL}")
+        hold = await memory.holds.place("alice", session_id="s", reason_code="CASE-1")
+        with pytest.raises(LegalHoldError):
+            await memory.erase_user("alice")
+        assert await _values(memory, "alice") == [EMAIL], "the control: it is there"
+        await memory.holds.release(hold.id)
+        assert await (await inside(memory)).keyring.keystore.counts() == (0, 0)
+
+
 async def test_an_erasure_that_dies_before_its_vault_is_closed(
     file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
