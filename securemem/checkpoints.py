@@ -2,7 +2,8 @@
 
 SQLite would do it at the end of a transaction that finds the log over 1,000 pages: copying them and two fsyncs, while
 that transaction's batch waits. Here a thread does it over a connection of its own, which takes no writer's lock. The
-writer does it only where that has not kept up (`LAST_RESORT_PAGES`), and then little is left to do.
+log begins anew only where a writer finds all of it moved; so what came meanwhile is moved too, until nothing is left.
+The writer does it only where that has not kept up (`LAST_RESORT_PAGES`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from securemem.errors import BackendUnavailableError
 
 LAST_RESORT_PAGES = 4000
 _AFTER_PAGES = 1000
+_ROUNDS = 8
 
 
 class Checkpoints:
@@ -62,4 +64,9 @@ def _checkpoint(path: str) -> None:
     """Move what no reader needs in the log any more; what goes wrong here is done by the next one, or the writer."""
     with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as con:
         con.execute("PRAGMA synchronous = FULL")
-        con.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        before = -1
+        for _ in range(_ROUNDS):
+            busy, pages, moved = con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if busy or moved < pages or pages == before:
+                break
+            before = pages

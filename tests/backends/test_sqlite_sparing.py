@@ -7,12 +7,13 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from securemem import sqlitefile
+from securemem import checkpoints, sqlitefile
 from securemem.backends.sqlite import SqliteBackend
 from securemem.errors import BackendUnavailableError, InvalidInputError
 from securemem.lane import in_transaction
@@ -173,3 +174,35 @@ async def test_the_log_is_moved_beside_the_writer(path: Path, backend: SqliteBac
     assert path.stat().st_size > 100_000
     with closing(sqlite3.connect(path)) as con:
         assert con.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize(("rounds", "begun_anew"), [(8, True), (1, False)], ids=["as_it_is", "control"])
+async def test_what_comes_while_the_log_is_moved_is_moved_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, rounds: int, begun_anew: bool
+) -> None:
+    """A writer begins the log anew only where all of it is moved; else it grows until a writer has to move it."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as con:
+        con.execute("PRAGMA journal_mode = WAL")
+        con.execute("CREATE TABLE t (body BLOB)")
+        for _ in range(100):
+            con.execute("INSERT INTO t VALUES (zeroblob(4000))")
+
+        class Busy(sqlite3.Connection):
+            begun = False
+
+            def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+                if "wal_checkpoint" in statement and not Busy.begun:
+                    Busy.begun = True
+                    found = super().execute(statement, *arguments).fetchall()
+                    con.execute(f"INSERT INTO t VALUES {','.join(['(zeroblob(4000))'] * 30)}")
+                    return super().execute("VALUES (?, ?, ?)", found[0])
+                return super().execute(statement, *arguments)
+
+        monkeypatch.setattr(checkpoints, "_ROUNDS", rounds)
+        monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Busy))
+        moving = checkpoints.Checkpoints(str(path))
+        moving.note(1000)
+        await moving.settle()
+        con.execute("INSERT INTO t VALUES (zeroblob(4000))")
+        pages = con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        assert (pages < 10) is begun_anew
