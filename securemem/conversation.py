@@ -11,7 +11,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.crypto.head import Walk
@@ -32,7 +33,7 @@ CLOSER_SECONDS = 5.0
 """How long whoever closed a session has to shred its key, before a writer who waits for that does it."""
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """A page of a session that was read, and not yet opened.
 
     Attributes:
@@ -57,7 +58,7 @@ class Found(NamedTuple):
         return records
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where a change goes: the session's keys, and the head that it builds on."""
 
     keys: SessionKeys
@@ -74,7 +75,6 @@ class Around:
         pages: reads it, or a replica.
         keyring: the tenant's keys.
         clock: the store's.
-        check: raises where the store is closed, or belongs to another event loop or process.
         retire: destroys a session that the data store has dropped at its end, its key first.
         expire: destroys a session that was closed, likewise.
         begun: is told of every session whose first head is there, or in which somebody is a guest for the first time,
@@ -86,7 +86,6 @@ class Around:
     pages: Pages
     keyring: Keyring
     clock: Clock
-    check: Callable[[], None]
     retire: Callable[[bytes, int], Awaitable[None]]
     expire: Callable[[bytes, int], Awaitable[None]]
     begun: Callable[[bytes], Awaitable[None]]
@@ -105,7 +104,6 @@ class Conversation:
             session_id: its id.
             tags: what it is given when it is made.
         """
-        self.check = around.check
         self.lock = asyncio.Lock()
         self.user_id = user_id
         self.session_id = session_id

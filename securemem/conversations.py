@@ -29,11 +29,14 @@ class Conversations:
         if len(self._around.floors) > MOST_FLOORS:
             await self.raise_floors()
         key = (user_id, session_id)
-        shared = self._recent.get(key) or self._all.get(key)
+        shared = self._recent.get(key)
         if shared is None or shared.erased:
-            shared = self._all[key] = Conversation(self._around, user_id=user_id, session_id=session_id, tags=tags)
-        shared.tags = tags or shared.tags
-        self._recent[key] = shared
+            shared = self._all.get(key)
+            if shared is None or shared.erased:
+                shared = self._all[key] = Conversation(self._around, user_id=user_id, session_id=session_id, tags=tags)
+            self._recent[key] = shared
+        if tags:
+            shared.tags = tags
         self._recent.move_to_end(key)
         if len(self._recent) > RECENT_SESSIONS:
             self._recent.popitem(last=False)

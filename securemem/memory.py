@@ -624,7 +624,6 @@ class SecureMemory:
                     deployment.pages,
                     deployment.keyring,
                     self.clock,
-                    self._check,
                     deployment.retire,
                     deployment.expire,
                     deployment.begun,

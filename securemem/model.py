@@ -209,6 +209,18 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     due: int | None = None
     until: int | None = None
 
+    @property
+    def is_append(self) -> bool:
+        """Whether its rows follow each other without a gap, and lie behind all that it trims, as an append's do."""
+        seq = self.rows[0][0] if self.rows else 0
+        if seq < self.trim[1]:
+            return False
+        for at, _ in self.rows:
+            if at != seq:
+                return False
+            seq += 1
+        return True
+
 
 class Stamp(NamedTuple):
     """What a store says of itself: whose it is, and how many acts (erasure, hold, clear …) it has taken part in."""

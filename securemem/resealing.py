@@ -32,16 +32,7 @@ class Replacement(NamedTuple):
 
     def seal(self, sealer: Sealer, prev: bytes) -> tuple[bytes, bytes]:
         """Seal it, as `Sealer.seal` does."""
-        _, payload, compressed, expiry, hour, _, kind, _, _ = self.prepared
-        return sealer.seal(
-            payload,
-            seq=self.sealed.seq,
-            prev=prev,
-            expiry=expiry,
-            retention_class=kind,
-            hour=hour,
-            compressed=compressed,
-        )
+        return self.prepared.seal(sealer, self.sealed.seq, prev)
 
 
 def has_room(head: Head, seq: int) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from securemem import codec
@@ -16,7 +16,7 @@ from securemem.model import NEVER, Change, Head, HeadFlag, Message
 _KEEP = int(HeadFlag.KEEP)
 
 
-class Prepared(NamedTuple):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A message that was checked and encoded, and only wants its place.
 
     Attributes:
@@ -41,11 +41,23 @@ class Prepared(NamedTuple):
     due: int
     keeps: bool
 
+    def seal(self, sealer: Sealer, seq: int, prev: bytes) -> tuple[bytes, bytes]:
+        """Seal it for a place, as `Sealer.seal` does."""
+        return sealer.seal(
+            self.payload,
+            seq=seq,
+            prev=prev,
+            expiry=self.expiry,
+            retention_class=self.kind,
+            hour=self.hour,
+            compressed=self.compressed,
+        )
+
     def __repr__(self) -> str:
         return f"Prepared({self.message!r})"
 
 
-class Room(NamedTuple):
+class Room(msgspec.Struct, frozen=True, gc=False):
     """Where a session goes on: its first seq, the stubs behind that, and the messages to seal, in order."""
 
     first: int
@@ -53,7 +65,7 @@ class Room(NamedTuple):
     entries: list[Prepared]
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct, frozen=True, gc=False):
     """Messages that were sealed one after the other, and where they leave the chain."""
 
     rows: list[tuple[int, bytes]]
@@ -62,7 +74,7 @@ class Run(NamedTuple):
     last_tag: bytes
 
 
-class Step(NamedTuple):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """A change that is ready to be made, and what comes of it."""
 
     change: Change
@@ -110,12 +122,10 @@ def in_order(carried: list[Prepared], prepared: list[Prepared], over: int) -> li
 def seal(head: Head, entries: list[Prepared], sealers: dict[str | None, Sealer]) -> Run:
     """Seal messages for the places after a head."""
     prev, seq, rows, pins = head.last_tag, head.next, [], list(head.pins)
-    for message, payload, compressed, expiry, hour, pinned, kind, _, _ in entries:
-        record, prev = sealers[message.user_id].seal(
-            payload, seq=seq, prev=prev, expiry=expiry, retention_class=kind, hour=hour, compressed=compressed
-        )
+    for entry in entries:
+        record, prev = entry.seal(sealers[entry.message.user_id], seq, prev)
         rows.append((seq, record))
-        if pinned:
+        if entry.pinned:
             pins.append(seq)
         seq += 1
     return Run(rows, pins, seq, prev)

@@ -457,7 +457,6 @@ class Session:
 
     async def _open(self) -> Conversation:
         self._shared = shared = await self._host.conversation(self._user_id, self._session_id, self._tags)
-        shared.check()
         return shared
 
     def __repr__(self) -> str:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
 from securemem import codec, window
 from securemem.conversation import Conversation, Found, Place
 from securemem.crypto.envelope import Sealed, Sealer
@@ -39,7 +42,7 @@ class Limits:
     compress: bool
 
 
-class _Terms(NamedTuple):
+class _Terms(msgspec.Struct, frozen=True, gc=False):
     """What holds for all messages of a call.
 
     Attributes:
@@ -109,18 +112,19 @@ class Writer:
 
     def _prepare(self, message: Message, kind: int, terms: _Terms) -> Prepared:
         """Check and encode a message of a retention class."""
-        owner, now, hour, ends = terms
-        timestamp = codec.check_time(message.timestamp, "timestamp") if message.timestamp is not None else now
+        ends, timestamp = terms.ends, terms.now
+        if message.timestamp is not None:
+            timestamp = codec.check_time(message.timestamp, "timestamp")
         if message.expires_at is not None:
             ends = _with_own(ends, message)
         expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
-        guest = message.user_id if message.user_id != owner else None
+        guest = message.user_id if message.user_id != terms.owner else None
         if guest is not None:
             codec.check_id(guest, "user_id")
         payload, compressed = self._encode(message, timestamp, guest=guest is not None)
         seen, due, keeps = expiry, expiry, False
         if not self._lives.is_idle:
-            seen, _, due, keeps = self._lives.ends(kind, hour, expiry)
+            seen, _, due, keeps = self._lives.ends(kind, terms.hour, expiry)
         stored = Message(
             message.role,
             message.content,
@@ -130,13 +134,13 @@ class Writer:
             expires_at=from_milliseconds(seen) if seen else None,
             pseudonymised=message.pseudonymised,
         )
-        return Prepared(stored, payload, compressed, expiry, hour, window.is_pinned(stored), kind, due, keeps)
+        return Prepared(stored, payload, compressed, expiry, terms.hour, window.is_pinned(stored), kind, due, keeps)
 
     def anew(self, message: Message, old: Prepared) -> Prepared:
         """Prepare a message in place of another wording of it, with the hour and the end of that one."""
         timestamp = codec.check_time(message.timestamp, "timestamp")
         payload, compressed = self._encode(message, timestamp, guest=message.user_id is not None)
-        return old._replace(message=message, payload=payload, compressed=compressed)
+        return replace(old, message=message, payload=payload, compressed=compressed)
 
     def _encode(self, message: Message, timestamp: datetime, *, guest: bool) -> tuple[bytes, bool]:
         payload = codec.encode(message, timestamp, guest=guest)
@@ -278,7 +282,7 @@ class Writer:
         Returns:
             None where what would be carried on is of somebody who was forgotten since the session was read.
         """
-        keys, head, raw = place
+        keys, head = place.keys, place.head
         room = Room(head.first, head.holes, prepared)
         is_crowded = head.live + len(prepared) > self._limits.max_messages
         if is_crowded and not head.keep and not any(entry.keeps for entry in prepared):
@@ -292,7 +296,7 @@ class Writer:
             if carried is None:
                 raise ConflictError("the session was cleared at the same moment; nothing was written; try again")
             sealers |= carried
-        return seal_step(keys, head, raw, prepared=prepared, room=room, sealers=sealers)
+        return seal_step(keys, head, place.raw, prepared=prepared, room=room, sealers=sealers)
 
     async def _make_room(
         self, conversation: Conversation, place: Place, prepared: list[Prepared], people: dict[str, Person]
@@ -353,8 +357,8 @@ async def _sealers(
             does not bring back who was forgotten since the first.
     """
     sealers: dict[str | None, Sealer] = {None: keys.owner}
-    for message, *_ in prepared:
-        user_id = message.user_id
+    for entry in prepared:
+        user_id = entry.message.user_id
         if user_id is not None and user_id not in sealers:
             sealer = await conversation.guest_sealer(keys, user_id, guests.get(user_id))
             if sealer is None:

@@ -191,6 +191,7 @@ class PostgresBackend:
         if not self._there and not await self._look_again(con):
             return [Tail(b"", []) for _ in requests]
         sessions, limits, befores = zip(*requests, strict=True)
+        befores = befores if min(befores) < _ALL else ()
         found = {
             place: Tail(head, list(zip(seqs, bodies, strict=True)) if seqs else [])
             for place, head, seqs, bodies in await con.fetch(self._sql["tails"], sessions, limits, befores)
@@ -254,15 +255,18 @@ class PostgresBackend:
         """Make changes in one statement; gives the sessions of those that were made."""
         rows = [(change.session, seq, body) for change in changes for seq, body in _rows(change)]
         columns = zip(*rows, strict=True) if rows else ([], [], [])
+        dues, trims = [change.due for change in changes], [change.trim for change in changes]
+        dues = dues if any(due is not None for due in dues) else []
+        trims = trims if any(first < end for first, end in trims) else []
         made = await con.fetch(
             self._sql["moves"],
             [change.session for change in changes],
             [change.expected for change in changes],
             [change.head for change in changes],
             [_next(change) for change in changes],
-            [change.due for change in changes],
-            [change.trim[0] for change in changes],
-            [change.trim[1] for change in changes],
+            dues,
+            [first for first, _ in trims],
+            [end for _, end in trims],
             *columns,
         )
         return {session for (session,) in made}
@@ -301,9 +305,9 @@ def _part(schema: str, table: str) -> Part:
 
 def _rows(change: Change) -> list[tuple[int, bytes]]:
     """Give the rows to put: of two at a seq the later one, and none that the change itself trims."""
-    first, end = change.trim
-    if change.rows and first < end and change.rows[0][0] >= end:
+    if change.is_append:
         return change.rows
+    first, end = change.trim
     return [row for row in dict(change.rows).items() if not first <= row[0] < end]
 
 

@@ -1,5 +1,6 @@
 -- One statement a read and one a write. A session's rows are contiguous and `next` is the seq after the newest, so that
--- both ends of a page are known and no plan, however old, reads more than the page.
+-- both ends of a page are known and no plan, however old, reads more than the page. A column of a batch in which nothing
+-- is said comes empty, and is NULL in every row of its `unnest`: it leaves what it would set, and bounds nothing.
 
 -- name: stamp
 SELECT deployment, counter FROM {stamp};

@@ -241,9 +241,8 @@ def _arguments(change: Change) -> list[bytes | int]:
         until = change.until + _GRACE if change.until != NEVER else 0
     arguments = [change.expected, change.head, due, until, *change.trim]
     rows = change.rows
-    start = rows[0][0] if rows else 0
-    if start >= change.trim[1] and _is_run(rows, start):
-        return [*arguments, start, len(rows), *[body for _, body in rows]]
+    if change.is_append:
+        return [*arguments, rows[0][0] if rows else 0, len(rows), *[body for _, body in rows]]
     run, before = _parted(change)
     return [
         *arguments,
@@ -252,15 +251,6 @@ def _arguments(change: Change) -> list[bytes | int]:
         *(body for _, body in run),
         *(part for row in before for part in row),
     ]
-
-
-def _is_run(rows: list[tuple[int, bytes]], start: int) -> bool:
-    """Tell whether rows follow each other without a gap."""
-    for seq, _ in rows:
-        if seq != start:
-            return False
-        start += 1
-    return True
 
 
 def _parted(change: Change) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
