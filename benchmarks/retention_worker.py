@@ -102,7 +102,7 @@ async def _go_through(home: Home, share: int, rate: float, pipe: Connection) -> 
                 began = time.perf_counter()
             return True
 
-        await memory.retention.work(pace=pace, purge_seconds=None)
+        await memory.retention.work(pace=pace, gentle=rate > 0, purge_seconds=None)
         passed.seconds += time.perf_counter() - began
     passed.done = True
     pipe.send(passed)

@@ -97,6 +97,7 @@ class Retention:
         self,
         *,
         pace: Pace | None = None,
+        gentle: bool = False,
         purge_seconds: float | None = PURGE_SECONDS,
         keystore_backups: str | Path | None = None,
     ) -> SweepReport:
@@ -106,7 +107,8 @@ class Retention:
 
         Args:
             pace: as `apply`.
-            purge_seconds: likewise; None leaves to a later purge what the deletions left on disk.
+            gentle: whether it rests between the records that it looks at, for whoever shares the machine.
+            purge_seconds: as `apply`; None leaves to a later purge what the deletions left on disk.
             keystore_backups: a folder. If given, the KEK's epoch is closed within `erasure.targets.key` of an erasure,
                 with a backup of the keystore there that opens the living, in place of those from before.
 
@@ -120,7 +122,7 @@ class Retention:
         await office.requesting.tell()
         resumed = await deployment.see_through(purge_seconds=seconds if seconds is not None else PURGE_SECONDS)
         try:
-            report = await office.keeper.go_through(pace=pace, purge_seconds=seconds)
+            report = await office.keeper.go_through(pace=pace, gentle=gentle, purge_seconds=seconds)
         except IntegrityError:
             # A damaged session is told, and keeps nobody who was erased openable.
             await self._close_epochs(keystore_backups)

@@ -27,7 +27,9 @@ RECORDS_A_SECOND = 5000.0
 
 _Once = Annotated[bool, typer.Option("--once", help="Go through once, and end.")]
 _Interval = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="From one pass to the next.")]
-_Rate = Annotated[float, typer.Option(metavar="RECORDS", min=0, help="At most so many a second; 0 for no limit.")]
+_Rate = Annotated[
+    float, typer.Option(metavar="RECORDS", min=0, help="At most so many a second; 0 for no limit and no rest.")
+]
 _PurgeHours = Annotated[
     float, typer.Option(metavar="HOURS", min=0, help="How often to remove what deletions left on disk; 0 for never.")
 ]
@@ -63,7 +65,9 @@ async def _worker(
     async with place.for_retention(policy) as memory:
 
         async def work(pace: Any, seconds: float | None) -> SweepReport:
-            return await memory.retention.work(pace=pace, purge_seconds=seconds, keystore_backups=keystore_backups)
+            return await memory.retention.work(
+                pace=pace, gentle=rate > 0, purge_seconds=seconds, keystore_backups=keystore_backups
+            )
 
         rhythm = Rhythm(
             interval=interval,

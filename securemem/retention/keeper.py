@@ -97,8 +97,10 @@ class Keeper:
         most = self.policy.safety.max_delete
         return limit(most.percent, most.records, plan.records) if most is not None else plan.records
 
-    async def go_through(self, *, pace: Pace | None = None, purge_seconds: float | None) -> SweepReport:
-        """Take out, once, what is past its time, as far as workers may."""
+    async def go_through(
+        self, *, pace: Pace | None = None, gentle: bool = False, purge_seconds: float | None
+    ) -> SweepReport:
+        """Take out, once, what is past its time, as far as workers may; pace and gentle as `Orders` has them."""
         now = to_milliseconds(self.clock())
         verdict = await self.gate.ask(now)
         plan = None
@@ -111,14 +113,16 @@ class Keeper:
                     "at once: see `securemem policy plan`, and `securemem policy apply` if that is meant"
                 )
                 verdict = Verdict(is_open=False, why=why)
-        report = await self._go(verdict, pace, purge_seconds=purge_seconds)
+        report = await self._go(verdict, pace, gentle=gentle, purge_seconds=purge_seconds)
         if not verdict.is_open and isinstance(self.backend, Countable):
             # What waits for somebody's word is not due by the heads that were written under another policy.
             plan = plan or await self._planned(now)
             report.waiting, report.oldest = plan.by_rules, plan.oldest
         return report
 
-    async def _go(self, verdict: Verdict, pace: Pace | None, *, purge_seconds: float | None) -> SweepReport:
+    async def _go(
+        self, verdict: Verdict, pace: Pace | None, *, gentle: bool = False, purge_seconds: float | None
+    ) -> SweepReport:
         standing, idle = Standing(self.ledger, self.keyring.tenant), self.policy.rules.are_idle
         last = await standing.last_pass() if not idle else None
         # Heads say when to look by the policy under which they were written.
@@ -130,7 +134,7 @@ class Keeper:
             stopped = pace is not None and not await pace(records)
             return not stopped
 
-        orders = Orders(may=verdict.may, everything=everything, pace=paced)
+        orders = Orders(may=verdict.may, everything=everything, pace=paced, gentle=gentle)
         swept = await self.sweep.run(orders, purge_seconds=purge_seconds)
         if not stopped and not idle:
             # Whoever had the leases of some may have died since, and their heads do not say that they are due.

@@ -12,6 +12,7 @@ few at a time. Whatever is decided is in the audit before it is done; whoever is
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -41,6 +42,10 @@ _BATCH = 32
 _LISTED = 1024
 _PAGE = 500
 _ALL_ROWS = 0xFFFFFFFF
+_RESTS = 4
+"""How many times as long as it worked on a page of records a gentle sweep rests, so that it has a fifth of a core."""
+_RESTING = 4
+"""The share of a lease, one in so many, that it rests at most while it has it."""
 
 
 @dataclass(slots=True)
@@ -85,12 +90,14 @@ class Orders:
         everything: whether sessions are looked at too that were not to be looked at yet, for the policy has changed.
         pace: is awaited between batches, with the number of records that were taken out; whoever wants to slow a sweep
             down or stop it does so there.
+        gentle: whether it rests between records that it looks at, for whoever shares the machine.
         lease_seconds: how long others leave alone what a sweep has begun.
     """
 
     may: Callable[[str], bool] = lambda _: True
     everything: bool = False
     pace: Callable[[int], Awaitable[bool]] | None = None
+    gentle: bool = False
     lease_seconds: float = LEASE_SECONDS
 
 
@@ -237,7 +244,7 @@ class Sweep:
         standing = await self._holds.active(kind=None)
         held = frozenset(each.session or each.person for each in standing if each.kind == Kind.HOLD)
         restricted = frozenset(each.person for each in standing if each.kind == Kind.RESTRICTION)
-        read = await self._verified(cases, batch)
+        read = await self._verified(cases, orders, batch)
         now = to_milliseconds(self._clock())
         is_testimony = any(is_over(sealed, now) for _, records in read for sealed in records)
         court = Court(
@@ -251,17 +258,20 @@ class Sweep:
         )
         return [(case, judge(court, case.docket, case.owner.user, records)) for case, records in read]
 
-    async def _verified(self, cases: list[_Case], batch: _Batch) -> list[tuple[_Case, list[Sealed]]]:
+    async def _verified(self, cases: list[_Case], orders: Orders, batch: _Batch) -> list[tuple[_Case, list[Sealed]]]:
         """Give the records of sessions, verified, and know their classes; those that are damaged are left out."""
         found = []
+        rests_until = time.monotonic() + orders.lease_seconds / _RESTING if orders.gentle else 0.0
         for case in cases:
             docket = case.docket
             try:
                 walk = Walk(docket.seal, docket.head, session=docket.session, owner=case.owner.user)
                 records = []
                 for start in range(0, len(case.rows), _PAGE):
+                    began = time.monotonic()
                     records += walk.page(case.rows[start : start + _PAGE])
-                    await asyncio.sleep(0)
+                    now = time.monotonic()
+                    await asyncio.sleep(_RESTS * (now - began) if now < rests_until else 0)
                 walk.finish()
             except IntegrityError as exc:
                 batch.damaged.append(exc)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from securemem import SecureMemory, conversation
 from securemem.ending import CLOSED_HEAD_SECONDS
 from securemem.ledger.audit import EventKind
 from securemem.ledger.holds import Holds
+from securemem.retention import sweep
 from securemem.retention.sweep import SweepReport
 
 from .store import DAY, LASTING, SCRATCH, TAGGED, add, handle_of, head_of, inside, kinds, opened, policy, rows, texts
@@ -142,6 +145,28 @@ async def test_a_pass_that_is_told_to_end_leaves_the_rest(file_url: str, clock: 
         assert seen == [first.records] == [32]
         assert (await memory.sweep()).records == 8
         assert (await kinds(memory))[EventKind.DELETE] == 40
+
+
+@pytest.mark.parametrize(("gentle", "rests"), [(True, 7), (False, 0)], ids=["gentle", "at_full_speed"])
+async def test_a_gentle_pass_rests_between_sessions(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, gentle: bool, rests: int
+) -> None:
+    """Four times as long as it looked at one, and in all for a quarter of its lease at most; then it goes on."""
+    async with opened("memory://", clock, RULES) as memory:
+        for number in range(12):
+            await add(memory.session(f"s{number}", user_id="alice"), "short", **TAGGED)
+        clock.advance(DAY)
+        slept: list[float] = []
+        sleep, seconds = asyncio.sleep, itertools.count()
+
+        async def noted(delay: float) -> None:
+            slept.append(delay)
+            await sleep(0)
+
+        monkeypatch.setattr(asyncio, "sleep", noted)
+        monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+        assert (await memory.retention.work(gentle=gentle, purge_seconds=None)).records == 12
+        assert [delay for delay in slept if delay] == [4] * rests
 
 
 async def test_who_waits_ends_what_a_worker_closed_and_left(
