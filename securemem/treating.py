@@ -55,10 +55,9 @@ class Seen:
                 return found
         return None
 
-    def keep(self, message: Message, found: Found) -> Found:
-        """Keep it, and give it."""
+    def keep(self, message: Message, found: Found) -> None:
+        """Keep it."""
         self._found = [*self._found[1 - _SEEN :], (message, found)]
-        return found
 
 
 class Treating:
@@ -149,16 +148,13 @@ class Treating:
                 if says_something or message.metadata:
                     kinds[place] = await self._kind(message, (), label)
             return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
-        if seen is None:
-            found = [await privacy.find_quickly(message) for message in messages]
-        else:
-            found = [
-                seen.recall(message) or seen.keep(message, await privacy.find_quickly(message)) for message in messages
-            ]
+        found = await _find(privacy, messages, seen)
+        if not (says_something or privacy.pseudonymises or any(each.says_something for each in found)):
+            return self._writer.prepare(
+                [each.message for each in found], owner=owner, ttl=ttl, kinds=[NOTHING] * len(found)
+            )
         kinds = [
-            await self._kind(each.message, each.entities, label)
-            if says_something or each.spans or each.message.metadata
-            else NOTHING
+            await self._kind(each.message, each.entities, label) if says_something or each.says_something else NOTHING
             for each in found
         ]
         jobs = [_Job(each, kind, self._lives.on_write(kind)) for each, kind in zip(found, kinds, strict=True)]
@@ -226,8 +222,8 @@ class Treating:
         if any(message.pseudonymised for message in clear):
             clear = await self._originals(clear, owner)
         jobs = [
-            _Job(await privacy.find_quickly(message), old.kind, self._lives.on_write(old.kind))
-            for message, old in zip(clear, prepared, strict=True)
+            _Job(found, old.kind, self._lives.on_write(old.kind))
+            for found, old in zip(await _find(privacy, clear), prepared, strict=True)
         ]
         if not privacy.pseudonymises:
             desk = privacy.desk(self._nobodys, self._clock())
@@ -382,6 +378,19 @@ class Treating:
             vaults[self._mark(guest)] = await self._vaults.fresh(guest)
         await self._log(owner, actor)
         return vaults
+
+
+async def _find(privacy: Privacy, messages: Iterable[Message], seen: Seen | None = None) -> list[Found]:
+    """Find what stands in messages; what is in `seen` is not sought again, and what is found is kept there."""
+    every: list[Found] = []
+    for message in messages:
+        found = seen.recall(message) if seen is not None else None
+        if found is None:
+            found = await privacy.find_quickly(message)
+            if seen is not None:
+                seen.keep(message, found)
+        every.append(found)
+    return every
 
 
 def _tags(metadata: dict[str, Any] | None) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from securemem import codec
@@ -25,7 +26,7 @@ PSEUDONYMISE = "pseudonymise"
 _SPEAKS_IN_TOKENS = "assistant"
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """A message and what was found in it.
 
     Attributes:
@@ -40,6 +41,11 @@ class Found(NamedTuple):
     def entities(self) -> frozenset[str]:
         """What was found in it."""
         return frozenset(span.entity for spans in self.spans for span in spans)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether something is true of the message that a rule could ask for, as far as itself tells."""
+        return bool(self.spans or self.message.metadata)
 
     def __repr__(self) -> str:
         return f"Found({self.message!r})"
