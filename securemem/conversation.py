@@ -150,7 +150,7 @@ class Conversation:
         """Give the session's keys, made where there are none; the keystore is not asked twice on end for the same."""
         if self._absent and not self.erased:
             return await self.mint()
-        return await self.keys() or await self.mint()
+        return self._at_hand() or await self.keys() or await self.mint()
 
     async def _changed(self, keys: SessionKeys | None) -> None:
         """Take over another session key than before, or none; find out whether the person was forgotten."""

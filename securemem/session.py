@@ -77,6 +77,19 @@ class Host(Protocol):
 class Session:
     """One conversation of one user; a handle costs nothing and does no I/O until it is used."""
 
+    __slots__ = (
+        "__weakref__",
+        "_guests",
+        "_host",
+        "_seen",
+        "_session_id",
+        "_shared",
+        "_tags",
+        "_user_id",
+        "actor",
+        "purpose",
+    )
+
     def __init__(
         self,
         host: Host,

@@ -74,7 +74,8 @@ async def work(
         count = 0
         while not stopping.is_set() and (passes is None or count < passes):
             count += 1
-            await memory.retention.work(pace=pace, purge_seconds=0.0 if random.random() < 0.05 else None)
+            gentle, purges = random.random() < 0.5, random.random() < 0.05
+            await memory.retention.work(pace=pace, gentle=gentle, purge_seconds=0.0 if purges else None)
             await asyncio.sleep(wait)
 
 
