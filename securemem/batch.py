@@ -1,7 +1,9 @@
 """A natural batch: while calls are under way, what is asked for next gathers, and goes together in one.
 
 Where nothing waits and a lane is free, a call goes straight through, in the caller's own task. In a crowd, that is as
-long as batches have more than one member, it waits for the end of the loop's tick, in which the others come.
+long as batches have more than one member, it waits for the end of the loop's tick, in which the others come. Where
+several batches are answered at once, their callers go on one batch after the other, each when the one before has asked
+again: else all would work while the server waits, and then wait while it works.
 """
 
 from __future__ import annotations
@@ -19,10 +21,17 @@ MOST_IN_A_BATCH = 256
 
 
 class Crowd:
-    """Whether many call a server at once; shared by the batches of all kinds of calls to it."""
+    """Whether many call a server at once; shared by the batches of all kinds of calls to it.
+
+    Attributes:
+        dense: whether they do.
+        turnstile: lets the callers of one batch after the other go on, so that what these ask for next is on its way to
+            the server before others do anything.
+    """
 
     def __init__(self) -> None:
         self.dense = False
+        self.turnstile = asyncio.Lock()
 
 
 class Batch(Generic[R, A]):
@@ -84,8 +93,9 @@ class Batch(Generic[R, A]):
 
     async def _run(self) -> None:
         try:
-            # Those that are answered in this very tick ask again before it is over.
-            await asyncio.sleep(0)
+            if len(self._waiting) < self._most:
+                # Those that are answered in this very tick ask again before it is over.
+                await asyncio.sleep(0)
             batch = self._take()
             if self._waiting and self._under_way < self._lanes:
                 self._under_way += 1
@@ -115,26 +125,31 @@ class Batch(Generic[R, A]):
         return batch
 
     async def _answer(self, batch: list[tuple[R, asyncio.Future[A]]]) -> None:
-        answers: Sequence[A | Exception]
         try:
-            if len(batch) == 1:
-                answers = [await self._alone(batch[0][0])]
-            else:
-                answers = await self._together([request for request, _ in batch])
-        except Exception as exc:  # noqa: BLE001  (given to whoever asked)
-            answers = [exc] * len(batch)
+            answers = await self._ask([request for request, _ in batch])
+            await self._crowd.turnstile.acquire()
         except BaseException:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(BackendUnavailableError("closed before this was done"))
             raise
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        try:
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+            await asyncio.sleep(0)  # they go on
+        finally:
+            self._crowd.turnstile.release()
+
+    async def _ask(self, requests: list[R]) -> Sequence[A | Exception]:
+        try:
+            return [await self._alone(requests[0])] if len(requests) == 1 else await self._together(requests)
+        except Exception as exc:  # noqa: BLE001  (given to whoever asked)
+            return [exc] * len(requests)
 
     async def aclose(self) -> None:
         """Finish what is under way and what waits."""
