@@ -382,6 +382,15 @@ def test_on_a_terminal_it_asks(answer: str, code: int, left: int) -> None:
     assert len(objects(run("session", "list", "--json"))) == left
 
 
+def _wait_until_asleep(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process waits for a line: Python takes no note of a Ctrl-C in the moment right before it does."""
+    stat, asleep = Path(f"/proc/{process.pid}/stat"), 0
+    while asleep < 5:
+        state = stat.read_text().rpartition(")")[2].split()[0]
+        asleep = asleep + 1 if state == "S" else 0
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(("typed", "code", "told"), [("\x03", 130, "interrupted"), ("n\n", 1, "nothing was done")])
 def test_an_interruption_needs_no_answer(typed: str, code: int, told: str) -> None:
     """Ctrl-C at the question ends the command at once and the person is left, as a no does."""
@@ -399,6 +408,7 @@ def test_an_interruption_needs_no_answer(typed: str, code: int, told: str) -> No
             said = b""
             while b"?" not in said:
                 said += os.read(process.stderr.fileno(), 1024)
+            _wait_until_asleep(process)
             os.write(ours, typed.encode())
             try:
                 process.wait(timeout=20)
