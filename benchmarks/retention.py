@@ -22,8 +22,9 @@ PACKAGES = ("securemem", "asyncpg", "redis", "aiosqlite", "cryptography")
 NAMES = {SQLITE: "SQLite", POSTGRESQL: "PostgreSQL", REDIS: "Redis", MEMORY: "memory"}
 _NOTE = """\
 turn: load twenty, append two, 64 sessions that think for half a second between.
-The worker is a process of its own, no faster than --rate; it stands still for
-as long as it works, a share at a time: the idle turns are those meanwhile.
+The worker is a process of its own, no faster than --rate, and with one it rests
+between sessions; it stands still for as long as it works, a share at a time:
+the idle turns are those meanwhile.
 lock: from BEGIN IMMEDIATE's return to COMMIT's, on the data's file, in the
 worker. A third of its sessions end, a third lose a run at the front, a third
 get stubs in the middle. plan: the first of a store that was opened anew; what

@@ -19,6 +19,7 @@ from securemem.errors import BackendUnavailableError
 LAST_RESORT_PAGES = 4000
 _AFTER_PAGES = 1000
 _ROUNDS = 8
+"""How often it is moved at most, where more comes meanwhile each time."""
 
 
 class Checkpoints:

@@ -149,23 +149,17 @@ class Treating:
                     kinds[place] = await self._kind(message, (), label)
             return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
         found = await _find(privacy, messages, seen)
-        if not (says_something or privacy.pseudonymises or any(each.says_something for each in found)):
-            return self._writer.prepare(
-                [each.message for each in found], owner=owner, ttl=ttl, kinds=[NOTHING] * len(found)
-            )
         kinds = [
             await self._kind(each.message, each.entities, label) if says_something or each.says_something else NOTHING
             for each in found
         ]
-        jobs = [_Job(each, kind, self._lives.on_write(kind)) for each, kind in zip(found, kinds, strict=True)]
-        if not privacy.pseudonymises:
-            desk = privacy.desk(self._nobodys, self._clock())
-            treated = [privacy.treat(job.found, desk, None, job.otherwise) for job in jobs]
-        else:
+        treated = [each.message for each in found]
+        if privacy.pseudonymises or any(each.spans for each in found):
 
             def ends(job: _Job) -> datetime | None:
                 return self._writer.end(job.found.message, ttl, job.kind)
 
+            jobs = [_Job(each, kind, self._lives.on_write(kind)) for each, kind in zip(found, kinds, strict=True)]
             treated = await self._treat_all(privacy, jobs, owner, people, ends)
         return self._writer.prepare(treated, owner=owner, ttl=ttl, kinds=kinds)
 
@@ -225,11 +219,7 @@ class Treating:
             _Job(found, old.kind, self._lives.on_write(old.kind))
             for found, old in zip(await _find(privacy, clear), prepared, strict=True)
         ]
-        if not privacy.pseudonymises:
-            desk = privacy.desk(self._nobodys, self._clock())
-            treated = [privacy.treat(job.found, desk, None, job.otherwise) for job in jobs]
-        else:
-            treated = await self._treat_all(privacy, jobs, owner, people, lambda job: job.found.message.expires_at)
+        treated = await self._treat_all(privacy, jobs, owner, people, lambda job: job.found.message.expires_at)
         return [
             old if message is old.message else self._writer.anew(message, old)
             for message, old in zip(treated, prepared, strict=True)
@@ -243,7 +233,10 @@ class Treating:
         people: dict[str, Person],
         ends: Callable[[_Job], datetime | None],
     ) -> list[Message]:
-        """Treat messages, each with the vault of the person it is about; takes in whose these were."""
+        """Treat messages, where there are pseudonyms with the vaults of the people they are about; takes in whose."""
+        if not privacy.pseudonymises:
+            desk = privacy.desk(self._nobodys, self._clock())
+            return [privacy.treat(job.found, desk, None, job.otherwise) for job in jobs]
         treated: dict[int, Message] = {}
         for user_id in sorted({job.found.message.user_id or owner for job in jobs}):
             codec.check_id(user_id, "user_id")

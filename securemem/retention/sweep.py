@@ -44,7 +44,7 @@ _PAGE = 500
 _ALL_ROWS = 0xFFFFFFFF
 _RESTS = 4
 """How many times as long as it worked on a page of records a gentle sweep rests, so that it has a fifth of a core."""
-_RESTING = 4
+_LEASE_SHARE = 4
 """The share of a lease, one in so many, that it rests at most while it has it."""
 
 
@@ -261,7 +261,7 @@ class Sweep:
     async def _verified(self, cases: list[_Case], orders: Orders, batch: _Batch) -> list[tuple[_Case, list[Sealed]]]:
         """Give the records of sessions, verified, and know their classes; those that are damaged are left out."""
         found = []
-        rests_until = time.monotonic() + orders.lease_seconds / _RESTING if orders.gentle else 0.0
+        rests_until = time.monotonic() + orders.lease_seconds / _LEASE_SHARE if orders.gentle else 0.0
         for case in cases:
             docket = case.docket
             try:
