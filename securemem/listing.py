@@ -6,7 +6,7 @@ from securemem.conversation import OpenConversation
 from securemem.errors import UserErasedError, UserRestrictedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import VAULT, SessionInfo, from_milliseconds
-from securemem.reader import Reader
+from securemem.reader import Page, Reader
 from securemem.setapart import shown_name
 
 
@@ -23,12 +23,13 @@ async def info_of(keys: SessionKeys, conversation: OpenConversation, reader: Rea
     key = (keys.user_id, keys.title.session_id, keys.title.tags)
     shared = await conversation(*key)
     try:
-        messages, head = await reader.newest(shared, 1)
+        page = await reader.newest(shared, 1)
     except UserErasedError:
         # Another process forgot the person since; this row is one of theirs who came back.
-        messages, head = await reader.newest(await conversation(*key), 1)
+        page = await reader.newest(await conversation(*key), 1)
     except UserRestrictedError:
-        messages, head = [], shared.newest.head
+        page = Page([], shared.newest.head)
+    messages, head = page.messages, page.head
     if head is None:
         return None
     return SessionInfo(

@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 
-from securemem import codec
+import msgspec
+
+from securemem import codec, window
 from securemem.conversation import Conversation, Found
 from securemem.crypto.envelope import FLAG_COMPRESSED, Opened, Sealed
 from securemem.crypto.head import Walk
@@ -25,6 +28,21 @@ YIELD_EVERY = 100
 FORGOTTEN_SINCE = (WrongKeyError, CorruptRecordError)
 """What opening a record can raise whose person was forgotten since it was read: their key is gone, or it is another one
 by now, for something of theirs has to be kept, and so they came back under the same handle."""
+
+
+class Page(msgspec.Struct, frozen=True, gc=False):
+    """Messages of a session that were read.
+
+    Attributes:
+        messages: oldest first.
+        head: the session's; None where there is no session.
+        ordinary: whether it is known of all that there is nothing to be seen to before they are given, as
+            `window.are_ordinary` says; False where nobody has looked.
+    """
+
+    messages: list[Message]
+    head: Head | None = None
+    ordinary: bool = False
 
 
 class Reader:
@@ -44,8 +62,8 @@ class Reader:
         *,
         actor: str | None = None,
         even_restricted: bool = False,
-    ) -> tuple[list[Message], Head | None]:
-        """Give the newest `limit` messages below `before` that are not past their time, oldest first, and the head.
+    ) -> Page:
+        """Give the newest `limit` messages below `before` that are not past their time, oldest first.
 
         A session that is held or restricted is given to nobody but its person (`even_restricted`).
 
@@ -63,15 +81,17 @@ class Reader:
             above = conversation.newest.rows_above(before) if start is None else 0
             found = await conversation.read(ask + above, start)
             if found is None:
-                return [], None
+                return Page([])
             if (
                 not even_restricted and conversation.session_id != VAULT
             ):  # what is asked for is the session that its pseudonyms are of
                 check_restriction(found)
             if before is not None and before <= found.head.first:
-                return [], found.head
+                return Page([], found.head)
             if _is_amiss(newest, found.head, start, above=newest.rows_above(before) - above):
                 continue  # the head was not known, or has moved: now it is known how far to read
+            if before is None and (recalled := _recalled(conversation, found)):
+                return Page(recalled, found.head, ordinary=True)
             messages = await self._open_standing(conversation, found, actor)
             if messages is None:
                 continue
@@ -80,7 +100,7 @@ class Reader:
             if found.whole or len(messages) >= limit or self._is_past(found):
                 del messages[limit:]
                 messages.reverse()
-                return messages, found.head
+                return Page(messages, found.head)
             ask *= 2
 
     async def _open_standing(self, conversation: Conversation, found: Found, actor: str | None) -> list[Message] | None:
@@ -182,7 +202,8 @@ class Reader:
                 break
             if len(entries) < len(rows):
                 await asyncio.sleep(0)
-        keys.known.add(rows[: len(entries)][::-1], entries[::-1], walk.expected)
+        ordinary = window.are_ordinary(entries)
+        keys.known.add(rows[: len(entries)][::-1], entries[::-1], walk.expected, ordinary=ordinary)
         return messages, len(entries)
 
     async def _living(self, entries: Sequence[Entry], now: datetime, actor: str | None) -> list[Message]:
@@ -232,6 +253,20 @@ class Reader:
             if not count % YIELD_EVERY:
                 await asyncio.sleep(0)
         return messages
+
+
+def _recalled(conversation: Conversation, found: Found) -> list[Message]:
+    """Give a page from the head, oldest first, if all of it is known and ordinary; else nothing."""
+    known, walk = found.keys.known, found.walk
+    if found.head.keep or not known.are_ordinary(found.rows):
+        return []
+    messages = cast("list[Message]", walk.recall(found.rows, known))
+    if messages:
+        if found.whole:
+            walk.finish()
+        conversation.newest.remember_boundary(walk)
+        messages.reverse()
+    return messages
 
 
 def _is_amiss(newest: Newest, head: Head, start: int | None, *, above: int) -> bool:

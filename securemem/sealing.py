@@ -7,13 +7,14 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from securemem import codec
+from securemem import codec, window
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.head import MAX_PINS
 from securemem.keys.unwrapped import Entry, SessionKeys
 from securemem.model import NEVER, Change, Head, HeadFlag, Message
 
 _KEEP = int(HeadFlag.KEEP)
+_ROUNDED_TO = 3_600_000
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +104,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
                 else (message.seq or 0, entry.compressed, entry.expiry, entry.payload, entry.kind, entry.hour)
                 for message, entry in zip(stored, entries, strict=True)
             ]
-            keys.known.add(rows, found, self.prev)
+            keys.known.add(rows, found, self.prev, ordinary=window.are_ordinary(found))
         if entries is self.prepared:
             return stored
         by_entry = {id(entry): message for entry, message in zip(entries, stored, strict=True)}
@@ -180,10 +181,18 @@ def seal_step(
 
 
 def _until(head: Head, new: Head) -> int | None:
-    """Give until when a store has to keep the session, where that is another moment than before; for good if kept."""
+    """Give until when a store has to keep the session, where that is another moment than before; for good if kept.
+
+    It is rounded up to the hour, so that few appends to a session whose messages all live for the same time move it.
+    """
     if new.keep:
         return NEVER
-    return None if new.latest_expiry == head.latest_expiry and head.version else new.latest_expiry
+    until = _to_the_hour(new.latest_expiry)
+    return None if head.version and until == _to_the_hour(head.latest_expiry) else until
+
+
+def _to_the_hour(moment: int) -> int:
+    return -(-moment // _ROUNDED_TO) * _ROUNDED_TO
 
 
 def _times(head: Head, entries: list[Prepared]) -> tuple[int, int, bool]:

@@ -16,7 +16,7 @@ from securemem.lives import Label
 from securemem.model import Message
 from securemem.policy.words import Right
 from securemem.ports import Tokenizer
-from securemem.reader import Reader
+from securemem.reader import Page, Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.sealing import Prepared
 from securemem.writer import Copies, Writer
@@ -283,8 +283,8 @@ class Session:
 
     async def _history(self, shared: Conversation, limit: int, before: int | None) -> list[Message]:
         self._host.check_right(self.actor, "read")
-        messages, _ = await self._host.reader.newest(shared, limit, before, actor=self.actor)
-        return messages if _are_as_said(messages) else await self._in_clear(messages)
+        page = await self._host.reader.newest(shared, limit, before, actor=self.actor)
+        return page.messages if page.ordinary or _are_as_said(page.messages) else await self._in_clear(page.messages)
 
     async def context(
         self, *, max_messages: int | None = None, max_tokens: int | None = None, view: str = "clear"
@@ -308,17 +308,25 @@ class Session:
             max_tokens = codec.check_count(max_tokens, "max_tokens")
         if not most:
             return []
-        messages, pinned = await self._with(lambda shared: self._window(shared, most, view))
+        return await self._with(lambda shared: self._window(shared, most, max_tokens, view))
+
+    async def _window(self, shared: Conversation, most: int, max_tokens: int | None, view: str) -> list[Message]:
+        """Give what goes to the model, as it is to be seen."""
+        self._host.check_right(self.actor, "read")
+        page = await self._host.reader.newest(shared, most, actor=self.actor)
+        if page.ordinary and max_tokens is None and view != PSEUDONYMISED and not (page.head and page.head.pins):
+            return page.messages
+        messages, pinned = await self._shown(shared, page, view)
         return window.fit(
             messages, max_messages=most, max_tokens=max_tokens, tokenizer=self._host.tokenizer, pinned=pinned
         )
 
-    async def _window(self, shared: Conversation, most: int, view: str) -> tuple[list[Message], Sequence[Message]]:
-        """Give the newest messages and the pinned ones, as they are to be seen."""
-        self._host.check_right(self.actor, "read")
-        reader = self._host.reader
-        messages, head = await reader.newest(shared, most, actor=self.actor)
-        pinned = await reader.pinned(shared, messages, head, actor=self.actor) if head is not None and head.pins else []
+    async def _shown(self, shared: Conversation, page: Page, view: str) -> tuple[list[Message], Sequence[Message]]:
+        """Give the messages of a page, and the pinned ones, as they are to be seen."""
+        messages, head = page.messages, page.head
+        pinned: list[Message] = []
+        if head is not None and head.pins:
+            pinned = await self._host.reader.pinned(shared, messages, head, actor=self.actor)
         every = [*messages, *pinned] if pinned else messages
         if view != PSEUDONYMISED and _are_as_said(every):
             return messages, pinned

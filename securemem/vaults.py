@@ -145,7 +145,8 @@ class Vaults:
     async def _read(self, conversation: Conversation) -> _Shelf:
         limit = _FEW
         while True:
-            messages, head = await self._reader.newest(conversation, limit)
+            page = await self._reader.newest(conversation, limit)
+            head = page.head
             keys = await conversation.keys()
             if head is None or keys is None:
                 empty = _Shelf()
@@ -157,7 +158,7 @@ class Vaults:
             if head.next - lowest > limit:
                 limit = head.next - lowest
                 continue
-            fresh = [message for message in messages if message.seq is not None and message.seq >= shelf.next]
+            fresh = [message for message in page.messages if message.seq is not None and message.seq >= shelf.next]
             for message in fresh:
                 shelf.vault.add(Entry.of(message))
             if len(fresh) < head.next - shelf.next:

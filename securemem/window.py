@@ -143,6 +143,16 @@ def _are_plain(messages: Sequence[Message]) -> bool:
     return True
 
 
+def are_ordinary(found: Sequence[object]) -> bool:
+    """Tell whether all of these are messages that a window gives as they are, whoever reads it and whenever."""
+    for message in found:
+        if not isinstance(message, Message) or message.expires_at is not None or message.pseudonymised:
+            return False
+        if message.metadata is not None or type(message.content) is not str or message.role in _RESULT_ROLES:
+            return False
+    return True
+
+
 def _units(messages: Sequence[Message]) -> list[list[Message]]:
     """Group messages, oldest first, so that calls and their results are together; results without a call are left."""
     units: list[list[Message]] = []

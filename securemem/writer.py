@@ -324,7 +324,7 @@ class Writer:
                 break
             carried = going
         holes = max(0, head.next - first) - sum(seq >= first for seq in live) if head.holes else 0
-        again = await self._prepare_again(conversation, place.keys, carried, people)
+        again = await self._prepare_again(conversation, place.keys, carried, people) if carried else []
         return Room(first, holes, in_order(again, prepared, len(again) + added - limit))
 
 

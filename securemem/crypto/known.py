@@ -25,7 +25,7 @@ _SLACK = 16
 class Known(Generic[M]):
     """Records, oldest first, and beside each what was in it."""
 
-    __slots__ = ("_bytes", "_found", "_prev", "_rows")
+    __slots__ = ("_bytes", "_found", "_ordinary_from", "_prev", "_rows")
 
     def __init__(self) -> None:
         self.clear()
@@ -36,12 +36,23 @@ class Known(Generic[M]):
         self._found: list[M] = []
         self._prev = b""
         self._bytes = 0
+        self._ordinary_from = 0
 
     def newer(self, rows: Sequence[Row]) -> int:
         """Give how many rows, newest first, come after what is held; all of them where nothing is."""
         if not rows or not self._rows:
             return len(rows)
         return min(len(rows), max(0, rows[0][0] - self._rows[-1][0]))
+
+    def are_ordinary(self, rows: Sequence[Row]) -> bool:
+        """Tell whether all of some places, newest first, are held with what nobody has to look at before it is given.
+
+        Of these `recall` gives all, or none where other bytes lie there now.
+        """
+        if not rows or not self._rows:
+            return False
+        oldest = rows[-1][0]
+        return self._ordinary_from <= oldest and self._rows[0][0] <= oldest
 
     def recall(self, rows: Sequence[Row], before: int, tag: bytes) -> tuple[Sequence[M], bytes]:
         """Give what was in the records that rows begin with, where these are held.
@@ -68,7 +79,7 @@ class Known(Generic[M]):
             return (), tag
         return self._found[part], held[first - 1][1][-TAG_BYTES:] if first else self._prev
 
-    def add(self, rows: Sequence[Row], found: Sequence[M], prev: bytes) -> None:
+    def add(self, rows: Sequence[Row], found: Sequence[M], prev: bytes, *, ordinary: bool = False) -> None:
         """Hold records that were just opened, or sealed, in this session.
 
         What comes right after what is held, or right before it, is joined to it; what goes on beyond it otherwise takes
@@ -78,10 +89,12 @@ class Known(Generic[M]):
             rows: oldest first, without a gap.
             found: what is in each.
             prev: the tag of the record before the oldest of them.
+            ordinary: whether what is in them can be given to whoever may read the session as it is, now and later.
         """
         if not rows:
             return
         held = self._rows
+        end = 0 if ordinary else rows[-1][0] + 1
         if held and rows[0][0] == held[-1][0] + 1 and prev == held[-1][1][-TAG_BYTES:]:
             held += rows
             self._found += found
@@ -94,6 +107,7 @@ class Known(Generic[M]):
             self._rows, self._found, self._prev = [*rows], [*found], prev
         else:
             return
+        self._ordinary_from = max(self._ordinary_from, end)
         self._bytes += sum([len(raw) for _, raw in rows])
         if len(self._rows) > MOST_RECORDS + _SLACK or self._bytes > MOST_BYTES:
             self._trim()
