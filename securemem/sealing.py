@@ -113,6 +113,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 
 def in_order(carried: list[Prepared], prepared: list[Prepared], over: int) -> list[Prepared]:
     """Put what goes at once first: the oldest that are not pinned of a batch `over` the limit by so many."""
+    if not carried and over <= 0:
+        return prepared
     going: list[Prepared] = []
     staying: list[Prepared] = []
     for entry in prepared:

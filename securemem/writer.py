@@ -49,13 +49,15 @@ class _Terms(msgspec.Struct, frozen=True, gc=False):
         owner: the session's, by real id.
         now: when they come, and
         hour: in which hour.
-        ends: until when they live at most, by the store's limits and the call.
+        expiry: until when they live at most, by the store's limits and the call, in milliseconds; NEVER for good;
+        expires_at: the same moment, or None.
     """
 
     owner: str
     now: datetime
     hour: int
-    ends: list[datetime]
+    expiry: int
+    expires_at: datetime | None
 
 
 class Copies(NamedTuple):
@@ -92,7 +94,8 @@ class Writer:
             InvalidInputError: one of them cannot be stored.
         """
         now = self._clock()
-        terms = _Terms(owner, now, to_milliseconds(now) // HOUR, self._ends(now, ttl))
+        expiry = self._expiry(now, ttl)
+        terms = _Terms(owner, now, to_milliseconds(now) // HOUR, expiry, _moment(expiry))
         return [self._prepare(codec.plain(message), kind, terms) for message, kind in zip(messages, kinds, strict=True)]
 
     def end(self, message: Message, ttl: float | None, kind: int) -> datetime | None:
@@ -102,22 +105,21 @@ class Writer:
             InvalidInputError: its end cannot be.
         """
         now = self._clock()
-        ends = _with_own(self._ends(now, ttl), message)
-        expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
-        over = self._lives.ends(kind, to_milliseconds(now) // HOUR, expiry).over
-        return from_milliseconds(over) if over != NEVER else None
+        expiry = _with_own(self._expiry(now, ttl), message)
+        return _moment(self._lives.ends(kind, to_milliseconds(now) // HOUR, expiry).over)
 
-    def _ends(self, now: datetime, ttl: float | None) -> list[datetime]:
-        return [until(now, life) for life in (self._limits.ttl, ttl) if life is not None]
+    def _expiry(self, now: datetime, ttl: float | None) -> int:
+        """Give until when messages live at most, by the store's limits and the call."""
+        ends = [to_milliseconds(until(now, life)) for life in (self._limits.ttl, ttl) if life is not None]
+        return max(1, min(ends)) if ends else NEVER
 
     def _prepare(self, message: Message, kind: int, terms: _Terms) -> Prepared:
         """Check and encode a message of a retention class."""
-        ends, timestamp = terms.ends, terms.now
+        timestamp, expiry = terms.now, terms.expiry
         if message.timestamp is not None:
             timestamp = codec.check_time(message.timestamp, "timestamp")
         if message.expires_at is not None:
-            ends = _with_own(ends, message)
-        expiry = max(1, to_milliseconds(min(ends))) if ends else NEVER
+            expiry = _with_own(expiry, message)
         guest = message.user_id if message.user_id != terms.owner else None
         if guest is not None:
             codec.check_id(guest, "user_id")
@@ -131,7 +133,7 @@ class Writer:
             timestamp=timestamp,
             metadata=message.metadata,
             user_id=guest,
-            expires_at=from_milliseconds(seen) if seen else None,
+            expires_at=terms.expires_at if seen == terms.expiry else _moment(seen),
             pseudonymised=message.pseudonymised,
         )
         return Prepared(stored, payload, compressed, expiry, terms.hour, window.is_pinned(stored), kind, due, keeps)
@@ -368,8 +370,16 @@ async def _sealers(
     return sealers
 
 
-def _with_own(ends: list[datetime], message: Message) -> list[datetime]:
-    return ends if message.expires_at is None else [*ends, codec.check_time(message.expires_at, "expires_at")]
+def _with_own(expiry: int, message: Message) -> int:
+    """Give the sooner of an end and of a message's own, if it has one."""
+    if message.expires_at is None:
+        return expiry
+    own = max(1, to_milliseconds(codec.check_time(message.expires_at, "expires_at")))
+    return own if expiry == NEVER else min(own, expiry)
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    return from_milliseconds(milliseconds) if milliseconds != NEVER else None
 
 
 def until(now: datetime, ttl: float) -> datetime:
