@@ -24,7 +24,7 @@ from benchmarks import processes
 from benchmarks.linkage_attack import SESSION, Link, Remains
 from securemem import ConfigurationError, LegalHoldError, SecureMemory
 from securemem.crypto.kdf import hkdf_expand
-from securemem.keys.tenant import load_tenant
+from securemem.keys.tenant import load_tenant, unwrap_tenant_key
 
 CANDIDATES = 1_000_000
 LIVING = 3
@@ -91,8 +91,11 @@ async def prepare(folder: Path, candidates: int, *, careless: bool = False) -> S
 async def _keys(memory: SecureMemory) -> tuple[list[bytes], bytes]:
     """Give all keys that the KEK opens besides people's: the attacker has the KEK."""
     deployment = await memory._ready()
-    tenant = await load_tenant(deployment.stores.keystore, deployment.stores.kms, deployment.stores.route.name)
-    own = [key.expose_secret() for key in (*tenant.index.values(), tenant.head)]
+    keystore, kms = deployment.stores.keystore, deployment.stores.kms
+    tenant = await load_tenant(keystore, kms, deployment.stores.route.name)
+    rows = await keystore.tenant_keys(tenant.number)
+    index = [await unwrap_tenant_key(kms, tenant.handle, row) for row in rows if row.kind == "index"]
+    own = [key.expose_secret() for key in (*index, tenant.head)]
     derived = [hkdf_expand(tenant.head.expose_secret(), label) for label in _LABELS]
     return [bytes(key) for key in (*own, *derived)], tenant.handle
 

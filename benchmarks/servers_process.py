@@ -163,18 +163,27 @@ class ServersProcess:
             return {"miss_postgres": await self._miss(ours)}
 
     async def _miss(self, ours: Ours) -> Measured:
-        """Compare loads that find no key of session or user in memory with loads that find both."""
+        """Compare loads that find no key of session or user in memory with loads that find both.
+
+        What a session's keys hold is freed before the time begins, as in use it is when they are too old, and not when
+        somebody asks again.
+        """
         deployment = ours.memory._deployment
         if deployment is None:
             raise RuntimeError("open the store first")
         keyring = deployment.keyring
 
-        async def cold(number: int) -> None:
+        def forget(number: int) -> None:
             session = work.session_of(number, SESSIONS)
             keyring.forget(user_name(session), session_name(session))
+
+        async def cold(number: int) -> None:
+            session = work.session_of(number, SESSIONS)
+            keyring.forget_user(user_name(session))  # another session of theirs had its turn
             await ours.load(session)
 
-        samples = await self._interleave(cold=self._alone(cold), warm=self._alone(work.load(ours, SESSIONS)))
+        rounds = alone(cold, operations=self._scale.operations, before=forget)
+        samples = await self._interleave(cold=rounds, warm=self._alone(work.load(ours, SESSIONS)))
         return samples.compare("cold", "warm")
 
     def _new_folder(self) -> Path:

@@ -42,12 +42,26 @@ class Samples:
         return Measured(mine, theirs, ratio)
 
 
-def alone(operation: Callable[[int], Awaitable[object]], *, operations: int) -> Round:
-    """Make rounds of operations one after the other; each gets a number that never comes twice."""
+def alone(
+    operation: Callable[[int], Awaitable[object]],
+    *,
+    operations: int,
+    before: Callable[[int], object] | None = None,
+) -> Round:
+    """Make rounds of operations one after the other; each gets a number that never comes twice.
+
+    Args:
+        operation: is timed.
+        operations: how many a round has.
+        before: is called for each of a round's numbers before the time of that round begins.
+    """
     numbers = itertools.count()
 
     async def once() -> float:
         chosen = list(itertools.islice(numbers, operations))
+        if before is not None:
+            for number in chosen:
+                before(number)
         start = time.perf_counter()
         for number in chosen:
             await operation(number)

@@ -19,14 +19,14 @@ from securemem.errors import BackendUnavailableError
 from securemem.keys.keystore import Keystore
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import Tail
-from securemem.ports import Backend, Replica
+from securemem.ports import Backend, Prefetching, Replica
 
 
 class Ahead(NamedTuple):
     """A page that was asked for before it was known whether it can be opened."""
 
     session: bytes
-    tail: asyncio.Task[Tail]
+    tail: Awaitable[Tail]
 
 
 class Pages:
@@ -42,6 +42,7 @@ class Pages:
             far: whether the data lies on a server, which answers while something else is done.
         """
         self._far = far and replica is None
+        self._prefetch = backend.prefetch if self._far and isinstance(backend, Prefetching) else None
         self._asked: set[asyncio.Task[Tail]] = set()
         self._backend = backend
         self._replica = replica
@@ -51,6 +52,9 @@ class Pages:
         """Ask the data's server for a page, and do not wait for it; None where the data is at hand anyway."""
         if not self._far:
             return None
+        tail = self._prefetch(session, limit, before) if self._prefetch is not None else None
+        if tail is not None:
+            return Ahead(session, tail)
         asked = asyncio.create_task(self._backend.tail(session, limit, before))
         self._asked.add(asked)
         asked.add_done_callback(self._answered)

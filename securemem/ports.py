@@ -6,7 +6,7 @@ Driver errors never cross a port: an adapter raises `BackendUnavailableError`, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -63,6 +63,19 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Close what `open` opened; a second call does nothing."""
+
+
+@runtime_checkable
+class Prefetching(Protocol):
+    """An ability of a data store: it asks its server for a page, and the caller does something else meanwhile."""
+
+    def prefetch(self, session: bytes, limit: int, before: int | None = None) -> Awaitable[Tail] | None:
+        """Ask for what `Backend.tail` gives, now and without waiting.
+
+        Returns:
+            What gives it, with all tries that `Backend.tail` makes, and need not be awaited; None where the server
+            cannot be asked just now.
+        """
 
 
 @runtime_checkable

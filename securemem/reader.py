@@ -190,13 +190,15 @@ class Reader:
         while len(entries) < len(rows):
             some = rows[len(entries) : len(entries) + YIELD_EVERY]
             opened = walk.run(keys.owner, some)
-            lives = self._lives
-            if not lives.is_idle:
-                await lives.know({record[4] for record in opened})
+            lives, kinds = self._lives, {record[4] for record in opened}
+            await lives.know(kinds)
+            settled = {kind for kind in kinds if lives.is_settled(kind)}
+            given = {kind for kind in kinds if lives.is_for(kind, actor)}
             for record in opened:
-                message = _message(record, lives.seen(record[4], record[5], record[2]))
-                entries.append(message if codec.is_text(message) and lives.is_settled(record[4]) else record)
-                if (message.expires_at is None or message.expires_at > now) and lives.is_for(record[4], actor):
+                kind = record[4]
+                message = _message(record, lives.seen(kind, record[5], record[2]))
+                entries.append(message if kind in settled and codec.is_text(message) else record)
+                if kind in given and (message.expires_at is None or message.expires_at > now):
                     messages.append(message)
             if len(opened) < len(some):
                 break

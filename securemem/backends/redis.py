@@ -22,9 +22,11 @@ import heapq
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from redis import exceptions as rx
 
 from securemem import sql
 from securemem.backends.settling import settle
@@ -102,20 +104,20 @@ class RedisBackend:
     async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
         """As `ports.Backend`."""
         key = self._key(session)
+        page, _ = await self._server.call(key, self._page(key, limit, before))
+        return _tail(page, before)
+
+    def prefetch(self, session: bytes, limit: int, before: int | None = None) -> Awaitable[Tail] | None:
+        """As `ports.Prefetching`."""
+        key = self._key(session)
+        reply = self._server.ask_at_once(key, self._page(key, limit, before))
+        return _Asked(reply, before, lambda: self.tail(session, limit, before)) if reply is not None else None
+
+    def _page(self, key: bytes, limit: int, before: int | None) -> Command:
+        """Give the command whose reply is rows, oldest first, and the head's element."""
         if before is None:
-            command: Command = (b"LRANGE", key, -limit - 1, -1)
-        else:
-            command = self._scripts["page"].on(key, limit, before)
-        page, _ = await self._server.call(key, command)
-        if not page:
-            return Tail(b"", [])
-        element = page.pop()
-        following = _following(element)
-        if following is None:
-            return Tail(element, [])
-        newest = (following if before is None else min(following, before)) - 1
-        page.reverse()
-        return Tail(element[_HEAD:], list(zip(range(newest, newest - len(page), -1), page, strict=True)))
+            return (b"LRANGE", key, -limit - 1, -1)
+        return self._scripts["page"].on(key, limit, before)
 
     async def swap(self, change: Change) -> bytes | None:
         """As `ports.Backend`."""
@@ -213,6 +215,42 @@ class RedisBackend:
             if NEVER < due <= now:
                 found.append((due, bytes.fromhex(key[len(self._prefix) : -1].decode())))
         return found
+
+
+class _Asked:
+    """A page that was asked for; without an answer to go by it is asked for anew, as any other."""
+
+    __slots__ = ("_before", "_instead", "_reply")
+
+    def __init__(
+        self, reply: asyncio.Future[Any], before: int | None, instead: Callable[[], Coroutine[Any, Any, Tail]]
+    ) -> None:
+        """Take what gives the reply, what was asked for, and what asks for it anew."""
+        self._reply = reply
+        self._before = before
+        self._instead = instead
+
+    def __await__(self) -> Generator[Any, Any, Tail]:
+        try:
+            page = yield from self._reply
+        except (rx.RedisError, OSError):
+            page = None
+        if isinstance(page, list):
+            return _tail(page, self._before)
+        return (yield from self._instead().__await__())
+
+
+def _tail(page: list[bytes], before: int | None) -> Tail:
+    """Give head and rows, newest first, of what a page's command gave."""
+    if not page:
+        return Tail(b"", [])
+    element = page.pop()
+    following = _following(element)
+    if following is None:
+        return Tail(element, [])
+    newest = (following if before is None else min(following, before)) - 1
+    page.reverse()
+    return Tail(element[_HEAD:], list(zip(range(newest, newest - len(page), -1), page, strict=True)))
 
 
 def _scripts() -> dict[str, Script]:

@@ -79,12 +79,12 @@ class Stub(tuple[int, bytes, bytes]):
 class HeadSeal:
     """Makes and checks heads and stubs of one session; needs the tenant head key, no user's."""
 
-    __slots__ = ("_head_key", "_heads", "_session", "_stubs", "_tenant")
+    __slots__ = ("_head_key", "_heads", "_place", "_session", "_tenant")
 
     def __init__(self, head_key: RawKey, *, tenant: bytes, session: bytes) -> None:
         place = pae(tenant, session)
         self._heads = blake2b_state(head_key, b"sm-head-1", place)
-        self._stubs = blake2b_state(head_key, b"sm-stub-1", place)
+        self._place = place
         self._head_key = head_key
         self._tenant = tenant
         self._session = session
@@ -167,9 +167,7 @@ class HeadSeal:
     def stub(self, *, seq: int, tag: bytes, prev: bytes) -> bytes:
         """Make the stub that stands in for the record that was taken out at `seq`."""
         body = _STUB.pack(MAGIC, FORMAT, SUITE_STUB, 0, seq, prev, tag)
-        state = self._stubs.copy()
-        state.update(body)
-        return body + state.digest()
+        return body + self._stub_mac(body)
 
     def stub_for(self, sealed: Sealed) -> tuple[int, bytes]:
         """Make the stub that stands in for a record which a walk has verified."""
@@ -181,14 +179,17 @@ class HeadSeal:
         Raises:
             CorruptRecordError: it was changed, or is another session's.
         """
-        state = self._stubs.copy()
-        state.update(raw[:-MAC_BYTES])
-        if len(raw) != _STUB.size + MAC_BYTES or not equal(state.digest(), raw[-MAC_BYTES:]):
+        if len(raw) != _STUB.size + MAC_BYTES or not equal(self._stub_mac(raw[:-MAC_BYTES]), raw[-MAC_BYTES:]):
             raise CorruptRecordError("the stub was changed or is another session's", session=self._session, seq=seq)
         _, form, _, flags, number, prev, tag = _STUB.unpack_from(raw)
         if form != FORMAT or flags:
             raise CorruptRecordError("the stub has an unknown format", session=self._session, seq=seq)
         return Stub((number, tag, prev))
+
+    def _stub_mac(self, body: bytes) -> bytes:
+        state = blake2b_state(self._head_key, b"sm-stub-1", self._place)
+        state.update(body)
+        return state.digest()
 
 
 def is_stub(raw: bytes) -> bool:

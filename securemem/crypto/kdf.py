@@ -8,10 +8,12 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from securemem.errors import ConfigurationError
 
+_HASH = SHA256()
+
 
 def hkdf_expand(key: bytes, info: bytes, length: int = 32) -> bytes:
     """Derive `length` bytes (at most 8,160) from a pseudorandom key under a label."""
-    return HKDFExpand(SHA256(), length, info).derive(key)
+    return HKDFExpand(_HASH, length, info).derive(key)
 
 
 def scrypt(passphrase: bytes, *, salt: bytes, n: int, r: int, p: int) -> bytes:

@@ -21,6 +21,11 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
     return hmac.digest(key, data, "sha256")
 
 
+def hmac_sha256_state(key: RawKey) -> hmac.HMAC:
+    """Give HMAC-SHA-256 under a key that is used often; copy it for every message."""
+    return hmac.new(key.expose_secret(), digestmod="sha256")
+
+
 def blake2b_state(key: RawKey, purpose: bytes, context: bytes) -> Blake2b:
     """Give a keyed hash that has taken `context` already; copy it for every message.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from hmac import HMAC
 
 from securemem.crypto.kdf import hkdf_expand
-from securemem.crypto.mac import hmac_sha256
+from securemem.crypto.mac import hmac_sha256, hmac_sha256_state
 from securemem.crypto.pae import pae, u32
 from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import Signer
@@ -33,7 +34,7 @@ class TenantKeys:
     number: int
     handle: bytes
     open_epoch: int
-    index: dict[int, RawKey] = field(repr=False)
+    index: dict[int, HMAC] = field(repr=False)
     head: RawKey = field(repr=False)
     signer: Signer = field(repr=False)
 
@@ -46,21 +47,22 @@ class TenantKeys:
         return self._tags(pae(b"session", self.handle, user_id.encode(), session_id.encode()))
 
     def _tags(self, name: bytes) -> list[bytes]:
-        return [
-            hmac_sha256(self.index[epoch].expose_secret(), name)
-            for epoch in sorted(self.index, reverse=True)
-            if epoch <= self.open_epoch
-        ]
+        tags = []
+        for epoch in sorted(self.index, reverse=True):
+            if epoch <= self.open_epoch:
+                state = self.index[epoch].copy()
+                state.update(name)
+                tags.append(state.digest())
+        return tags
 
     def keyed_hash(self, data: bytes) -> bytes:
         """Give a hash that is the same for all of the tenant's epochs, and means nothing to whoever lacks its key."""
         return hmac_sha256(hkdf_expand(self.head.expose_secret(), _HASH_LABEL), data)
 
     def wipe(self) -> None:
-        """Overwrite the keys."""
+        """Overwrite the keys; OpenSSL overwrites its states of the index keys when they are freed."""
         self.head.wipe()
-        for key in self.index.values():
-            key.wipe()
+        self.index.clear()
 
 
 async def wrap_tenant_key(kms: KeyManagementService, tenant: bytes, kind: str, epoch: int, key: RawKey) -> TenantKeyRow:
@@ -104,7 +106,11 @@ async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) 
             number,
             handle,
             open_epoch,
-            {row.epoch: await unwrap_tenant_key(kms, handle, row) for row in rows if row.kind == "index"},
+            {
+                row.epoch: hmac_sha256_state(await unwrap_tenant_key(kms, handle, row))
+                for row in rows
+                if row.kind == "index"
+            },
             await unwrap_tenant_key(kms, handle, found["head"]),
             Signer(await unwrap_tenant_key(kms, handle, found["signing"])),
         )

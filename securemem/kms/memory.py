@@ -18,6 +18,7 @@ class MemoryKms:
 
     def __init__(self) -> None:
         self._keks: dict[int, RawKey] = {}
+        self._ciphers: dict[int, Aead] = {}
 
     async def open(self, deployment: bytes, *, create: bool) -> None:
         """As `ports.KeyManagementService`: there is nothing to get ready."""
@@ -43,15 +44,25 @@ class MemoryKms:
 
     async def destroy_epoch(self, epoch: int) -> None:
         """As `ports.KeyManagementService`."""
-        kek = self._keks.pop(epoch, None)
-        if kek is not None:
-            kek.wipe()
+        self._let_go(epoch)
 
     async def aclose(self) -> None:
         """Keep the KEKs: they are nowhere else."""
 
     def _aead(self, epoch: int) -> Aead:
-        kek = self._keks.get(epoch)
-        if kek is None:
-            raise WrongKeyError(f"there is no KEK of epoch {epoch}: it was destroyed, or the KEK file is an older one")
-        return Aead(kek)
+        cipher = self._ciphers.get(epoch)
+        if cipher is None:
+            kek = self._keks.get(epoch)
+            if kek is None:
+                raise WrongKeyError(
+                    f"there is no KEK of epoch {epoch}: it was destroyed, or the KEK file is an older one"
+                )
+            cipher = self._ciphers[epoch] = Aead(kek)
+        return cipher
+
+    def _let_go(self, epoch: int) -> None:
+        """Wipe a KEK in memory; its cipher is freed with it."""
+        self._ciphers.pop(epoch, None)
+        kek = self._keks.pop(epoch, None)
+        if kek is not None:
+            kek.wipe()

@@ -92,6 +92,19 @@ class Node:
                 raise reply
         return reply
 
+    def ask_at_once(self, command: Command) -> asyncio.Future[Any] | None:
+        """Send a command on the connection that is open; None where none is.
+
+        Returns:
+            What gives the reply, as `Pipe.send`; nobody has to wait for it.
+        """
+        pipe = self._pipe
+        if pipe is None or self._leaving or not pipe.usable:
+            return None
+        reply = pipe.send(command)
+        reply.add_done_callback(_noted)
+        return reply
+
     async def send_asking(self, command: Command) -> Any:
         """Send a command for a slot that is on its way here, as `send`."""
         # ASKING holds for one command only, so there is no second try for a script that the node does not know.
@@ -214,6 +227,12 @@ class Node:
                 raise UnsentError from exc
             raise
         return Pipe(connection, seconds)
+
+
+def _noted(reply: asyncio.Future[Any]) -> None:
+    """Take note of a failure that nobody may be waiting for any more."""
+    if not reply.cancelled():
+        reply.exception()
 
 
 async def _ask(pipe: Pipe, command: Command) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -120,6 +121,15 @@ class RedisServer:
             if failure is not None and not failure.passing:
                 raise failure.error from exc
             return await self._insist(node, key, command, since=began, lost=_is_lost(exc))
+
+    def ask_at_once(self, key: bytes, command: Command) -> asyncio.Future[Any] | None:
+        """Send a command that may be repeated to the server that has a key, where that can be done now.
+
+        Returns:
+            As `Node.ask_at_once`; None too where the server was not well.
+        """
+        node = self._topology.route(key)
+        return node.ask_at_once(command) if node.well else None
 
     async def _insist(self, node: Node, key: bytes, command: Command, *, since: float, lost: bool) -> tuple[Any, bool]:
         """Send a command as often as it takes, while the server is not well."""

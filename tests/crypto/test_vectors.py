@@ -23,6 +23,7 @@ from securemem import codec
 from securemem.crypto.aead import Aead
 from securemem.crypto.envelope import RowTags, Sealer, parse
 from securemem.crypto.head import HeadSeal
+from securemem.crypto.mac import hmac_sha256_state
 from securemem.crypto.notice import key_context, open_notice, seal_notice
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
@@ -110,7 +111,7 @@ def _user_key() -> UserKey:
 
 
 def _tenant_keys() -> TenantKeys:
-    index = {1: _key(0x61), 2: _key(0x62)}
+    index = {1: hmac_sha256_state(_key(0x61)), 2: hmac_sha256_state(_key(0x62))}
     return TenantKeys(1, _TENANT, 2, index, _key(_HEAD_KEY), Signer(_key(0x21)))
 
 
