@@ -149,8 +149,9 @@ class PostgresServer:
     async def _lend(self, work: Work[T], again: bool) -> T:  # noqa: FBT001  (as `Work` has it)
         async with self._room:
             connection = self._taken() or await self.connect()
+            fenced = self._by_transaction and self.row_security
             try:
-                result = await self._work(work, connection, again)
+                result = await (self._fenced(work, connection, again) if fenced else work(connection, again))
             except BaseException as exc:
                 if isinstance(exc, pg.PostgresError) and not isinstance(exc, _PASSING) and _is_idle(connection):
                     self._free.append(connection)  # the server said no, and goes on
@@ -160,10 +161,8 @@ class PostgresServer:
             self._free.append(connection)
             return result
 
-    async def _work(self, work: Work[T], connection: Connection, again: bool) -> T:  # noqa: FBT001
-        """Do some work, as the tenant where the rows' own policy wants it and the connection is not ours alone."""
-        if not (self._by_transaction and self.row_security):
-            return await work(connection, again)
+    async def _fenced(self, work: Work[T], connection: Connection, again: bool) -> T:  # noqa: FBT001
+        """Do some work as the tenant, where the rows' own policy wants that and the connection is not ours alone."""
         await connection.execute(f"BEGIN; SELECT set_config('{TENANT}', '{self._tenant}', true)")
         result = await work(connection, again)
         await connection.execute("COMMIT")

@@ -166,7 +166,7 @@ class Reader:
         messages: list[Message] = []
         if newer:
             messages, done = await self._open_run(keys, walk, rows[:newer], now, actor)
-        if done == newer:
+        if done == newer and done < len(rows):
             recalled = walk.recall(rows[done:] if done else rows, keys.known)
             messages += await self._living(recalled, now, actor)
             done += len(recalled)

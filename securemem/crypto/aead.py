@@ -12,6 +12,7 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.secret import RawKey
 
 NONCE_BYTES = 12
@@ -35,8 +36,15 @@ class Aead:
 
     __slots__ = ("decrypt", "encrypt")
 
-    def __init__(self, key: RawKey) -> None:
-        cipher = AESGCM(key.expose_secret())
+    def __init__(self, key: RawKey, label: bytes = b"") -> None:
+        """Take a key.
+
+        Args:
+            key: the key, or what it is derived from.
+            label: under which it is derived, by HKDF-Expand; none for the key itself.
+        """
+        secret = key.expose_secret()
+        cipher = AESGCM(hkdf_expand(secret, label) if label else secret)
         self.encrypt = cipher.encrypt
         self.decrypt = cipher.decrypt
 

@@ -28,7 +28,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from securemem.crypto.aead import NONCE_BYTES, TAG_BYTES, Aead, InvalidTag, new_nonce
-from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.mac import MAC_BYTES, blake2b_state, equal
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
@@ -154,9 +153,7 @@ class Sealer:
         generation: int,
         guest: bool = False,
     ) -> None:
-        record_key = RawKey(hkdf_expand(session_key.expose_secret(), RECORD_KEY_LABEL))
-        self._aead = Aead(record_key)
-        record_key.wipe()
+        self._aead = Aead(session_key, RECORD_KEY_LABEL)
         self._aad = pae(AAD_LABEL, tenant, user, session)
         self._rows = rows
         self._session = session

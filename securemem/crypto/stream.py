@@ -26,7 +26,6 @@ import struct
 from typing import NamedTuple
 
 from securemem.crypto.aead import TAG_BYTES, Aead, InvalidTag
-from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.pae import pae, u32
 from securemem.crypto.secret import RawKey
 from securemem.crypto.wrapping import unwrap_under, wrap_under
@@ -121,7 +120,7 @@ def unwrap_backup_key(head_key: RawKey, wrapped: bytes, *, context: bytes) -> Ra
 
 
 def _wrapping(head_key: RawKey) -> Aead:
-    return Aead(RawKey(hkdf_expand(head_key.expose_secret(), _LABEL)))
+    return Aead(head_key, _LABEL)
 
 
 class Frames:

@@ -21,7 +21,6 @@ import msgspec
 from securemem.crypto.aead import Aead, InvalidTag
 from securemem.crypto.envelope import Opened, Sealed, Sealer
 from securemem.crypto.head import HeadSeal
-from securemem.crypto.kdf import hkdf_expand
 from securemem.crypto.known import Known
 from securemem.crypto.pae import pae, u32
 from securemem.crypto.secret import RawKey
@@ -54,10 +53,6 @@ def user_context(tenant: bytes, user: bytes, generation: int) -> bytes:
     return pae(b"securemem/user-key/1", tenant, user, u32(generation))
 
 
-def _sub_key(key: RawKey, label: bytes) -> Aead:
-    return Aead(RawKey(hkdf_expand(key.expose_secret(), label)))
-
-
 @dataclass(slots=True, eq=False)
 class UserKey:
     """A user's key, in memory for as long as the cache says."""
@@ -83,7 +78,7 @@ class UserKey:
 
     def wrap_session_key(self, session: bytes, generation: int, key: RawKey) -> bytes:
         """Wrap a session's key under this one."""
-        wrapping = _sub_key(self.key, b"securemem/session-wrap/2026-11")
+        wrapping = Aead(self.key, b"securemem/session-wrap/2026-11")
         return wrap_under(wrapping, key, context=self._session_context(session, generation))
 
     def unwrap_session_key(self, session: bytes, generation: int, wrapped: bytes) -> RawKey:
@@ -92,14 +87,14 @@ class UserKey:
         Raises:
             WrongKeyError: it was wrapped under another user's key, or for another session.
         """
-        wrapping = _sub_key(self.key, b"securemem/session-wrap/2026-11")
+        wrapping = Aead(self.key, b"securemem/session-wrap/2026-11")
         return unwrap_under(wrapping, wrapped, context=self._session_context(session, generation))
 
 
 def seal_name(key: RawKey, tenant: bytes, user: bytes, user_id: str) -> bytes:
     """Seal a real user id under the user's key."""
     place = pae(b"securemem/name/1", tenant, user)
-    return _sub_key(key, b"securemem/name/2026-11").seal(user_id.encode(), associated_data=place)
+    return Aead(key, b"securemem/name/2026-11").seal(user_id.encode(), associated_data=place)
 
 
 def open_name(key: RawKey, tenant: bytes, row: UserRow) -> str:
@@ -110,7 +105,7 @@ def open_name(key: RawKey, tenant: bytes, row: UserRow) -> str:
     """
     place = pae(b"securemem/name/1", tenant, row.handle)
     try:
-        return _sub_key(key, b"securemem/name/2026-11").open(row.name, associated_data=place).decode()
+        return Aead(key, b"securemem/name/2026-11").open(row.name, associated_data=place).decode()
     except InvalidTag:
         raise CorruptRecordError(f"keystore: the sealed id of user {row.handle.hex()} was changed") from None
 
@@ -118,7 +113,7 @@ def open_name(key: RawKey, tenant: bytes, row: UserRow) -> str:
 def seal_title(key: RawKey, tenant: bytes, user: bytes, session: bytes, title: Title) -> bytes:
     """Seal what is known of a session under its own key."""
     place = pae(b"securemem/title/1", tenant, user, session)
-    return _sub_key(key, b"securemem/title/2026-11").seal(_encode(title), associated_data=place)
+    return Aead(key, b"securemem/title/2026-11").seal(_encode(title), associated_data=place)
 
 
 def open_title(key: RawKey, tenant: bytes, user: bytes, row: SessionRow) -> Title:
@@ -129,7 +124,7 @@ def open_title(key: RawKey, tenant: bytes, user: bytes, row: SessionRow) -> Titl
     """
     place = pae(b"securemem/title/1", tenant, user, row.handle)
     try:
-        box = _sub_key(key, b"securemem/title/2026-11").open(row.title, associated_data=place)
+        box = Aead(key, b"securemem/title/2026-11").open(row.title, associated_data=place)
         return _decode_title(box)
     except (InvalidTag, msgspec.DecodeError):
         raise CorruptRecordError("keystore: the sealed title was changed", session=row.handle) from None
