@@ -70,6 +70,22 @@ async def test_the_server_is_told_when_a_session_ends(
         assert raw.expiretime(name) == -1
 
 
+async def test_the_end_is_moved_by_the_hour(
+    redis_store_url: str, raw: redis.Redis, sessions: Sessions, clock: FakeClock
+) -> None:
+    """Appends within an hour leave the native end where it is, which is never before a day after the last message's."""
+    clock.now = clock.now.replace(year=2090, minute=10)
+    async with SecureMemory.open(redis_store_url, clock=clock, ttl=TTL) as memory:
+        ends = []
+        for _ in range(6):
+            await _one_session(memory)
+            [name] = sessions()
+            ends.append(raw.expiretime(name))
+            assert 0 <= ends[-1] - (clock().timestamp() + TTL + 24 * 3600) < 3600
+            clock.advance(15 * 60)
+    assert [end - ends[0] for end in ends] == [0, 0, 0, 0, 3600, 3600]
+
+
 async def _flag(memory: SecureMemory, flags: int, until: int | None) -> None:
     """Set the head's flags, as who holds a session or lets it go does."""
     deployment = await memory._ready()

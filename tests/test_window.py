@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from securemem import Message, SecureMemory
-from securemem.window import EstimatingTokenizer, TiktokenTokenizer, cost, fit
+from securemem.window import EstimatingTokenizer, TiktokenTokenizer, are_ordinary, cost, fit
 
 CHAT, CHAT_METADATA, ANTHROPIC = "chat", "chat-metadata", "anthropic"
 RESPONSES, RESPONSES_CUSTOM = "responses", "custom"
@@ -127,6 +128,25 @@ def test_odd_shapes_are_just_content(content: Any) -> None:
     odd = [Message("assistant", content), Message("user", "x", metadata=content if isinstance(content, dict) else None)]
     messages = _numbered([Message("user", "q"), *odd, Message("user", "end")])
     assert _seqs(fit(messages, max_messages=10)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Message("user", "x", expires_at=datetime.max.replace(tzinfo=UTC)),
+        Message("user", "x", metadata={}),
+        Message("user", {"text": "x"}),
+        Message("tool", "22"),
+        Message("user", "x", pseudonymised=True),
+        (1, 0, 0, b"payload", 0, 0),
+    ],
+    ids=["ends", "metadata", "json", "result", "pseudonyms", "not-a-message"],
+)
+def test_what_has_to_be_looked_at(odd: object) -> None:
+    """Of some messages one that is not given as it is, for good and to everybody, makes all out of the ordinary."""
+    plain = [Message("system", "x"), Message("user", "x", user_id="bob"), Message("assistant", "x", seq=3)]
+    assert are_ordinary(plain), "a control"
+    assert not are_ordinary([*plain, odd, *plain])
 
 
 @settings(derandomize=True, deadline=None)

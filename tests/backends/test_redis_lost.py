@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -51,6 +52,38 @@ async def test_an_append_whose_answer_was_lost(backend: RedisBackend, proxy: Fau
     proxy.replies.cut_after(0)
     assert await backend.swap(Change(session, head, b"next", rows=rows(3, 5), trim=(1, 2), due=7)) is None
     assert await backend.tail(session, 9) == Tail(b"next", newest_first(rows(2, 5)))
+
+
+async def test_a_page_that_was_asked_for_ahead(backend: RedisBackend) -> None:
+    """What gives a page that was asked for ahead gives what a read does, before a seq and from the head."""
+    session = handle()
+    await write(backend, session, 1, 9)
+    for before in (None, 5):
+        asked = backend.prefetch(session, 3, before)
+        assert asked is not None
+        assert await asked == await backend.tail(session, 3, before)
+
+
+async def test_a_page_whose_answer_was_lost(
+    backend: RedisBackend, proxy: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page whose answer was lost is asked for anew; where nobody wants it any more, nobody hears of that."""
+    session = handle()
+    head = await write(backend, session, 1, 9)
+    proxy.replies.cut_after(0)
+    asked, left = backend.prefetch(session, 9), backend.prefetch(session, 9)
+    assert asked is not None
+    assert left is not None
+    assert await asked == Tail(head, newest_first(rows(1, 9)))
+    del left
+    gc.collect()
+    assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]
+
+
+async def test_nothing_is_asked_for_ahead_without_a_connection(backend: RedisBackend) -> None:
+    """Where no connection is open nothing is asked for, for a page that is only wanted sooner."""
+    await backend.aclose()
+    assert backend.prefetch(handle(), 9) is None
 
 
 async def test_half_an_answer(backend: RedisBackend, proxy: FaultProxy) -> None:

@@ -32,9 +32,11 @@ def _known(rows: list[Row], newest: int, oldest: int) -> Known[int]:
     return known
 
 
-def _add(known: Known[int], rows: list[Row], newest: int, oldest: int, *, sign: int = 1) -> None:
+def _add(
+    known: Known[int], rows: list[Row], newest: int, oldest: int, *, sign: int = 1, ordinary: bool = False
+) -> None:
     part = [row for row in reversed(rows) if oldest <= row[0] <= newest]
-    known.add(part, [sign * seq for seq, _ in part], _prev(rows, oldest))
+    known.add(part, [sign * seq for seq, _ in part], _prev(rows, oldest), ordinary=ordinary)
 
 
 def _walk(rows: list[Row], **changes: object) -> Walk:
@@ -138,3 +140,22 @@ def test_newer() -> None:
     assert [_known(rows, newest, 1).newer(rows) for newest in (9, 7, 1)] == [0, 2, 8]
     assert _known(rows, 9, 8).newer(rows[4:]) == 0
     assert _known(rows, 2, 1).newer(rows[:3]) == 3
+
+
+def test_what_is_ordinary() -> None:
+    """A page is ordinary where all of it is held and was added so; what was not counts for as long as it is held."""
+    rows = _chain(9)
+    known = _known(rows, 5, 4)
+    _add(known, rows, 9, 6, ordinary=True)
+    assert [known.are_ordinary(rows[:count]) for count in range(10)] == [False, *[True] * 4, *[False] * 5]
+    known = Known[int]()
+    _add(known, rows, 9, 6, ordinary=True)
+    assert known.are_ordinary(rows[:4])
+    assert not known.are_ordinary(rows[:5]), "the fifth is not held"
+    _add(known, rows, 5, 4, ordinary=True)
+    _add(known, rows, 3, 1)
+    assert known.are_ordinary(rows[:6])
+    assert not known.are_ordinary(rows[:7])
+    known.clear()
+    _add(known, rows, 9, 1, ordinary=True)
+    assert known.are_ordinary(rows), "a control: nothing is left of what was let go of"
