@@ -103,7 +103,7 @@ class PostgresServer:
         """The server, for errors."""
         return self._remote.name
 
-    async def call(self, work: Work[T]) -> T:
+    def call(self, work: Work[T]) -> Awaitable[T]:
         """Give a connection to some work and its answer back; again where the connection failed.
 
         Args:
@@ -114,7 +114,7 @@ class PostgresServer:
         """
         if self._closed:
             raise BackendUnavailableError(f"{self.name}: this connection was closed")
-        return await self._remote.call(lambda again: self._lend(work, again))
+        return self._remote.call(lambda again: self._lend(work, again))
 
     async def retrying(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
         """Make a call to this server by another way than our connections, as `Remote.call` does."""

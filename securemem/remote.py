@@ -92,6 +92,42 @@ class Circuit:
         self._until = time.monotonic() + _OPEN_SECONDS
 
 
+class Watch:
+    """Ends calls that take too long: one timer for all of them, for a timer each would be a good part of a call."""
+
+    def __init__(self) -> None:
+        self._until: dict[asyncio.Timeout, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self, limit: asyncio.Timeout, seconds: float) -> None:
+        """Let a call's limit expire in so many seconds; it was entered just now, without an end."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._timer, self._until = loop, None, {}
+        until = self._until[limit] = loop.time() + seconds
+        if self._timer is None or until < self._timer.when():
+            self._look_at(until)
+
+    def end(self, limit: asyncio.Timeout) -> None:
+        """Take no more notice of a call."""
+        self._until.pop(limit, None)
+
+    def _look_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(moment, self._look)
+
+    def _look(self) -> None:
+        """Let those expire whose time is up, and look again when the next one's is."""
+        self._timer, now = None, asyncio.get_running_loop().time()
+        for limit in [limit for limit, until in self._until.items() if until <= now]:
+            del self._until[limit]
+            limit.reschedule(now)
+        if self._until:
+            self._look_at(min(self._until.values()))
+
+
 class Remote:
     """One server, as calls to it are made."""
 
@@ -107,6 +143,7 @@ class Remote:
         self._translate = translate
         self._patience = patience
         self._circuit = Circuit()
+        self._watch = Watch()
 
     async def call(self, attempt: Callable[[bool], Awaitable[T]], *, since: float | None = None) -> T:
         """Make a call, again where the connection failed.
@@ -152,8 +189,12 @@ class Remote:
 
     async def _once(self, attempt: Callable[[bool], Awaitable[T]], seconds: float, *, again: bool) -> T:
         try:
-            async with asyncio.timeout(seconds):
-                return await attempt(again)
+            async with asyncio.timeout(None) as limit:
+                self._watch.begin(limit, seconds)
+                try:
+                    return await attempt(again)
+                finally:
+                    self._watch.end(limit)
         except TimeoutError as exc:
             error = BackendUnavailableError(f"{self.name} did not answer within {seconds:.2g} s")
             error.__cause__ = exc
