@@ -197,8 +197,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
         rows: records and stubs to put at their seqs, new or in place of what lies there.
         trim: rows of these seqs, from the first up to but without the second, are removed.
         due: when the worker should look at the session, in milliseconds, NEVER if not at all; None leaves it as it is.
-        until: when the last of its records ends, in milliseconds, NEVER if one has no end or is kept; None leaves it as
-            it is. A store that can may drop the whole session a grace after this.
+        until: by when the last of its records has ended, in milliseconds, NEVER if one has no end or is kept; None
+            leaves it as it is. A store that can may drop the whole session a grace after this.
     """
 
     session: bytes

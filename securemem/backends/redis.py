@@ -10,9 +10,9 @@ Rows are contiguous, so a row's seq follows from `next`, the seq after the newes
 head and rows. An element of under 16 bytes, or whose `next` is above 2³² - 1, is none of ours: it is given as the head
 as it lies there, for the reader to refuse.
 
-The stamp is a hash at the prefix and `stamp`. A session that ends expires as a whole `GRACE_SECONDS` after its last
-record did, by the server's own clock: a net behind the readers, who go by each record, and the worker. Deleted lists
-are freed at once, not when the server finds time; freed memory is not overwritten.
+The stamp is a hash at the prefix and `stamp`. A session that ends expires as a whole `GRACE_SECONDS` after the hour in
+which its last record does, by the server's own clock: a net behind the readers, who go by each record, and the worker.
+Deleted lists are freed at once, not when the server finds time; freed memory is not overwritten.
 """
 
 from __future__ import annotations
