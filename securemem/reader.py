@@ -65,14 +65,12 @@ class Reader:
     ) -> Page:
         """Give the newest `limit` messages below `before` that are not past their time, oldest first.
 
-        A session that is held or restricted is given to nobody but its person (`even_restricted`).
+        A session that is held or restricted is given to nobody but its person (`even_restricted`). A page from the
+        middle begins where an earlier one has ended, at a tag that was verified then; if none has, all from the head
+        down to it is read and verified once.
 
         Raises:
             UserRestrictedError: the session is held or restricted.
-
-
-        A page from the middle begins where an earlier one has ended, at a tag that was verified then; if none has, all
-        from the head down to it is read and verified once.
         """
         ask = limit
         while True:
@@ -82,9 +80,7 @@ class Reader:
             found = await conversation.read(ask + above, start)
             if found is None:
                 return Page([])
-            if (
-                not even_restricted and conversation.session_id != VAULT
-            ):  # what is asked for is the session that its pseudonyms are of
+            if not even_restricted and conversation.session_id != VAULT:  # whose pseudonyms it has is asked for besides
                 check_restriction(found)
             if before is not None and before <= found.head.first:
                 return Page([], found.head)
