@@ -80,7 +80,7 @@ class Reader:
             found = await conversation.read(ask + above, start)
             if found is None:
                 return Page([])
-            if not even_restricted and conversation.session_id != VAULT:  # whose pseudonyms it has is asked for besides
+            if not even_restricted and conversation.session_id != VAULT:  # a vault is read for one
                 check_restriction(found)
             if before is not None and before <= found.head.first:
                 return Page([], found.head)
