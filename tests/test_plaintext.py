@@ -80,7 +80,7 @@ async def test_the_search_finds_what_is_not_sealed(
     """The control: with a cipher that does nothing the same search finds every one of them while they are there."""
     words, found = Words(), set[str]()
 
-    def no_cipher(aead: Aead, _: object) -> None:
+    def no_cipher(aead: Aead, *_: object) -> None:
         aead.encrypt = lambda nonce, plaintext, aad: bytes(plaintext) + bytes(16)  # type: ignore[assignment]
         aead.decrypt = lambda nonce, ciphertext, aad: bytes(ciphertext[:-16])  # type: ignore[assignment]
 

@@ -22,11 +22,9 @@ import heapq
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from redis import exceptions as rx
 
 from securemem import sql
 from securemem.backends.settling import settle
@@ -110,8 +108,7 @@ class RedisBackend:
     def prefetch(self, session: bytes, limit: int, before: int | None = None) -> Awaitable[Tail] | None:
         """As `ports.Prefetching`."""
         key = self._key(session)
-        reply = self._server.ask_at_once(key, self._page(key, limit, before))
-        return _Asked(reply, before, lambda: self.tail(session, limit, before)) if reply is not None else None
+        return self._server.ask_at_once(key, self._page(key, limit, before), lambda page: _tail(page, before))
 
     def _page(self, key: bytes, limit: int, before: int | None) -> Command:
         """Give the command whose reply is rows, oldest first, and the head's element."""
@@ -215,29 +212,6 @@ class RedisBackend:
             if NEVER < due <= now:
                 found.append((due, bytes.fromhex(key[len(self._prefix) : -1].decode())))
         return found
-
-
-class _Asked:
-    """A page that was asked for; without an answer to go by it is asked for anew, as any other."""
-
-    __slots__ = ("_before", "_instead", "_reply")
-
-    def __init__(
-        self, reply: asyncio.Future[Any], before: int | None, instead: Callable[[], Coroutine[Any, Any, Tail]]
-    ) -> None:
-        """Take what gives the reply, what was asked for, and what asks for it anew."""
-        self._reply = reply
-        self._before = before
-        self._instead = instead
-
-    def __await__(self) -> Generator[Any, Any, Tail]:
-        try:
-            page = yield from self._reply
-        except (rx.RedisError, OSError):
-            page = None
-        if isinstance(page, list):
-            return _tail(page, self._before)
-        return (yield from self._instead().__await__())
 
 
 def _tail(page: list[bytes], before: int | None) -> Tail:

@@ -81,6 +81,14 @@ async def unwrap_tenant_key(kms: KeyManagementService, tenant: bytes, row: Tenan
     return check(await kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
 
 
+async def _index(kms: KeyManagementService, tenant: bytes, row: TenantKeyRow) -> HMAC:
+    """Unwrap an index key, as `unwrap_tenant_key`, for the one use that it has."""
+    key = await unwrap_tenant_key(kms, tenant, row)
+    state = hmac_sha256_state(key)
+    key.wipe()
+    return state
+
+
 async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) -> TenantKeys:
     """Give a tenant's keys, and make them for a tenant that is new.
 
@@ -106,11 +114,7 @@ async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) 
             number,
             handle,
             open_epoch,
-            {
-                row.epoch: hmac_sha256_state(await unwrap_tenant_key(kms, handle, row))
-                for row in rows
-                if row.kind == "index"
-            },
+            {row.epoch: await _index(kms, handle, row) for row in rows if row.kind == "index"},
             await unwrap_tenant_key(kms, handle, found["head"]),
             Signer(await unwrap_tenant_key(kms, handle, found["signing"])),
         )

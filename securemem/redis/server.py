@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
 from redis import exceptions as rx
 
@@ -15,6 +15,8 @@ from securemem.redis.node import Node, Script
 from securemem.redis.pipe import Command
 from securemem.redis.refusals import UnsentError
 from securemem.remote import Patience
+
+T = TypeVar("T")
 
 _MOST_REDIRECTIONS = 8
 
@@ -122,14 +124,29 @@ class RedisServer:
                 raise failure.error from exc
             return await self._insist(node, key, command, since=began, lost=_is_lost(exc))
 
-    def ask_at_once(self, key: bytes, command: Command) -> asyncio.Future[Any] | None:
-        """Send a command that may be repeated to the server that has a key, where that can be done now.
+    def ask_at_once(self, key: bytes, command: Command, read: Callable[[Any], T]) -> Awaitable[T] | None:
+        """Send a command that may be repeated to the server that has a key, now and without waiting.
+
+        Args:
+            key: of the command.
+            command: to send.
+            read: makes something of the reply.
 
         Returns:
-            As `Node.ask_at_once`; None too where the server was not well.
+            What gives that, with all tries that `call` makes, and need not be awaited; None where nothing can be sent
+            just now, or the server was not well.
         """
-        node = self._topology.route(key)
-        return node.ask_at_once(command) if node.well else None
+        node, began = self._topology.route(key), time.monotonic()
+        reply = node.ask_at_once(command) if node.well else None
+        if reply is None:
+            return None
+
+        async def anew(error: Exception) -> Any:
+            if isinstance(error, rx.ResponseError):
+                return (await self.call(key, command))[0]
+            return (await self._insist(node, key, command, since=began, lost=False))[0]
+
+        return _Asked(reply, read, anew)
 
     async def _insist(self, node: Node, key: bytes, command: Command, *, since: float, lost: bool) -> tuple[Any, bool]:
         """Send a command as often as it takes, while the server is not well."""
@@ -183,6 +200,31 @@ class RedisServer:
                 if tries > _MOST_REDIRECTIONS:
                     raise
                 node, asking = self._topology.follow(exc, node), not isinstance(exc, rx.MovedError)
+
+
+class _Asked(Generic[T]):
+    """What was asked for; without a reply, or with one that is an error, it is asked for anew."""
+
+    __slots__ = ("_anew", "_read", "_reply")
+
+    def __init__(
+        self,
+        reply: asyncio.Future[Any],
+        read: Callable[[Any], T],
+        anew: Callable[[Exception], Coroutine[Any, Any, Any]],
+    ) -> None:
+        self._reply = reply
+        self._read = read
+        self._anew = anew
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        try:
+            reply = yield from self._reply
+        except (rx.RedisError, OSError) as exc:
+            reply = exc
+        if isinstance(reply, Exception):
+            reply = yield from self._anew(reply).__await__()
+        return self._read(reply)
 
 
 def _is_lost(exc: BaseException) -> bool:
