@@ -22,6 +22,8 @@ SHARES = [
         for seed in (5000, 6000)
     ),
 ]
+MORE = 9
+"""So many more runs there are, where on a busy machine nobody came so far as to be killed in the midst of something."""
 
 
 @pytest.mark.timeout(3600)
@@ -31,7 +33,9 @@ async def test_killed_workers_finish_what_they_began(
 ) -> None:
     """Two, then eight workers, killed and stopped at random under chatting and holds, leave what has to be there."""
     total = Counter[str]()
-    for number in range(seed, seed + runs):
+    for number in range(seed, seed + runs + MORE):
+        if number >= seed + runs and total["kills"] and total["reported"]:
+            break
         run = Run(nursery, await scenes.next(number), number, Trouble())
         found = await run.go()
         assert not found, f"run {number - seed + 1} of {runs}, seed {number}, {run.scene.place.url}: {found}"
