@@ -80,7 +80,8 @@ class Reader:
             found = await conversation.read(ask + above, start)
             if found is None:
                 return Page([])
-            if not even_restricted and conversation.session_id != VAULT:  # a vault is read for one
+            # A vault is read for the session in which its pseudonyms stand, and that one is asked.
+            if not even_restricted and conversation.session_id != VAULT:
                 check_restriction(found)
             if before is not None and before <= found.head.first:
                 return Page([], found.head)

@@ -11,10 +11,10 @@ from securemem import codec, window
 from securemem.crypto.envelope import Sealer
 from securemem.crypto.head import MAX_PINS
 from securemem.keys.unwrapped import Entry, SessionKeys
+from securemem.lives import HOUR
 from securemem.model import NEVER, Change, Head, HeadFlag, Message
 
 _KEEP = int(HeadFlag.KEEP)
-_ROUNDED_TO = 3_600_000
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -194,7 +194,7 @@ def _until(head: Head, new: Head) -> int | None:
 
 
 def _to_the_hour(moment: int) -> int:
-    return -(-moment // _ROUNDED_TO) * _ROUNDED_TO
+    return -(-moment // HOUR) * HOUR
 
 
 def _times(head: Head, entries: list[Prepared]) -> tuple[int, int, bool]:

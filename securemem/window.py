@@ -135,12 +135,9 @@ def _results(message: Message) -> set[str]:
     return ids
 
 
-def _are_plain(messages: Sequence[Message]) -> bool:
-    """Tell, without a look inside, that messages have nothing to do with tools."""
-    for message in messages:
-        if message.metadata is not None or type(message.content) is not str or message.role in _RESULT_ROLES:
-            return False
-    return True
+def _is_plain(message: Message) -> bool:
+    """Tell, without a look inside, that a message has nothing to do with tools."""
+    return message.metadata is None and type(message.content) is str and message.role not in _RESULT_ROLES
 
 
 def are_ordinary(found: Sequence[object]) -> bool:
@@ -148,7 +145,7 @@ def are_ordinary(found: Sequence[object]) -> bool:
     for message in found:
         if not isinstance(message, Message) or message.expires_at is not None or message.pseudonymised:
             return False
-        if message.metadata is not None or type(message.content) is not str or message.role in _RESULT_ROLES:
+        if not _is_plain(message):
             return False
     return True
 
@@ -158,7 +155,7 @@ def _units(messages: Sequence[Message]) -> list[list[Message]]:
     units: list[list[Message]] = []
     unit_of_call: dict[str, int] = {}
     for message in messages:
-        if _are_plain((message,)):
+        if _is_plain(message):
             units.append([message])
             continue
         answered = _results(message)
@@ -200,7 +197,7 @@ def fit(
     """
     first = {message.seq for message in pinned}
     rest = [message for message in messages if message.seq not in first] if first else messages
-    if max_tokens is None and not pinned and _are_plain(rest):
+    if max_tokens is None and not pinned and all(map(_is_plain, rest)):
         return list(rest[-max_messages:] if max_messages else ())
     counter = tokenizer or EstimatingTokenizer()
     messages_left = max_messages - len(pinned)

@@ -70,17 +70,12 @@ class PostgresEpochs:
     async def _call(self, work: Work[T]) -> T:
         """Give a connection to some work; the tables are made where they are not there yet."""
         if not self._there:
-            await self._make()
+            await self._server.call(lambda con, _: migrate(con, self._part, self._server.name))
+            self._there = True
         return await self._server.call(work)
 
-    async def _make(self) -> None:
-        await self._server.call(lambda con, _: migrate(con, self._part, self._server.name))
-        self._there = True
-
     async def _rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        if not self._there:
-            await self._make()
-        return await self._server.call(lambda con, _: con.fetch(self._sql[query], *arguments))
+        return await self._call(lambda con, _: con.fetch(self._sql[query], *arguments))
 
     async def _row(self, query: str, *arguments: object) -> asyncpg.Record | None:
         return await self._call(lambda con, _: con.fetchrow(self._sql[query], *arguments))
