@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from benchmarks.server_places import POSTGRESQL, REDIS, Place, open_ours
 from benchmarks.stores import Ours, Store
 from benchmarks.texts import Corpus, Said
+from securemem import Message
 
 WINDOW = 20
 _AT_ONCE = 500
@@ -102,9 +103,10 @@ class OurPeer(Ours):
             await self.append(number, said[start : start + _AT_ONCE])
 
     async def turn(self, number: int, said: list[Said]) -> None:
-        """Load twenty and append two."""
-        await self.load(number)
-        await self.append(number, said)
+        """Load twenty and append two, with one handle, as a request would."""
+        session = self._session(number)
+        await session.context()
+        await session.add_many([Message(role, content) for role, content in said])
 
     def texts(self, loaded: Any) -> list[str]:
         """Give the contents."""

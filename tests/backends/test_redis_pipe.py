@@ -7,13 +7,14 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
 from redis import exceptions as rx
 
 from securemem.redis import Node, place_of_url
-from securemem.redis.pipe import Pipe
+from securemem.redis.pipe import Pipe, Reply
 from securemem.redis.refusals import UnsentError
 from securemem.remote import Patience
 from securemem.testing.servers import RedisServer
@@ -62,6 +63,46 @@ async def test_replies_come_to_those_who_asked(node: Node) -> None:
     assert kept == {number: b"%d" % number for number in kept}
     assert len(kept) >= 500 - len(calls[::7])
     assert await node.send((b"CLIENT", b"ID")) == before
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_who_waits_alone_goes_on_at_once(node: Node, monkeypatch: pytest.MonkeyPatch, *, shared: bool) -> None:
+    """A task that waits alone goes on while its reply is read, in its own context; the control is one of two."""
+    seen: list[str] = []
+    whose = ContextVar("whose", default="nobody's")
+    updated = Pipe.buffer_updated
+
+    def watched(pipe: Pipe, count: int) -> None:
+        whose.set("the loop's")
+        updated(pipe, count)
+        seen.append("read")
+
+    async def wait(pipe: Pipe) -> None:
+        whose.set("mine")
+        reply = pipe.send((b"ECHO", b"here"))
+        if shared:
+            reply.add_done_callback(lambda _: seen.append("heard"))
+        assert await reply == b"here"
+        seen.append(whose.get())
+
+    await node.send((b"PING",))
+    assert node._pipe is not None
+    monkeypatch.setattr(Pipe, "buffer_updated", watched)
+    await asyncio.create_task(wait(node._pipe))
+    assert seen == (["read", "heard", "mine"] if shared else ["mine", "read"])
+
+
+async def test_a_running_task_is_not_broken_into() -> None:
+    """A reply that is given by a task lets who waits for it go on after that task; nor is who has left woken."""
+    reply, left = Reply(), Reply()
+    waiting = asyncio.create_task(asyncio.wait({reply}))
+    leaving = asyncio.create_task(asyncio.wait({left}, timeout=0.01))
+    await leaving
+    left.give(b"late")
+    reply.give(b"here")
+    assert not waiting.done()
+    assert await waiting == ({reply}, set())
+    assert (await reply, await left) == (b"here", b"late")
 
 
 async def test_a_connection_that_ends_at_once() -> None:
