@@ -29,6 +29,9 @@ _LANES = 3
 _MOST_TOGETHER = 16
 _FULL = 0xFFFFFFFF
 _ALL = 2**62
+_ROWS = {"rows": "unnest($6::bigint[], $7::bytea[])", "trim": "seq >= $8 AND seq < $9"}
+_TWO_ROWS = {"rows": "(VALUES ($6::bigint, $7::bytea), ($8, $9))", "trim": "seq >= $10 AND seq < $11"}
+"""What a statement's number of rows is in it. Two of them, a turn's, go without arrays, which take the driver long."""
 _TABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,53}\Z")  # leaves room for the endings, within PostgreSQL's 63
 _TAKEN = re.compile(r"^(pg|securemem)_|_(sessions|due)$", re.IGNORECASE)
 
@@ -55,7 +58,9 @@ class PostgresBackend:
             )
         self._server = PostgresServer(url, options)
         self._part = _part(self._server.schema, table_name)
-        self._sql = sql.load(Path(__file__).with_suffix(".sql"), **self._part.names)
+        path = Path(__file__).with_suffix(".sql")
+        self._sql = sql.load(path, **self._part.names, **_ROWS)
+        self._sql_of_two = sql.load(path, **self._part.names, **_TWO_ROWS)
         self._there = False
         lanes, crowd = min(_LANES, self._server.size), Crowd()
         self._tails: Batch[_TailRequest, Tail] = Batch(
@@ -205,29 +210,26 @@ class PostgresBackend:
 
     async def _change(self, con: Connection, change: Change, again: bool) -> bytes | None:  # noqa: FBT001
         while True:
-            rows, following = _rows(change), _next(change)
-            seqs, bodies = [seq for seq, _ in rows], [body for _, body in rows]
-            first, end = change.trim
-            if not change.expected:
-                made = await con.fetchval(
-                    self._sql["begin"], change.session, change.head, following, change.due, seqs, bodies
-                )
-            elif first < end:
-                made = await con.fetchval(
-                    self._sql["move_and_trim"],
-                    *(change.session, change.expected, change.head, following, change.due, seqs, bodies, first, end),
-                )
-            else:
-                made = await con.fetchval(
-                    self._sql["move"],
-                    *(change.session, change.expected, change.head, following, change.due, seqs, bodies),
-                )
+            made = await con.fetchval(*self._statement(change))
             if made:
                 return None
             # A statement of its own: the one that lost shows the state from before.
             current = (await self._heads(con, [change.session])).get(change.session, b"")
             if current != change.expected:
                 return await settle(change, current, self._rows_at(con), again=again)
+
+    def _statement(self, change: Change) -> tuple[Any, ...]:
+        """Give the statement that makes a change, and its arguments."""
+        rows = _rows(change)
+        by_column = [seq for seq, _ in rows], [body for _, body in rows]
+        if not change.expected:
+            return (self._sql["begin"], change.session, change.head, _next(change), change.due, *by_column)
+        first, end = change.trim
+        name, trim = ("move_and_trim", change.trim) if first < end else ("move", ())
+        moving = (change.session, change.expected, change.head, _next(change), change.due)
+        if len(rows) == 2:  # noqa: PLR2004  (as many as `_TWO_ROWS` has)
+            return (self._sql_of_two[name], *moving, *rows[0], *rows[1], *trim)
+        return (self._sql[name], *moving, *by_column, *trim)
 
     async def _swap_together(self, changes: list[Change]) -> list[Answer]:
         return await self._server.call(lambda con, again: self._change_all(con, changes, again))

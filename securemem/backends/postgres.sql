@@ -1,6 +1,7 @@
 -- One statement a read and one a write. A session's rows are contiguous and `next` is the seq after the newest, so that
 -- both ends of a page are known and no plan, however old, reads more than the page. A column of a batch in which nothing
 -- is said comes empty, and is NULL in every row of its `unnest`: it leaves what it would set, and bounds nothing.
+-- {rows} and {trim} are as many as postgres.py has.
 
 -- name: stamp
 SELECT deployment, counter FROM {stamp};
@@ -46,7 +47,7 @@ WITH moved AS (
     WHERE session = $1 AND head = $2 RETURNING 1
 ), put AS (
     INSERT INTO {table} (session, seq, body)
-    SELECT $1, r.seq, r.body FROM moved, unnest($6::bigint[], $7::bytea[]) AS r (seq, body)
+    SELECT $1, r.seq, r.body FROM moved, {rows} AS r (seq, body)
     ON CONFLICT (session, seq) DO UPDATE SET body = excluded.body
 )
 SELECT 1 FROM moved;
@@ -57,10 +58,10 @@ WITH moved AS (
     WHERE session = $1 AND head = $2 RETURNING 1
 ), put AS (
     INSERT INTO {table} (session, seq, body)
-    SELECT $1, r.seq, r.body FROM moved, unnest($6::bigint[], $7::bytea[]) AS r (seq, body)
+    SELECT $1, r.seq, r.body FROM moved, {rows} AS r (seq, body)
     ON CONFLICT (session, seq) DO UPDATE SET body = excluded.body
 ), trimmed AS (
-    DELETE FROM {table} USING moved WHERE session = $1 AND seq >= $8 AND seq < $9
+    DELETE FROM {table} USING moved WHERE session = $1 AND {trim}
 )
 SELECT 1 FROM moved;
 
