@@ -36,7 +36,7 @@ _INCOMPLETE = object()
 
 
 class Reply(asyncio.Future[Any]):
-    """A reply to come; a task that waits for it alone can be let go on at once."""
+    """A reply to come, to what nothing else was under way beside; a task that waits for it can be let go on at once."""
 
     _wake: Callable[[Any], object] | None = None
     _context: Context | None = None
@@ -83,7 +83,7 @@ class Pipe(asyncio.BufferedProtocol):
         self._replies = hiredis.Reader(
             protocolError=rx.InvalidResponse, replyError=DefaultParser.parse_error, notEnoughData=_INCOMPLETE
         )
-        self._waiting: deque[tuple[Reply, float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._gathered: list[bytes] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._leaving = self._heard = False
@@ -95,7 +95,7 @@ class Pipe(asyncio.BufferedProtocol):
         """Whether a command can be sent, as far as is known."""
         return not (self._leaving or self._transport.is_closing())
 
-    def send(self, command: Command) -> Reply:
+    def send(self, command: Command) -> asyncio.Future[Any]:
         """Send a command; the connection has to be usable.
 
         Returns:
@@ -103,8 +103,8 @@ class Pipe(asyncio.BufferedProtocol):
             OSError where there was no reply: then the command may have been carried out.
         """
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]
-        reply = Reply(loop=self._loop)
         gathered = self._gathered
+        reply: asyncio.Future[Any] = self._loop.create_future() if self._waiting else Reply(loop=self._loop)
         if gathered:
             gathered.append(packed)
             if len(gathered) >= _MOST_GATHERED:
@@ -169,10 +169,10 @@ class Pipe(asyncio.BufferedProtocol):
                 reply, _ = waiting.popleft()
                 if reply.done():
                     continue
-                if waiting:
-                    reply.set_result(found)
-                else:
+                if isinstance(reply, Reply) and not waiting:
                     alone = reply, found
+                else:
+                    reply.set_result(found)
         except (rx.InvalidResponse, ValueError) as exc:
             self._fail(exc)
         except IndexError:
