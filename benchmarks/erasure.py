@@ -117,7 +117,7 @@ async def _measure(backend: str, folder: Path, messages: int, rounds: int) -> di
     whole, beyond, rows = [], [], []
     async with new_home(backend, folder) as home, _opened(home, messages) as memory:
         waits = Waits()
-        waits.watch_all(await memory._ready())
+        waits.watch_all(await memory.host.ready())
         for number in range(rounds + 1):
             await _fill(memory, f"user {number}", messages)
             waits.seconds = waits.rows = 0.0

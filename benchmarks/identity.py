@@ -78,7 +78,7 @@ class IdentityKeyring(Keyring):
 
 def take_cipher_out(ours: Ours) -> None:
     """Turn a store that was just opened, and holds nothing yet, into one that seals nothing."""
-    deployment = ours.memory._deployment
+    deployment = ours.memory.host.deployment
     if deployment is None:
         raise RuntimeError("open the store first")
     deployment.keyring.__class__ = IdentityKeyring
@@ -90,7 +90,7 @@ async def check_cipher_is_out(ours: Ours, number: int) -> None:
     Raises:
         RuntimeError: it is sealed.
     """
-    deployment = ours.memory._deployment
+    deployment = ours.memory.host.deployment
     keys = deployment and await deployment.keyring.find(user_name(number), session_name(number))
     newest = (await ours.load(number))[-1]
     if deployment is None or not keys:

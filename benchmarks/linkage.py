@@ -90,7 +90,7 @@ async def prepare(folder: Path, candidates: int, *, careless: bool = False) -> S
 
 async def _keys(memory: SecureMemory) -> tuple[list[bytes], bytes]:
     """Give all keys that the KEK opens besides people's: the attacker has the KEK."""
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     keystore, kms = deployment.stores.keystore, deployment.stores.kms
     tenant = await load_tenant(keystore, kms, deployment.stores.route.name)
     rows = await keystore.tenant_keys(tenant.number)

@@ -168,7 +168,7 @@ class ServersProcess:
         What a session's keys hold is freed before the time begins, as in use it is when they are too old, and not when
         somebody asks again.
         """
-        deployment = ours.memory._deployment
+        deployment = ours.memory.host.deployment
         if deployment is None:
             raise RuntimeError("open the store first")
         keyring = deployment.keyring

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from securemem import adapters, codec, compose, config
+from securemem import adapters, codec, config
 from securemem import policy as policies
-from securemem.belonging import Belonging
-from securemem.compose import Deployment
-from securemem.conversation import Around, Conversation
-from securemem.conversations import Conversations
-from securemem.errors import (
-    AccessDeniedError,
-    BackendUnavailableError,
-    ConfigurationError,
-)
+from securemem.errors import ConfigurationError
+from securemem.host import SessionHost
 from securemem.keys.keyring import Keyring
-from securemem.model import Message, SessionInfo
+from securemem.model import SessionInfo
 from securemem.policy import Policy
-from securemem.policy.words import Right
 from securemem.ports import Clock, Tokenizer
-from securemem.reader import Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.session import Session
-from securemem.underway import UnderWay
 from securemem.window import make_tokenizer
-from securemem.writer import Limits, Writer, until
+from securemem.writer import Limits, until
 
 if TYPE_CHECKING:
     from securemem.auditing import AuditLog
@@ -48,7 +36,6 @@ if TYPE_CHECKING:
     from securemem.rights.holdings import Holdings
     from securemem.rights.receipt import Receipt
     from securemem.subjectrequests import SubjectRequests
-    from securemem.treating import Treating
 
 
 def _now() -> datetime:
@@ -66,39 +53,13 @@ def _checked(clock: Any) -> Clock:
 class SecureMemory:
     """Sessions of one tenant in one store."""
 
-    def __init__(
-        self,
-        settings: config.Settings,
-        *,
-        tenant: str,
-        policy: Policy,
-        clock: Clock,
-        limits: Limits,
-        context_window: int,
-        tokenizer: Tokenizer,
-        client: Any,
-        create: bool,
-    ) -> None:
-        """Made by `open`."""
-        self._assemble = partial(
-            compose.assemble, settings, tenant=tenant, policy=policy, clock=clock, client=client, create=create
-        )
-        self._settings = settings
-        self._client = client
-        self.clock = clock
-        self._policy = policy
-        self._limits = limits
-        self.reader: Reader
-        self.writer: Writer
-        self.context_window = context_window
-        self.tokenizer = tokenizer
-        self._deployment: Deployment | None = None
-        self._opening = asyncio.Lock()
-        self._closed = False
-        self._under_way = UnderWay()
-        self._belonging = Belonging()
-        self._conversations: Conversations | None = None
-        self.treats: Treating | None = None
+    def __init__(self, host: SessionHost) -> None:
+        """Made by `open`.
+
+        Args:
+            host: what its sessions share in this process; not for callers.
+        """
+        self.host = host
 
     @classmethod
     def open(
@@ -178,7 +139,7 @@ class SecureMemory:
             memory_days=memory_days,
             audit_sink=audit_sink,
         )
-        return cls(
+        host = SessionHost(
             settings,
             tenant=tenant,
             policy=policies.resolve(policy),
@@ -191,6 +152,7 @@ class SecureMemory:
             client=client,
             create=create,
         )
+        return cls(host)
 
     # What operators ask for is loaded when they do: a chat does without.
 
@@ -199,45 +161,45 @@ class SecureMemory:
         """The epochs of the KEK, and rotating keys."""
         from securemem.keys.rotation import Keys  # noqa: PLC0415
 
-        return Keys(self._keyring, self.clock, rewrap=self._rewrap_notices)
+        return Keys(self._keyring, self.host.clock, rewrap=self._rewrap_notices)
 
     @cached_property
     def audit(self) -> AuditLog:
         """What was decided, and proofs of it."""
         from securemem.auditing import AuditLog  # noqa: PLC0415
 
-        return AuditLog(self._ready)
+        return AuditLog(self.host.ready)
 
     @cached_property
     def requests(self) -> SubjectRequests:
         """What people asked for, and how far that is."""
         from securemem.subjectrequests import SubjectRequests  # noqa: PLC0415
 
-        return SubjectRequests(self._ready, self.check_right)
+        return SubjectRequests(self.host.ready, self.host.check_right)
 
     @cached_property
     def retention(self) -> Retention:
         """What the policy does with time."""
         from securemem.retaining import Retention  # noqa: PLC0415
 
-        return Retention(self._ready, self.conversation, lambda backup: self.keys.close_epoch(backup=backup))
+        return Retention(self.host.ready, self.host.conversation, lambda backup: self.keys.close_epoch(backup=backup))
 
     @cached_property
     def holds(self) -> LegalHolds:
         """Legal holds on people and sessions."""
         from securemem.legalholds import LegalHolds  # noqa: PLC0415
 
-        return LegalHolds(self._ready, self.check_right, self._under_way)
+        return LegalHolds(self.host.ready, self.host.check_right, self.host.under_way)
 
     @cached_property
     def tenants(self) -> Tenants:
         """On which servers tenants lie, and moving them to others."""
         from securemem.moving import Tenants  # noqa: PLC0415
 
-        return Tenants(self._ready)
+        return Tenants(self.host.ready)
 
     async def __aenter__(self) -> Self:
-        await self._ready()
+        await self.host.ready()
         return self
 
     async def __aexit__(
@@ -247,24 +209,7 @@ class SecureMemory:
 
     async def close(self) -> None:
         """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing."""
-        if self._deployment is not None:
-            self._check()
-        self._closed = True
-        await self._under_way.idle()
-        async with self._opening:
-            deployment, self._deployment = self._deployment, None
-            if deployment is not None:
-                await self._close(deployment)
-
-    async def _close(self, deployment: Deployment) -> None:
-        try:
-            # A floor that cannot be raised, for the disk is full, says less than it could; nothing is lost.
-            with contextlib.suppress(BackendUnavailableError):
-                if self._conversations is not None:
-                    await self._conversations.raise_floors()
-        finally:
-            self._conversations = self.treats = None
-            await deployment.aclose()
+        await self.host.close()
 
     def session(
         self,
@@ -288,16 +233,7 @@ class SecureMemory:
         Raises:
             InvalidInputError: an id that is empty, too long, or no text.
         """
-        codec.check_id(session_id, "session_id")
-        if user_id is not None:
-            codec.check_id(user_id, "user_id")
-        marks = codec.check_tags(tags) if tags else ()
-        if purpose is not None:
-            codec.check_id(purpose, "purpose")
-        if actor is not None:
-            codec.check_id(actor, "actor")
-        owner = user_id if user_id is not None else session_id
-        return Session(self, session_id, user_id=owner, tags=marks, purpose=purpose, actor=actor)
+        return self.host.session(session_id, user_id=user_id, tags=tags, purpose=purpose, actor=actor)
 
     async def sessions(self, *, user_id: str | None = None) -> AsyncIterator[SessionInfo]:
         """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""
@@ -305,9 +241,9 @@ class SecureMemory:
             codec.check_id(user_id, "user_id")
         from securemem.listing import info_of  # noqa: PLC0415  (a chat does without)
 
-        deployment = await self._ready()
+        deployment = await self.host.ready()
         async for keys in deployment.keyring.sessions(user_id):
-            info = await info_of(keys, self.conversation, self.reader)
+            info = await info_of(keys, self.host.conversation, self.host.reader)
             if info is not None:
                 yield info
 
@@ -331,15 +267,15 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         seconds = check_purge_seconds(purge_seconds)
-        deployment = await self._ready()
-        conversations = await self._at_hand()
+        deployment = await self.host.ready()
+        conversations = await self.host.conversations()
 
         def begun() -> None:
             conversations.end(user_id)
             deployment.keyring.forget_person(user_id)
 
         erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun)
-        return await self._under_way.through(erasing)
+        return await self.host.under_way.through(erasing)
 
     async def export_user(self, user_id: str, *, actor: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """Go through all that is held of a person, as JSON objects (GDPR Art. 15 and 20).
@@ -357,13 +293,13 @@ class SecureMemory:
             IntegrityError: something is not as it was written.
         """
         codec.check_id(user_id, "user_id")
-        self.check_right(actor, "export")
+        self.host.check_right(actor, "export")
         from securemem.keptvalues import KeptValues  # noqa: PLC0415  (importing a store does without)
         from securemem.rights.export import Sources  # noqa: PLC0415
 
-        deployment = await self._ready()
+        deployment = await self.host.ready()
         kept = KeptValues(deployment.backend, deployment.keyring)
-        sources = Sources(self.conversation, self.reader, await self.treating(), kept)
+        sources = Sources(self.host.conversation, self.host.reader, await self.host.treating(), kept)
         async for item in deployment.office.export.of(user_id, sources, actor=actor):
             yield item
 
@@ -379,8 +315,8 @@ class SecureMemory:
             IntegrityError: something is not as it was written.
         """
         codec.check_id(user_id, "user_id")
-        self.check_right(actor, "export")
-        return await (await self._ready()).office.selector.summary(user_id)
+        self.host.check_right(actor, "export")
+        return await (await self.host.ready()).office.selector.summary(user_id)
 
     async def restrict_user(self, user_id: str, *, actor: str | None = None) -> None:
         """Restrict the processing of a person's data (GDPR Art. 18): it is kept, and nobody reads it.
@@ -397,9 +333,9 @@ class SecureMemory:
             AccessDeniedError: the policy gives the actor no right to it.
         """
         codec.check_id(user_id, "user_id")
-        self.check_right(actor, "hold")
-        restricting = (await self._ready()).office.restricting
-        await self._under_way.through(restricting.restrict(user_id, actor=actor))
+        self.host.check_right(actor, "hold")
+        restricting = (await self.host.ready()).office.restricting
+        await self.host.under_way.through(restricting.restrict(user_id, actor=actor))
 
     async def lift_restriction(self, user_id: str, *, actor: str | None = None) -> None:
         """Lift a restriction; what a legal hold is on stays out of sight.
@@ -409,19 +345,19 @@ class SecureMemory:
             AccessDeniedError: as `restrict_user`.
         """
         codec.check_id(user_id, "user_id")
-        self.check_right(actor, "hold")
-        restricting = (await self._ready()).office.restricting
-        await self._under_way.through(restricting.lift(user_id, actor=actor))
+        self.host.check_right(actor, "hold")
+        restricting = (await self.host.ready()).office.restricting
+        await self.host.under_way.through(restricting.lift(user_id, actor=actor))
 
     async def status(self) -> Overview:
         """Say what there is and what waits, in numbers."""
         from securemem.overview import overview  # noqa: PLC0415  (a chat does without)
 
-        return await overview(await self._ready())
+        return await overview(await self.host.ready())
 
     async def caveats(self) -> list[str]:
         """Say what works and could hurt one day: the data's server, keys on this machine alone, recipients not told."""
-        deployment = await self._ready()
+        deployment = await self.host.ready()
         idle = await deployment.office.keeper.caveat()
         found = [*deployment.caveats, *deployment.office.telling.caveats()]
         if await deployment.office.closing.is_overdue():
@@ -438,7 +374,7 @@ class SecureMemory:
             purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
         """
         seconds = check_purge_seconds(purge_seconds)
-        return await (await self._ready()).office.keeper.go_through(purge_seconds=seconds)
+        return await (await self.host.ready()).office.keeper.go_through(purge_seconds=seconds)
 
     async def prove_erasure(
         self,
@@ -465,8 +401,8 @@ class SecureMemory:
         seconds = check_purge_seconds(purge_seconds)
         from securemem.proving.prove import Proving  # noqa: PLC0415  (a chat does without)
 
-        deployment = await self._ready()
-        proving = Proving(self, deployment, max_messages=self._limits.max_messages, purge_seconds=seconds)
+        deployment = await self.host.ready()
+        proving = Proving(self, deployment, max_messages=self.host.limits.max_messages, purge_seconds=seconds)
         return await proving.run(also=also, memory=memory, say=say)
 
     async def backup(
@@ -486,7 +422,7 @@ class SecureMemory:
         """
         from securemem.backups import Backups  # noqa: PLC0415  (importing a store does without)
 
-        return await Backups(await self._ready(), progress).take(Path(path), store)
+        return await Backups(await self.host.ready(), progress).take(Path(path), store)
 
     @classmethod
     async def restore(
@@ -519,125 +455,24 @@ class SecureMemory:
         """
         from securemem.restoring import Restoring  # noqa: PLC0415  (importing a store does without)
 
-        named = cls.open(url, **settings)
+        named = cls.open(url, **settings).host
         paths = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
-        settled = (named._settings, named.clock)  # noqa: SLF001  (its own)
         restoring = Restoring(
-            *settled,
-            client=named._client,  # noqa: SLF001
+            named.settings,
+            named.clock,
+            client=named.client,
             progress=progress,
             accept_older_ledger=accept_older_ledger,
         )
         return await restoring.run(paths)
 
-    # What sessions need of the store (`session.Host`)
-
-    def check_right(self, actor: str | None, right: Right) -> None:
-        """As `session.Host`."""
-        if actor is None or self._policy.allows(actor, right):
-            return
-        # Who may reveal what stands under pseudonyms may read the texts in which they stand.
-        if right != "read" or not self._policy.allows(actor, "reveal"):
-            raise AccessDeniedError(f"the policy gives this actor no right to {right}")
-
-    def begin(self) -> None:
-        """Count a call that is under way."""
-        self._check()
-        self._under_way.begin()
-
-    def end(self) -> None:
-        """Count it out."""
-        self._under_way.end()
-
-    async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
-        """Give the state that all handles of a session share."""
-        return await (self._conversations or await self._at_hand()).get(user_id, session_id, tags)
-
-    async def treating(self) -> Treating:
-        """Give what treats personal data as the policy says."""
-        return self.treats or self._make_treating(await self._ready())
-
-    def _make_treating(self, deployment: Deployment) -> Treating:
-        from securemem.treating import Treating  # noqa: PLC0415  (importing a store does without)
-        from securemem.vaults import Vaults  # noqa: PLC0415
-
-        # One a store, however many ask at first: it has the locks under which pseudonyms are given.
-        self.treats = self.treats or Treating(
-            deployment.policy,
-            deployment.privacy,
-            vaults=Vaults(self.conversation, self.reader, self.clock, deployment.lives),
-            writer=self.writer,
-            lives=deployment.lives,
-            clock=self.clock,
-            keyed_hash=deployment.keyring.keyed_hash,
-            log=deployment.log_reveal,
-        )
-        return self.treats
-
-    async def rectify(
-        self, conversation: Conversation, seq: int, content: Any, *, actor: str | None, purge_seconds: float
-    ) -> Message:
-        """Rectify a message; once that is decided, it is carried through, whether the caller waits for it or not."""
-        from securemem.rights.rectify import Desk, Request  # noqa: PLC0415  (importing a store does without)
-
-        deployment = self._deployment or await self._ready()
-        desk = Desk(self.reader, self.writer, await self.treating())
-        request = Request(conversation, seq, content, actor)
-        return await self._under_way.through(
-            deployment.office.rectifying.rectify(request, desk, purge_seconds=purge_seconds)
-        )
-
-    async def destroy(self, conversation: Conversation, *, purge_seconds: float) -> None:
-        """Clear a session; once that is decided, it is carried through, whether the caller waits for it or not."""
-        from securemem.clearing import clear  # noqa: PLC0415  (a chat does without)
-
-        deployment = self._deployment or await self._ready()
-        await self._under_way.through(clear(deployment, conversation, purge_seconds=purge_seconds))
-
-    # Inside
-
-    def _check(self) -> None:
-        """Refuse what cannot work: a closed store, another event loop, another process."""
-        if self._closed:
-            raise ConfigurationError("this store was closed: open it anew")
-        self._belonging.check()
-
-    async def _ready(self) -> Deployment:
-        self._check()
-        if self._deployment is None:
-            async with self._opening:
-                if self._closed:
-                    raise ConfigurationError("this store was closed: open it anew")
-                if self._deployment is None:
-                    self._deployment = await self._assemble()
-                    lives = self._deployment.lives
-                    self.reader = Reader(self.clock, lives, max_messages=self._limits.max_messages)
-                    self.writer = Writer(self.clock, self._limits, self.reader, lives)
-        return self._deployment
-
-    async def _at_hand(self) -> Conversations:
-        deployment = await self._ready()
-        if self._conversations is None:
-            self._conversations = Conversations(
-                Around(
-                    deployment.backend,
-                    deployment.pages,
-                    deployment.keyring,
-                    self.clock,
-                    deployment.retire,
-                    deployment.expire,
-                    deployment.begun,
-                )
-            )
-        return self._conversations
-
     async def _keyring(self) -> Keyring:
-        return (await self._ready()).keyring
+        return (await self.host.ready()).keyring
 
     async def _rewrap_notices(self, epoch: int) -> None:
         from securemem.rights.notice import rewrap_all  # noqa: PLC0415  (a chat does without)
 
-        deployment = await self._ready()
+        deployment = await self.host.ready()
         await rewrap_all(deployment.ledger, deployment.keyring.kms, epoch)
 
     def __reduce__(self) -> NoReturn:

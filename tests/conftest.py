@@ -94,7 +94,7 @@ def stored(tmp_path: Path) -> Stored:
         }
 
     async def look(memory: SecureMemory) -> object:
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         backend, keyring = deployment.backend, deployment.keyring
         rows = copy.deepcopy(getattr(backend, "_sessions", None))
         kept = {keys.handle: await backend.tail(keys.handle, 10**6) async for keys in keyring.sessions(None)}

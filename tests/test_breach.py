@@ -39,7 +39,7 @@ async def people(tmp_path: Path) -> dict[str, str]:
 
 
 async def _handle(memory: SecureMemory, user: str) -> str:
-    row = await (await memory._ready()).keyring.find_user(user)
+    row = await (await memory.host.ready()).keyring.find_user(user)
     assert row is not None
     return row.handle.hex()
 

@@ -79,8 +79,8 @@ class Evidence:
 
 
 def _inside(memory: SecureMemory) -> Deployment:
-    assert memory._deployment is not None
-    return memory._deployment
+    assert memory.host.deployment is not None
+    return memory.host.deployment
 
 
 async def _handle(memory: SecureMemory, user: str, session: str) -> tuple[bytes, bytes]:

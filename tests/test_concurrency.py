@@ -53,13 +53,13 @@ async def test_many_sessions_at_once(url: str) -> None:
         for number in range(WRITERS):
             chat = memory.session(f"s{number}", user_id=f"u{number % 16}")
             assert await _texts(chat) == [text for turn in range(5) for text in (f"{number}", f"{turn}")]
-        assert await (await memory._ready()).keyring.keystore.counts() == (16, WRITERS)
+        assert await (await memory.host.ready()).keyring.keystore.counts() == (16, WRITERS)
 
 
 async def test_a_session_made_by_many_is_made_once(memory: SecureMemory) -> None:
     """The first appends of one new session by many handles make one user, one key and one chain."""
     await asyncio.gather(*(memory.session("s", user_id="alice").add("user", str(number)) for number in range(WRITERS)))
-    assert await (await memory._ready()).keyring.keystore.counts() == (1, 1)
+    assert await (await memory.host.ready()).keyring.keystore.counts() == (1, 1)
     assert sorted(map(int, await _texts(memory.session("s", user_id="alice")))) == list(range(WRITERS))
 
 

@@ -118,7 +118,7 @@ async def _check_act(folder: Path, written: Everything, act: str, *, through: bo
     async with SecureMemory.open(_url(folder)) as memory:
         everything = await _everything(memory)
         assert everything in ((after,) if through else (written, after))
-        assert all(not unfinished for unfinished in [await memory._deployment.ledger.acts(unfinished=True)])  # type: ignore[union-attr]
+        assert all(not unfinished for unfinished in [await memory.host.deployment.ledger.acts(unfinished=True)])  # type: ignore[union-attr]
         for user in ("ann", "new"):
             await memory.session("after", user_id=user).add("user", "it goes on")
         if act == "rotate":

@@ -31,7 +31,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def _limit_pages(memory: SecureMemory, pages: int) -> None:
     """Where nothing could be mounted, let SQLite itself refuse to grow: the same error, from the same statement."""
-    backend = (await memory._ready()).backend
+    backend = (await memory.host.ready()).backend
     await backend._file.write_one(  # type: ignore[attr-defined]
         lambda con: con.execute(f"PRAGMA max_page_count = {pages}").fetchall()
     )
@@ -110,4 +110,4 @@ async def test_a_person_can_be_erased_from_a_full_disk(small_disk: Path) -> None
     async with SecureMemory.open(url) as memory:
         await memory.erase_user("alice")
         assert await memory.session("s", user_id="alice").history() == []
-        assert await (await memory._ready()).keyring.keystore.counts() == (0, 0)
+        assert await (await memory.host.ready()).keyring.keystore.counts() == (0, 0)

@@ -39,7 +39,7 @@ async def _texts(chat: Session) -> list[Any]:
 
 
 async def _records(memory: SecureMemory, handles: list[bytes]) -> int:
-    backend = (await memory._ready()).backend
+    backend = (await memory.host.ready()).backend
     return sum([len((await backend.tail(handle, 1000)).rows) for handle in handles])
 
 
@@ -47,7 +47,7 @@ async def _fill(memory: SecureMemory) -> list[bytes]:
     """Give Alice two sessions and Bob one; gives the handles of Alice's."""
     for user, session in (("alice", "a"), ("alice", "b"), ("bob", "a")):
         await memory.session(session, user_id=user).add_many([Message("user", f"{user} {session}")] * 3)
-    keyring = (await memory._ready()).keyring
+    keyring = (await memory.host.ready()).keyring
     return [keys.handle async for keys in keyring.sessions("alice")]
 
 
@@ -59,7 +59,7 @@ async def test_everything_of_a_person_goes(memory: SecureMemory) -> None:
     assert await _records(memory, handles) == 0
     assert (receipt.stores["data"]["sessions"], receipt.stores["data"]["records"]) == (2, 6)
     assert [info async for info in memory.sessions(user_id="alice")] == []
-    assert await (await memory._ready()).keyring.keystore.counts() == (1, 1)
+    assert await (await memory.host.ready()).keyring.keystore.counts() == (1, 1)
     assert await _texts(memory.session("a", user_id="bob")) == ["bob a"] * 3
 
 
@@ -84,7 +84,7 @@ async def test_a_new_handle_begins_anew(memory: SecureMemory) -> None:
     await memory.erase_user("alice")
     chat = memory.session("a", user_id="alice")
     assert await chat.history() == await chat.context() == []
-    assert await (await memory._ready()).keyring.keystore.counts() == (1, 1)
+    assert await (await memory.host.ready()).keyring.keystore.counts() == (1, 1)
     assert (await chat.add("user", "anew")).seq == 1
     assert await _texts(chat) == ["anew"]
 
@@ -198,7 +198,7 @@ async def test_a_purge_that_fails_is_in_the_receipt(file_url: str, monkeypatch: 
         async def fail(_: float) -> None:
             raise BackendUnavailableError("the cable is out")
 
-        monkeypatch.setattr((await memory._ready()).backend, "purge", fail)
+        monkeypatch.setattr((await memory.host.ready()).backend, "purge", fail)
         receipt = await memory.erase_user("alice")
         assert "did not answer" in "".join(residue.what for residue in receipt.residue)
         assert receipt.stores["data"]["state"] != "SHREDDED"
@@ -213,7 +213,7 @@ async def test_an_interrupted_erasure_is_carried_through(
     """Whichever step fails, asking again or opening the store again leaves nothing of the person."""
     async with SecureMemory.open(file_url) as memory:
         handles = await _fill(memory)
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         room = deployment.keyring.keystore if step == "shred_user" else deployment.backend
 
         async def fail(*_: object, **__: object) -> None:
@@ -231,7 +231,7 @@ async def test_an_interrupted_erasure_is_carried_through(
         assert await _records(memory, handles) == 0
         assert await memory.session("a", user_id="alice").history() == []
         assert await _texts(memory.session("a", user_id="bob")) == ["bob a"] * 3
-        assert await (await memory._ready()).keyring.keystore.counts() == (1, 1)
+        assert await (await memory.host.ready()).keyring.keystore.counts() == (1, 1)
 
 
 async def test_a_cancelled_erasure_is_carried_through(file_url: str) -> None:
@@ -244,7 +244,7 @@ async def test_a_cancelled_erasure_is_carried_through(file_url: str) -> None:
             task.cancel()
             await asyncio.wait([task])
         async with SecureMemory.open(file_url) as memory:
-            acts = await (await memory._ready()).ledger.acts(unfinished=True)
+            acts = await (await memory.host.ready()).ledger.acts(unfinished=True)
             assert acts == []
             if await memory.session("a", user_id="alice").history():
                 await memory.erase_user("alice")  # it was cancelled before anything was decided
@@ -254,7 +254,7 @@ async def test_a_cancelled_erasure_is_carried_through(file_url: str) -> None:
 async def test_a_damaged_session_keeps_nobody_from_being_erased(memory: SecureMemory) -> None:
     """A head that was tampered with is closed and removed like any other."""
     handles = await _fill(memory)
-    backend = (await memory._ready()).backend
+    backend = (await memory.host.ready()).backend
     head = (await backend.tail(handles[0], 0)).head
     await backend.swap(Change(handles[0], head, head[:-1] + bytes([head[-1] ^ 1])))
     with pytest.raises(IntegrityError):

@@ -100,7 +100,7 @@ async def test_it_needs_the_right_and_is_written_down(file_url: str, tmp_path: P
         with pytest.raises(AccessDeniedError):
             await exported(memory, "alice", actor="agent:bot")
         assert said(await exported(memory, "alice", actor="dpo:jane")) == ["x"]
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         [event] = await Audit(deployment.ledger).events()
         row = await deployment.keyring.find_user("alice")
     assert row is not None
@@ -112,7 +112,7 @@ async def test_it_needs_the_right_and_is_written_down(file_url: str, tmp_path: P
 async def test_what_was_changed_is_not_exported(memory: SecureMemory) -> None:
     """A record that is not as it was written ends the export with its error; before the change it does not."""
     await memory.session("s", user_id="alice").add("user", "x")
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     keys = await deployment.keyring.find("alice", "s")
     assert keys is not None
     assert len(await exported(memory, "alice")) == 3

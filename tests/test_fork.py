@@ -175,7 +175,7 @@ async def test_a_fork_cannot_outrun_an_erasure(memory: SecureMemory, monkeypatch
     _before(monkeypatch, "start", lambda: memory.erase_user("alice"))
     with pytest.raises(UserErasedError):
         await chat.fork("branch")
-    assert (await (await memory._ready()).keyring.keystore.counts()) == (0, 0)
+    assert (await (await memory.host.ready()).keyring.keystore.counts()) == (0, 0)
 
 
 async def test_a_fork_cannot_bring_a_guest_back(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ async def test_a_fork_cannot_bring_its_person_back(memory: SecureMemory, monkeyp
 
     async def erase_and_come_back() -> None:
         await memory.erase_user("alice")
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         await deployment.keyring.mint("alice", "branch", Title("branch", 0))
 
     _before(monkeypatch, "start", erase_and_come_back)
@@ -213,7 +213,7 @@ async def test_a_fork_takes_one_round_trip_each_way(url: str) -> None:
     async with SecureMemory.open(url, max_messages=1000) as memory:
         chat = memory.session("s", user_id="alice")
         await chat.add_many([Message("user", f"message {number}") for number in range(300)])
-        backend, calls = (await memory._ready()).backend, Counter[str]()
+        backend, calls = (await memory.host.ready()).backend, Counter[str]()
 
         def counted(name: str) -> None:
             real = getattr(backend, name)

@@ -45,7 +45,7 @@ async def test_guests_survive_a_reopening(file_url: str) -> None:
         chat = memory.session("group", user_id="alice")
         await chat.add("user", "gwen 5", user_id="gwen")
         assert await _texts(chat) == ["alice 1", "gwen 2", "gus 3", "alice 4", "gwen 5"]
-        assert await (await memory._ready()).keyring.keystore.counts() == (3, 1)
+        assert await (await memory.host.ready()).keyring.keystore.counts() == (3, 1)
 
 
 async def test_a_guests_list_holds_only_their_own_sessions(memory: SecureMemory) -> None:
@@ -130,7 +130,7 @@ async def test_the_first_append_races_with_a_guests_erasure(file_url: str, monke
     """A session whose first message is a guest's, erased at that very moment, stays readable without it."""
     async with SecureMemory.open(file_url) as here, SecureMemory.open(file_url) as there:
         await there.session("own", user_id="gwen").add("user", "known before")
-        backend = (await here._ready()).backend
+        backend = (await here.host.ready()).backend
         swap = backend.swap
         pending = [True]
 
@@ -154,7 +154,7 @@ async def test_a_damaged_session_keeps_no_guest_from_being_erased(file_url: str)
     async with SecureMemory.open(file_url) as memory:
         await _group(memory)
         await memory.session("own", user_id="gwen").add("user", "gwen alone")
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         keys = await deployment.keyring.find("alice", "group")
         assert keys is not None
         head = (await deployment.backend.tail(keys.handle, 0)).head
@@ -183,7 +183,7 @@ async def test_a_fork_that_a_guests_erasure_overtakes(memory: SecureMemory, monk
     chat = memory.session("s", user_id="alice")
     await chat.add_many([Message("user", "a"), Message("user", "b", user_id="bob"), Message("user", "c")])
     fresh = memory.session("s", user_id="alice")
-    open_all, done = memory.reader.open_all, False
+    open_all, done = memory.host.reader.open_all, False
 
     async def late(*arguments: Any, **options: Any) -> list[Message]:
         nonlocal done
@@ -192,7 +192,7 @@ async def test_a_fork_that_a_guests_erasure_overtakes(memory: SecureMemory, monk
             await memory.erase_user("bob")
         return await open_all(*arguments, **options)
 
-    monkeypatch.setattr(memory.reader, "open_all", late)
+    monkeypatch.setattr(memory.host.reader, "open_all", late)
     branch = await fresh.fork("branch")
     assert done
     assert [message.content for message in await branch.history()] == ["a", "c"]

@@ -20,7 +20,7 @@ async def _texts(chat: Session) -> list[Any]:
 
 async def _rows(memory: SecureMemory, chat: Session) -> int:
     """Count what lies in the data store of a session, stubs included."""
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     keys = await deployment.keyring.find(chat.user_id, chat.session_id)
     return 0 if keys is None else len((await deployment.backend.tail(keys.handle, 1000)).rows)
 
@@ -166,7 +166,7 @@ async def test_a_sweep_of_the_newest(memory: SecureMemory, clock: FakeClock) -> 
 
 async def test_a_sweep_destroys_what_is_wholly_expired(memory: SecureMemory, clock: FakeClock) -> None:
     """A session with nothing left loses its key, and its id can begin anew; the user and other sessions stay."""
-    keystore = (await memory._ready()).keyring.keystore
+    keystore = (await memory.host.ready()).keyring.keystore
     chat, other = memory.session("s", user_id="alice"), memory.session("t", user_id="alice")
     await chat.add_many([Message("user", "short")] * 3, ttl=60)
     await other.add("user", "long")
@@ -223,7 +223,7 @@ async def test_a_sweep_keeps_to_its_tenant(file_url: str, clock: FakeClock) -> N
 
 async def test_one_bad_session_does_not_keep_the_others(memory: SecureMemory, clock: FakeClock) -> None:
     """A session whose head was tampered with is left alone and told, and the others are swept all the same."""
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     for name in ("a", "b", "c"):
         await memory.session(name, user_id="alice").add("user", "x", ttl=60)
         clock.advance(1)

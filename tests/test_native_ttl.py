@@ -88,7 +88,7 @@ async def test_the_end_is_moved_by_the_hour(
 
 async def _flag(memory: SecureMemory, flags: int, until: int | None) -> None:
     """Set the head's flags, as who holds a session or lets it go does."""
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     keys = await deployment.keyring.find("alice", "s")
     assert keys is not None
     raw, _ = await deployment.backend.tail(keys.handle, 0)

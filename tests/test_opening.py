@@ -165,7 +165,7 @@ async def test_compressed_and_plain_stores_read_each_other(file_url: str) -> Non
             chat = memory.session("s")
             await chat.add("user", text)
             await chat.add("user", "short")
-            deployment = await memory._ready()
+            deployment = await memory.host.ready()
             keys = await deployment.keyring.find("s", "s")
             assert keys is not None
             sizes.append(max(len(row) for _, row in (await deployment.backend.tail(keys.handle, 2)).rows))
@@ -277,7 +277,7 @@ async def test_no_url_is_a_number(folder: Path) -> None:
     with pytest.raises(ConfigurationError, match="URL"):
         SecureMemory.open(5)  # type: ignore[arg-type]
     memory = SecureMemory.open(f"sqlite:///{folder}/data", clock=lambda: datetime.now(UTC))
-    assert memory.clock().tzinfo is UTC
+    assert memory.host.clock().tzinfo is UTC
 
 
 @pytest.mark.parametrize(

@@ -143,10 +143,10 @@ def test_closing_elsewhere(tmp_path: Path) -> None:
         own.run(session.add("user", "hello"))
         with pytest.raises(ConfigurationError, match="event loop"):
             other.run(memory.close())
-        memory._belonging._process += 1
+        memory.host._belonging._process += 1
         with pytest.raises(ConfigurationError, match="fork"):
             own.run(memory.close())
-        memory._belonging._process -= 1
+        memory.host._belonging._process -= 1
         assert len(own.run(session.history())) == 1
         own.run(memory.close())
 

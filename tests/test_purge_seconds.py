@@ -57,7 +57,7 @@ async def test_what_is_said_holds(memory: SecureMemory, name: str, monkeypatch: 
     await CALLS[name](memory)(purge_seconds=0.25)
     for said in (10**400, None):
         await memory.session("s", user_id="alice").add("user", "again", ttl=60)
-        memory.clock.advance(100)  # type: ignore[attr-defined]
+        memory.host.clock.advance(100)  # type: ignore[attr-defined]
         await CALLS[name](memory)(**({} if said is None else {"purge_seconds": said}))
     assert heard == [0.25, 7 * 86_400, 5]
 
@@ -66,7 +66,7 @@ async def test_what_is_said_holds(memory: SecureMemory, name: str, monkeypatch: 
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_number_that_is_none(memory: SecureMemory, name: str, number: Any) -> None:
     """It is refused before anything is destroyed."""
-    counts = (await memory._ready()).keyring.keystore.counts
+    counts = (await memory.host.ready()).keyring.keystore.counts
     before = await counts()
     with pytest.raises(InvalidInputError, match="purge_seconds has to be a number of seconds"):
         await CALLS[name](memory)(purge_seconds=number)
@@ -87,7 +87,7 @@ async def test_a_session_begins_anew_while_it_is_purged(memory: SecureMemory, mo
     clearing = asyncio.create_task(chat.clear(purge_seconds=60))
     await purging.wait()
     assert (await chat.add("user", "anew")).seq == 1
-    ledger = (await memory._ready()).ledger
+    ledger = (await memory.host.ready()).ledger
     assert len(await ledger.acts(unfinished=True)) == 1
     through.set()
     await clearing

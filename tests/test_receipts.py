@@ -24,7 +24,7 @@ HANDLE, TENANT = b"h" * 16, b"t" * 16
 
 async def proven(memory: SecureMemory, *, person: bytes = HANDLE) -> tuple[Receipt, Signer]:
     """Give a receipt that proves its event, among others, and who signed it."""
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     audit, signer = Audit(deployment.ledger), deployment.keyring.signer
     event = Event(EventKind.ERASE, TENANT, person, None, bytes(32), 1)
     for at in range(5):
@@ -70,7 +70,7 @@ async def test_the_script_checks_a_receipt_of_an_erasure(file_url: str, tmp_path
         await memory.session("s", user_id="alice").add("user", "Hi")
         receipt = await memory.erase_user("alice")
         assert receipt.statement["audit"]["event"]["kind"] == "erase"
-        checked = by_script(tmp_path, receipt.to_json(), (await memory._ready()).keyring.signer)
+        checked = by_script(tmp_path, receipt.to_json(), (await memory.host.ready()).keyring.signer)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -151,7 +151,7 @@ async def test_another_key_is_refused_by_the_script(file_url: str, tmp_path: Pat
     """As by the command; and so is a receipt whose signature was altered."""
     async with SecureMemory.open(file_url) as memory, SecureMemory.open("memory://") as other:
         receipt, signer = await proven(memory)
-        stranger = (await other._ready()).keyring.signer
+        stranger = (await other.host.ready()).keyring.signer
     assert by_script(tmp_path, receipt.to_json(), stranger).returncode != 0
     document = json.loads(json.dumps(receipt.to_json()))
     signature = document["dsse"]["signatures"][0]["sig"]

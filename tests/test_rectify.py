@@ -38,7 +38,7 @@ async def _texts(chat: Session, **options: Any) -> list[Any]:
 
 async def _head(memory: SecureMemory, user: str, session: str) -> Head:
     """Give a session's head as it lies there."""
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     keys = await deployment.keyring.find(user, session)
     assert keys is not None
     raw, _ = await deployment.backend.tail(keys.handle, 0)
@@ -244,7 +244,7 @@ async def test_it_needs_the_rights_and_is_written_down(file_url: str, tmp_path: 
             with pytest.raises(AccessDeniedError):
                 await memory.session("s", user_id="alice", actor=actor).rectify(1, "x")
         await memory.session("s", user_id="alice", actor="clerk:jane").rectify(1, "the new text")
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         [event] = await Audit(deployment.ledger).events()
         keys = await deployment.keyring.find("alice", "s")
         assert keys is not None

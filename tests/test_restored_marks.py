@@ -90,7 +90,7 @@ async def test_what_was_interrupted_is_ended_at_the_next_opening(
             patch.setattr(Marks, "move", died)
             with pytest.raises(ArithmeticError):
                 await _act(memory, last)
-        [left] = await (await memory._ready()).ledger.acts(unfinished=True)
+        [left] = await (await memory.host.ready()).ledger.acts(unfinished=True)
         assert left.kind is ActKind(last)
     async with SecureMemory.open(file_url) as memory:
         assert await _is_seen(memory) is (last in ("release", "lift"))

@@ -124,7 +124,7 @@ async def test_it_needs_the_right_and_is_written_down(file_url: str, tmp_path: P
             await memory.lift_restriction("alice", actor="agent:bot")
         await memory.restrict_user("alice", actor="dpo:jane")
         await memory.lift_restriction("alice", actor="dpo:jane")
-        events = await Audit((await memory._ready()).ledger).events()
+        events = await Audit((await memory.host.ready()).ledger).events()
     assert [event.kind for event in events] == [EventKind.RESTRICTION, EventKind.LIFT]
     assert len({event.actor for event in events}) == 1
     ledger = b"".join(path.read_bytes() for path in tmp_path.glob("*.ledger.db*"))

@@ -92,7 +92,7 @@ async def _export(memory: SecureMemory, person: str) -> Seen:
 
 async def _records(memory: SecureMemory) -> dict[bytes, list[Sealed]]:
     """Give all records in the data store, by session, as they lie there."""
-    sessions: dict[bytes, Any] = (await memory._ready()).backend._sessions  # type: ignore[attr-defined]
+    sessions: dict[bytes, Any] = (await memory.host.ready()).backend._sessions  # type: ignore[attr-defined]
     return {
         session: [parse(raw, session=session, seq=seq) for seq, raw in found.rows.items() if not is_stub(raw)]
         for session, found in sessions.items()
@@ -101,14 +101,14 @@ async def _records(memory: SecureMemory) -> dict[bytes, list[Sealed]]:
 
 async def _names(memory: SecureMemory, person: str) -> dict[bytes, str]:
     """Give the ids of a person's sessions by their handles, that of their pseudonyms too."""
-    keyring = (await memory._ready()).keyring
+    keyring = (await memory.host.ready()).keyring
     return {keys.handle: keys.title.session_id async for keys in keyring.sessions(person)}
 
 
 async def _restriction(memory: SecureMemory, person: str) -> Seen:
     """Restrict the person, see which sessions are, and lift it."""
     names, records = await _names(memory, person), await _records(memory)
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     if await deployment.keyring.find_user(person) is None:
         return Seen({}, None, None)
     await memory.restrict_user(person)

@@ -211,7 +211,7 @@ async def test_clear_leaves_other_sessions(memory: SecureMemory) -> None:
 
 async def test_clear_destroys_the_sessions_key(memory: SecureMemory) -> None:
     """The keystore holds one session less, and the user still."""
-    keystore = (await memory._ready()).keyring.keystore
+    keystore = (await memory.host.ready()).keyring.keystore
     await memory.session("s", user_id="alice").add("user", "x")
     assert await keystore.counts() == (1, 1)
     await memory.session("s", user_id="alice").clear()

@@ -173,7 +173,7 @@ async def test_nobody_is_restored_from_before_their_erasure(
     async with SecureMemory.open(file_url) as memory:
         assert await _texts(memory.session("s", user_id="alice")) == []
         assert await _texts(memory.session("s", user_id="bob")) == ["of bob"]
-        users, sessions = await (await memory._ready()).keyring.keystore.counts()
+        users, sessions = await (await memory.host.ready()).keyring.keystore.counts()
         assert (users, sessions) == (1 if act == "erase" else 2, 1)
     assert await _read(file_url, "alice") == []
 
@@ -199,7 +199,7 @@ async def test_other_tenants_and_tables_are_caught_up_too(file_url: str, folder:
             await memory.erase_user("alice")
     _restore(folder)
     async with SecureMemory.open(file_url) as memory:
-        assert await (await memory._ready()).keyring.keystore.counts() == (1, 1)
+        assert await (await memory.host.ready()).keyring.keystore.counts() == (1, 1)
     for settings in elsewhere:
         assert await _read(file_url, "alice", **settings) == []
     assert await _read(file_url, "alice") == ["of alice"]

@@ -39,7 +39,7 @@ async def test_a_trim_is_part_of_the_append(url: str, monkeypatch: pytest.Monkey
         chat = memory.session("s")
         await chat.add_many([Message("user", str(number)) for number in range(3)])
         changes: list[Change] = []
-        backend = (await memory._ready()).backend
+        backend = (await memory.host.ready()).backend
         swap = backend.swap
 
         async def watched(change: Change) -> bytes | None:
@@ -57,7 +57,7 @@ async def test_trimmed_records_are_gone_from_the_store(url: str) -> None:
         chat = memory.session("s", user_id="alice")
         await chat.add_many([Message("user", "x")] * 3)
         await chat.add("user", "x")
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         keys = await deployment.keyring.find("alice", "s")
         assert keys is not None
         assert [seq for seq, _ in (await deployment.backend.tail(keys.handle, 10)).rows] == [4, 3, 2]

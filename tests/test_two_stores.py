@@ -69,7 +69,7 @@ async def test_both_make_the_same_session(pair: Pair) -> None:
         handles = _handles(pair, f"s{round_}", f"u{round_}")
         await asyncio.gather(*(chat.add("user", str(number)) for number, chat in enumerate(handles)))
         assert sorted(await _texts(handles[0])) == sorted(await _texts(handles[1])) == ["0", "1"]
-    assert await (await pair[0]._ready()).keyring.keystore.counts() == (10, 10)
+    assert await (await pair[0].host.ready()).keyring.keystore.counts() == (10, 10)
 
 
 async def test_a_clear_is_seen(pair: Pair) -> None:
@@ -150,7 +150,7 @@ async def test_erasures_among_the_others_writers(pair: Pair) -> None:
     await pair[1].erase_user("alice")
     with pytest.raises(UserErasedError):
         await writer
-    assert await (await pair[1]._ready()).keyring.keystore.counts() == (0, 0)
+    assert await (await pair[1].host.ready()).keyring.keystore.counts() == (0, 0)
     for memory in pair:
         assert await memory.session("s", user_id="alice").history() == []
 

@@ -253,7 +253,7 @@ class Agent:
 
     async def _turn(self, session: Session) -> Turn:
         store = self.memory.store
-        return self._begin(store, session, store.treats or await store.treating())
+        return self._begin(store, session, store.host.treats or await store.host.treating())
 
 
 def _model(

@@ -144,10 +144,10 @@ class Turn:
 
     async def _window(self, shown: Message) -> list[Message]:
         """Give what is shown of the conversation besides a new message."""
-        terms, most = self._terms, self._terms.context_window or self._store.context_window
+        terms, most = self._terms, self._terms.context_window or self._store.host.context_window
         tokens = None
         if terms.max_tokens is not None:
-            tokenizer = self._store.tokenizer
+            tokenizer = self._store.host.tokenizer
             tokens = terms.max_tokens - window.cost(shown, tokenizer)
             if terms.instruction:
                 tokens -= window.cost(Message("system", terms.instruction), tokenizer)
@@ -164,7 +164,7 @@ class Turn:
         return (await self._session.preview((message,)))[0]
 
     def _now(self) -> datetime:
-        return self._store.clock()
+        return self._store.host.clock()
 
     # After it
 

@@ -90,7 +90,7 @@ async def _clear(
 async def _require(memory: SecureMemory, session: str, user: str | None) -> None:
     """Refuse a session that the keystore does not know."""
     handle = memory.session(session, user_id=user)
-    conversation = await memory.conversation(handle.user_id, session, ())
+    conversation = await memory.host.conversation(handle.user_id, session, ())
     if await conversation.keys() is None:
         raise AnswerIsNo(_ABSENT)
 

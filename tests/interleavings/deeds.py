@@ -225,7 +225,7 @@ async def restrict(stage: Stage) -> None:
 
 async def evict(stage: Stage) -> None:
     """Let a process lose all keys that it has in memory, whoever uses them."""
-    deployment = stage.world.processes[stage.process()]._deployment
+    deployment = stage.world.processes[stage.process()].host.deployment
     if deployment is not None:
         deployment.keyring._sessions.clear()
         deployment.keyring._users.clear()

@@ -69,7 +69,7 @@ async def keys_of(deployment: Deployment, people: set[str]) -> list[Key]:
 
 async def sight(stage: Stage, *, thorough: bool) -> Sight:
     """Open every record of every session with every key; in a thorough look, with the keys of other sessions too."""
-    deployment = await stage.world.processes[-1]._ready()
+    deployment = await stage.world.processes[-1].host.ready()
     keys = await keys_of(deployment, set(stage.people))
     buried = {grave.session for act in await deployment.ledger.acts() for grave in act.tombstones}
     living = {key.session for key in keys}
@@ -171,7 +171,7 @@ def _is_forked_to(stage: Stage, said: Said, read: Read | None = None) -> bool:
 
 async def _faults_in_stores(stage: Stage) -> list[str]:
     """Give acts that are not through, and keys that should have gone with them."""
-    deployment = await stage.world.processes[-1]._ready()
+    deployment = await stage.world.processes[-1].host.ready()
     keystore, faults = deployment.keyring.keystore, []
     acts = await deployment.ledger.acts()
     faults += [f"act {act.counter} is not through" for act in acts if not act.done]

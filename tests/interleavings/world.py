@@ -167,7 +167,7 @@ class MemoryWorld(World):
         async def assembled() -> Deployment:
             return deployment
 
-        memory._assemble = assembled  # type: ignore[assignment]
+        memory.host._assemble = assembled  # type: ignore[assignment]
         return memory
 
     async def handles(self) -> set[bytes]:
@@ -183,7 +183,7 @@ def _copied(con: sqlite3.Connection) -> sqlite3.Connection:
 
 def _stop(process: SecureMemory) -> None:
     """Let a process in memory end, and leave the stores open."""
-    deployment = process._deployment
+    deployment = process.host.deployment
     if deployment is not None and deployment.keyring._timer is not None:
         deployment.keyring._timer.cancel()
 
@@ -198,7 +198,7 @@ async def in_memory(rules: Policy = RULES) -> AsyncIterator[MemoryWorld]:
         mock.patch.object(conversation, "_CLOSED_POLL_SECONDS", 0),
     ):
         async with SecureMemory.open("memory://", policy=rules, clock=clock) as memory:
-            world = MemoryWorld(turns, clock, rules, await memory._ready(), home)
+            world = MemoryWorld(turns, clock, rules, await memory.host.ready(), home)
             yield world
             for process in world.processes:
                 _stop(process)
@@ -214,7 +214,7 @@ async def opened_twice(url: str, rules: Policy = RULES) -> AsyncIterator[World]:
 
     async with opened() as one, opened() as other:
         for process in (one, other):
-            deployment = await process._ready()
+            deployment = await process.host.ready()
             for store in (deployment.backend, deployment.keyring.keystore):
                 turns.take_in_hand(store, but=frozenset({"open", "aclose"}))
             home = deployment.ledger._home

@@ -172,9 +172,9 @@ async def test_a_writer_that_was_late_brings_nothing_back(file_url: str) -> None
         await other.erase_user("alice")
         with pytest.raises(UserErasedError):
             await chat.add("user", EMAIL)
-        assert await (await late._ready()).keyring.find_user("alice") is None
+        assert await (await late.host.ready()).keyring.find_user("alice") is None
         await late.session("s", user_id="alice").add("user", EMAIL)
-        assert await (await late._ready()).keyring.find_user("alice") is not None, (
+        assert await (await late.host.ready()).keyring.find_user("alice") is not None, (
             "the control: anew, she may come back"
         )
 
@@ -187,7 +187,7 @@ async def test_an_identifier_keeps_its_words_in_every_view(file_url: str) -> Non
     async with SecureMemory.open(file_url, policy=PSEUDONYMS) as memory:
         chat = memory.session("s", user_id="alice")
         await chat.add("user", content)
-        vault = await (await memory.treating())._vaults.at_hand("alice", None)
+        vault = await (await memory.host.treating())._vaults.at_hand("alice", None)
         vault.add(Entry(Token("EMAIL_ADDRESS", 2), "text"))
         for message in await chat.context(view="pseudonymised"):
             assert message.content[0]["type"] == "text"
@@ -233,7 +233,7 @@ async def test_a_vault_that_cannot_be_written_keeps_no_token_in_memory(
 async def test_first_messages_at_once_share_their_locks() -> None:
     """However many ask a store at once that is not open yet, one room treats their messages."""
     memory = SecureMemory.open("memory://", policy=PSEUDONYMS)
-    one, other = await asyncio.gather(memory.treating(), memory.treating())
+    one, other = await asyncio.gather(memory.host.treating(), memory.host.treating())
     assert one is other
     await memory.close()
 
@@ -283,7 +283,7 @@ async def test_revealing_is_written_down(file_url: str, tmp_path: Path) -> None:
         await chat.add("user", EMAIL)
         await chat.reveal("[EMAIL_ADDRESS_1]")
         assert [piece async for piece in chat.reveal_stream(["[EMAIL_", "ADDRESS_1]"])] == [EMAIL]
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         events = await Audit(deployment.ledger).events()
         row = await deployment.keyring.find_user("alice")
     assert row is not None

@@ -27,7 +27,7 @@ def say(line: object) -> None:
 async def act(where: dict[str, Any], what: str, name: str, last: int) -> None:
     """Open the store, and do it."""
     async with SecureMemory.open(**where) as memory:
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         steps = Steps(last)
         steps.watch(Ledger, "transact")
         for method in ("swap", "delete", "stamp", "purge"):

@@ -55,7 +55,7 @@ def found_in(proof: Proof) -> dict[str, frozenset[Kind]]:
 
 async def is_empty(memory: SecureMemory) -> bool:
     """Tell whether nobody has anything in a store."""
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     return await deployment.keyring.keystore.counts() == (0, 0)
 
 
@@ -102,7 +102,7 @@ async def _overwriting_off(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch
     def switch_off(con: sqlite3.Connection, asked: list[None]) -> list[Any]:
         return [con.execute("PRAGMA secure_delete = OFF").fetchone()[0] for _ in asked]
 
-    deployment = await memory._ready()
+    deployment = await memory.host.ready()
     files: list[SqliteFile] = [deployment.backend._file, deployment.keyring.keystore.file]  # type: ignore[attr-defined]
     for file in files:
         assert await file.write(switch_off, None) == 0
@@ -201,7 +201,7 @@ async def test_rows_that_stay_are_found_in_tables(url: str, monkeypatch: pytest.
         return 0
 
     async with SecureMemory.open(url) as memory:
-        backend = (await memory._ready()).backend
+        backend = (await memory.host.ready()).backend
         monkeypatch.setattr(type(backend), "delete", no_deletion)
         proof = await memory.prove_erasure(purge_seconds=0.5, memory=False)
         found = found_in(proof)

@@ -72,7 +72,7 @@ async def infos(memory: SecureMemory) -> dict[str, int]:
 
 async def inside(memory: SecureMemory) -> Deployment:
     """Give the live objects of a store."""
-    return await memory._ready()
+    return await memory.host.ready()
 
 
 async def handle_of(memory: SecureMemory, chat: Session) -> bytes:

@@ -56,7 +56,7 @@ async def work(
 ) -> None:
     """Go through again and again as a worker does, and say what was taken out, batch by batch."""
     async with Place(*place).open(clock_at(ahead)) as memory:
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         _shorten(deployment, lease)
         _watch(deployment, say)
         for fault in faults:
@@ -218,7 +218,7 @@ async def chat(
     """Append to sessions, now and then read one, and say what was acknowledged: session, handle, seq, text."""
     draw = random.Random(name)
     async with Place(*place).open(clock_at(ahead)) as memory:
-        keyring = (await memory._ready()).keyring
+        keyring = (await memory.host.ready()).keyring
         say("open")
         number = 0
         while appends is None or number < appends:
@@ -251,7 +251,7 @@ STEPS: list[tuple[type, str]] = [(SqliteFile, "write"), (Ledger, "transact")]
 async def do(say: Say, *, place: list[Any], ahead: int, act: str, argument: str, last: int) -> None:
     """Apply a plan, or place or release a hold, and die before the n-th step (0: never); says how many there were."""
     async with Place(*place).open(clock_at(ahead), STRICTER) as memory:
-        _shorten(await memory._ready(), LEASE)
+        _shorten(await memory.host.ready(), LEASE)
         counter = Steps(last)
         for where, name in STEPS:
             counter.watch(where, name)

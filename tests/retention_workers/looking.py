@@ -91,7 +91,7 @@ async def deaths(url: str) -> list[Death] | None:
 
 async def rows_of(memory: SecureMemory, session: str) -> dict[int, bytes]:
     """Give the records that lie in a session, stubs left out, by seq; nothing of one that is closed."""
-    deployment, handle = await memory._ready(), bytes.fromhex(session)
+    deployment, handle = await memory.host.ready(), bytes.fromhex(session)
     head, rows = await deployment.backend.tail(handle, _ALL)
     if not head or deployment.keyring.head_seal(handle).decode(head).closed:
         return {}
@@ -123,7 +123,7 @@ class Sight:
 
 async def look(memory: SecureMemory) -> Sight:
     """Look at everything; whatever does not verify raises."""
-    sight, deployment = Sight(), await memory._ready()
+    sight, deployment = Sight(), await memory.host.ready()
     handles = set()
     async for keys in deployment.keyring.sessions(None):
         handles.add(keys.handle)
@@ -147,7 +147,7 @@ async def look(memory: SecureMemory) -> Sight:
 
 
 async def _look_at_ledger(memory: SecureMemory, sight: Sight) -> None:
-    ledger = (await memory._ready()).ledger
+    ledger = (await memory.host.ready()).ledger
     for act in await ledger.acts():
         if act.kind is ActKind.EXPIRE:
             sight.tombstones.update(tombstone.session.hex() for tombstone in act.tombstones)

@@ -140,7 +140,7 @@ async def fill(place: Place, clock: Callable[[], datetime], seed: int, *, count:
         scene.sessions.append((draw.choice(PEOPLE), f"s{number}", scratch))
         plans.append(([(kind, draw.random() < 0.15) for kind in kinds], scene, scene.sessions[-1]))
     async with place.open(clock) as memory:
-        keyring = (await memory._ready()).keyring
+        keyring = (await memory.host.ready()).keyring
         await asyncio.gather(*(_fill(memory, *plan) for plan in plans))
         scene.written = {
             (keys.handle.hex(), seq): written

@@ -59,7 +59,7 @@ async def _end(scene: Scene, act: str, argument: str) -> End:
     """Do it, and let workers go through; and check what the audit has to know."""
     async with scene.place.open(clock_at(AHEAD), STRICTER) as memory:
         await _try(memory, act, argument)
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         events = [event.kind for event in await Audit(deployment.ledger).events()]
         holds = await Holds(deployment.ledger, deployment.keyring.tenant).active()
         assert events.count(EventKind.HOLD) >= len({hold.person for hold in holds}), "the audit knows of no hold"
@@ -74,7 +74,7 @@ async def _end(scene: Scene, act: str, argument: str) -> End:
         assert sight.counted == len(sight.records)
         assert not sight.stray
         assert not sight.unfinished
-        _, in_force = await (await memory._ready()).office.keeper.gate.in_force()
+        _, in_force = await (await memory.host.ready()).office.keeper.gate.in_force()
         return End(sight.records, sight.visible, {hold.handle for hold in await memory.holds.list()}, in_force)
 
 
@@ -119,7 +119,7 @@ async def test_what_others_were_at_is_looked_at_again(scenes: Scenes) -> None:
         await until_quiet(memory)
         some = sorted({session for session, _ in (await look(memory)).records})[:9]
     async with scene.place.open(clock_at(AHEAD), STRICTER) as memory:
-        deployment, token = await memory._ready(), await _argument(memory, "apply")
+        deployment, token = await memory.host.ready(), await _argument(memory, "apply")
         await Leases(deployment.ledger, deployment.keyring.tenant, seconds=2).take(
             [bytes.fromhex(each) for each in some]
         )

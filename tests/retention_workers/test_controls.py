@@ -71,7 +71,7 @@ async def test_leases_that_are_ignored_are_found(scenes: Scenes, nursery: Nurser
     """Two workers who find sessions closed, whose closer was killed, decide about each once, but without leases."""
     run = Run(nursery, await scenes.next(1), 1, Trouble(**(CALM | {"faults": faults, "crews": [(SECOND, 0)]})))  # type: ignore[arg-type]
     async with run.scene.place.open(clock_at(SECOND * DAY)) as memory:
-        deployment = await memory._ready()
+        deployment = await memory.host.ready()
         gone = {session for (session, _), each in run.scene.written.items() if each.is_gone(SECOND)}
         kept = {session for (session, _), each in run.scene.written.items() if not each.is_gone(SECOND)}
         assert gone - kept

@@ -73,7 +73,7 @@ async def test_a_hold_moves_what_a_law_keeps_already(
 
         monkeypatch.setattr(sweep, "swap_all", late)
         await until_quiet(memory)
-        keys = await (await memory._ready()).keyring.find("owner", "kept")
+        keys = await (await memory.host.ready()).keyring.find("owner", "kept")
         assert keys is not None
         assert set(await rows_of(memory, keys.handle.hex())) == ({1, 2, 4} if user == VISITOR else {1, 2, 3, 4})
 

@@ -25,8 +25,8 @@ async def test_what_is_destroyed_while_it_is_read_is_gone(
     async with place.open(clock_at(0)) as writer:
         await writer.session("s", user_id="ann").add("user", "x", user_id=VISITOR, ttl=60)
     async with place.open(clock_at(0)) as reader, place.open(clock_at(FIRST * DAY)) as worker:
-        backend: Any = (await reader._ready()).backend
-        keystore: Any = (await reader._ready()).keyring.keystore
+        backend: Any = (await reader.host.ready()).backend
+        keystore: Any = (await reader.host.ready()).keyring.keystore
         tail, rows_read = backend.tail, 0
 
         async def late(*arguments: Any, **options: Any) -> Any:

@@ -172,14 +172,14 @@ async def test_to_where_it_lies(pair: Pair) -> None:
 async def test_bad_input(pair: Pair, stage: Stage) -> None:
     """A server that is not named, a date that is past, and a move while another is under way are refused."""
     here, there = pair
-    clock = (await here._ready()).clock
+    clock = (await here.host.ready()).clock
     with pytest.raises(ConfigurationError, match="no server 'third'"):
         await here.tenants.move("third")
     with pytest.raises(InvalidInputError, match="ahead"):
         await here.tenants.move(SECOND, backups_until=clock())
     with pytest.raises(InvalidInputError, match="time zone"):
         await here.tenants.move(SECOND, backups_until=clock().replace(tzinfo=None))
-    keystore = (await here._ready()).keyring.keystore
+    keystore = (await here.host.ready()).keyring.keystore
     assert await keystore.set_route("messages\x1fdefault", Route(), Route(1, HOME, SECOND))
     with pytest.raises(ConflictError, match="being moved to 'second'"):
         await there.tenants.move(HOME)

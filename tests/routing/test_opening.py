@@ -208,15 +208,15 @@ async def test_an_act_that_was_interrupted_elsewhere(stage: Stage, monkeypatch: 
         await _fill(red)
         await red.tenants.move(SECOND)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type((await red._ready()).keyring.keystore), "shred_user", _stopped)
+            patch.setattr(type((await red.host.ready()).keyring.keystore), "shred_user", _stopped)
             with pytest.raises(BackendUnavailableError, match="stopped"):
                 await red.erase_user("ann")
     stage.settle()
     async with stage.open("blue") as blue:
-        assert await (await blue._ready()).ledger.acts(unfinished=True)
+        assert await (await blue.host.ready()).ledger.acts(unfinished=True)
     stage.settle(SECOND)
     async with stage.open("blue") as blue:
-        assert not await (await blue._ready()).ledger.acts(unfinished=True)
+        assert not await (await blue.host.ready()).ledger.acts(unfinished=True)
     async with stage.open("red") as red:
         assert await everything(red) == {("bob", "s"): ["of bob"]}
 
@@ -227,7 +227,7 @@ async def test_a_stamp_that_is_held_back_turns_nothing_back(stage: Stage) -> Non
         await _fill(red)
         await _fill(blue)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(type((await blue._ready()).keyring.keystore), "shred_user", _stopped)
+            patch.setattr(type((await blue.host.ready()).keyring.keystore), "shred_user", _stopped)
             with pytest.raises(BackendUnavailableError, match="stopped"):
                 await blue.erase_user("ann")
         await red.tenants.move(SECOND)
@@ -245,7 +245,7 @@ async def test_a_move_that_was_decided_is_made(stage: Stage) -> None:
     """Who opens a store whose ledger knows of a move that the keystore was not told of tells it."""
     async with stage.open() as memory:
         await _fill(memory)
-        keystore = (await memory._ready()).keyring.keystore
+        keystore = (await memory.host.ready()).keyring.keystore
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("securemem.moving._Mover._set", _stopped_after(keystore))
             with pytest.raises(BackendUnavailableError, match="stopped"):
@@ -255,7 +255,7 @@ async def test_a_move_that_was_decided_is_made(stage: Stage) -> None:
         assert len(await everything(memory)) == 2
         await memory.tenants.move(SECOND)
         assert [place.leaving for place in await memory.tenants.list()] == [None]
-        assert len(await (await memory._ready()).ledger.acts()) == 1
+        assert len(await (await memory.host.ready()).ledger.acts()) == 1
     assert await stage.count(HOME) == 0
 
 

@@ -118,7 +118,7 @@ async def test_a_damaged_session_stays(stage: Stage, pair: Pair) -> None:
     """A session that is not as it was written stays where it is, all others go, and who was in it can be erased."""
     here, there = pair
     await _fill(here)
-    [session] = [keys.handle async for keys in (await here._ready()).keyring.sessions("ann")]
+    [session] = [keys.handle async for keys in (await here.host.ready()).keyring.sessions("ann")]
     head, rows = (await stage.copy(HOME, [session]))[session]
     await stage.put_back(HOME, {session: Tail(head, [(3, rows[0][1]), (2, rows[2][1]), (1, rows[2][1])])})
     with pytest.raises(IntegrityError, match=rf"^1 of its sessions.*{session.hex()}"):
@@ -141,7 +141,7 @@ async def test_a_head_that_claims_to_have_moved(stage: Stage, pair: Pair) -> Non
     here, there = pair
     await _fill(here)
     await everything(there)
-    [session] = [keys.handle async for keys in (await here._ready()).keyring.sessions("ann")]
+    [session] = [keys.handle async for keys in (await here.host.ready()).keyring.sessions("ann")]
     head, rows = (await stage.copy(HOME, [session]))[session]
     await stage.put_back(HOME, {session: Tail(head[:3] + bytes((head[3] | 4,)) + head[4:], rows)})
     for memory in pair:

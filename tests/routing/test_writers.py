@@ -145,7 +145,7 @@ async def test_who_is_erased_in_mid_move(stage: Stage, pair: Pair, monkeypatch: 
     here, there = pair
     for user in ("ann", "bob"):
         await here.session("s", user_id=user).add("user", f"of {user}")
-    [session] = [keys.handle async for keys in (await here._ready()).keyring.sessions("ann")]
+    [session] = [keys.handle async for keys in (await here.host.ready()).keyring.sessions("ann")]
     away, erased = asyncio.Event(), asyncio.Event()
     real = Handover.take
 
@@ -221,7 +221,7 @@ def _hold(monkeypatch: pytest.MonkeyPatch, server: object) -> tuple[asyncio.Even
 
 
 async def _routed(memory: SecureMemory) -> RoutedBackend:
-    backend = (await memory._ready()).backend
+    backend = (await memory.host.ready()).backend
     assert isinstance(backend, RoutedBackend)
     return backend
 

@@ -35,8 +35,8 @@ async def _fill(memory: SecureMemory, number: int, count: int = 8) -> Session:
 
 async def lost_race(memory: SecureMemory, chat: Session, count: int = 1) -> list[tuple[int, bytes]]:
     """Let an append lose its compare-and-swap to another one, and give the rows that it had sealed for the place."""
-    backend, changes = (await memory._ready()).backend, list[Change]()
-    shared = await memory.conversation(chat.user_id, chat.session_id, ())
+    backend, changes = (await memory.host.ready()).backend, list[Change]()
+    shared = await memory.host.conversation(chat.user_id, chat.session_id, ())
     real, stale = backend.swap, copy.copy(shared.newest)
 
     async def swap(change: Change) -> bytes | None:
@@ -108,7 +108,7 @@ class Store:
         return (memory or self.memory).session(IDS[number][0], user_id=IDS[number][1])
 
     def _sessions(self) -> dict[bytes, Any]:
-        deployment = self.memory._deployment
+        deployment = self.memory.host.deployment
         sessions: dict[bytes, Any] = vars(deployment.backend)["_sessions"] if deployment is not None else {}
         return sessions
 

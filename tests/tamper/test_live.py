@@ -58,7 +58,7 @@ async def test_no_seq_twice_under_one_key(any_store: Store) -> None:
 async def test_two_states_of_one_version(any_store: Store) -> None:
     """Of two genuine heads of one version, a handle accepts only the one that it has seen."""
     chat, before = any_store.chat(TRIP), any_store.rows()
-    shared = await any_store.memory.conversation(chat.user_id, chat.session_id, ())
+    shared = await any_store.memory.host.conversation(chat.user_id, chat.session_id, ())
     await chat.history()
     known = copy.copy(shared.newest)
     await chat.add("user", "SECRET one")
