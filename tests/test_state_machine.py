@@ -44,6 +44,10 @@ class Told:
         self.due = min([row.end for row in rows if row.end] + [self.due] * bool(self.due), default=None)  # type: ignore[type-var]
 
 
+NOBODY_WROTE = 1_000_000
+"""A seq that no session gets to: at the next one a message may lie that is past its time."""
+
+
 class Machine(RuleBasedStateMachine):
     """The store, driven by rules."""
 
@@ -159,7 +163,7 @@ class Machine(RuleBasedStateMachine):
         alive = self._alive(self.model.get((user, session)))
         if place >= len(whole):
             with pytest.raises(InvalidInputError):
-                self.runner.run(chat.rectify((whole[-1].seq or 0) + 1 if whole else 1, "x"))
+                self.runner.run(chat.rectify(NOBODY_WROTE, "x"))
             return
         self.said += 1
         alive[place].content = f"rectified {self.said}"
@@ -203,7 +207,7 @@ class Machine(RuleBasedStateMachine):
     @rule(store=STORES, compress=st.booleans())
     def reopen(self, store: int, compress: bool) -> None:  # noqa: FBT001
         """Close one of the stores and open it again."""
-        self.handles = [(chat, count) for chat, count in self.handles if chat._host is not self.stores[store]]
+        self.handles = [(chat, count) for chat, count in self.handles if chat._host is not self.stores[store].host]
         self.runner.run(self.stores[store].close())
         self.stores[store] = self._open(compress=compress)
 
