@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from securemem import codec, compose, config
+from securemem import compose, config
 from securemem.belonging import Belonging
 from securemem.compose import Deployment
 from securemem.conversation import Around, Conversation
@@ -19,7 +18,6 @@ from securemem.policy import Policy
 from securemem.policy.words import Right
 from securemem.ports import Clock, Tokenizer
 from securemem.reader import Reader
-from securemem.session import Session
 from securemem.underway import UnderWay
 from securemem.writer import Limits, Writer
 
@@ -144,27 +142,6 @@ class SessionHost:
         self._belonging.check()
 
     # What sessions need (`session.Host`)
-
-    def session(
-        self,
-        session_id: str,
-        *,
-        user_id: str | None = None,
-        tags: Iterable[str] = (),
-        purpose: str | None = None,
-        actor: str | None = None,
-    ) -> Session:
-        """Give a handle of a session, as `SecureMemory.session`."""
-        codec.check_id(session_id, "session_id")
-        if user_id is not None:
-            codec.check_id(user_id, "user_id")
-        marks = codec.check_tags(tags) if tags else ()
-        if purpose is not None:
-            codec.check_id(purpose, "purpose")
-        if actor is not None:
-            codec.check_id(actor, "actor")
-        owner = user_id if user_id is not None else session_id
-        return Session(self, session_id, user_id=owner, tags=marks, purpose=purpose, actor=actor)
 
     def check_right(self, actor: str | None, right: Right) -> None:
         """Refuse what the policy gives an actor no right to; who names no actor is the application itself.

@@ -233,7 +233,16 @@ class SecureMemory:
         Raises:
             InvalidInputError: an id that is empty, too long, or no text.
         """
-        return self.host.session(session_id, user_id=user_id, tags=tags, purpose=purpose, actor=actor)
+        codec.check_id(session_id, "session_id")
+        if user_id is not None:
+            codec.check_id(user_id, "user_id")
+        marks = codec.check_tags(tags) if tags else ()
+        if purpose is not None:
+            codec.check_id(purpose, "purpose")
+        if actor is not None:
+            codec.check_id(actor, "actor")
+        owner = user_id if user_id is not None else session_id
+        return Session(self.host, session_id, user_id=owner, tags=marks, purpose=purpose, actor=actor)
 
     async def sessions(self, *, user_id: str | None = None) -> AsyncIterator[SessionInfo]:
         """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""

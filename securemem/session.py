@@ -39,17 +39,6 @@ class Host(Protocol):
     reader: Reader
     writer: Writer
 
-    def session(
-        self,
-        session_id: str,
-        *,
-        user_id: str | None = None,
-        tags: Iterable[str] = (),
-        purpose: str | None = None,
-        actor: str | None = None,
-    ) -> Session:
-        """Give a handle of another session."""
-
     def check_right(self, actor: str | None, right: Right) -> None:
         """Refuse what the policy gives an actor no right to; who names no actor is the application itself."""
 
@@ -392,10 +381,10 @@ class Session:
         if at is not None:
             at = codec.check_count(at, "at")
         copies = await self._with(lambda shared: self._copies(shared, at))
-        branch = self._host.session(
-            session_id, user_id=self._user_id, tags=copies.tags, purpose=self.purpose, actor=self.actor
+        branch = Session(
+            self._host, session_id, user_id=self._user_id, tags=copies.tags, purpose=self.purpose, actor=self.actor
         )
-        await branch._with(lambda shared: self._host.writer.start(shared, copies))  # noqa: SLF001  (its own kind)
+        await branch._with(lambda shared: self._host.writer.start(shared, copies))
         return branch
 
     async def _copies(self, shared: Conversation, at: int | None) -> Copies:
