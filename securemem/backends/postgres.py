@@ -220,16 +220,15 @@ class PostgresBackend:
 
     def _statement(self, change: Change) -> tuple[Any, ...]:
         """Give the statement that makes a change, and its arguments."""
-        rows = _rows(change)
-        by_column = [seq for seq, _ in rows], [body for _, body in rows]
-        if not change.expected:
-            return (self._sql["begin"], change.session, change.head, _next(change), change.due, *by_column)
-        first, end = change.trim
+        rows, (first, end) = _rows(change), change.trim
         name, trim = ("move_and_trim", change.trim) if first < end else ("move", ())
-        moving = (change.session, change.expected, change.head, _next(change), change.due)
-        if len(rows) == 2:  # noqa: PLR2004  (as many as `_TWO_ROWS` has)
-            return (self._sql_of_two[name], *moving, *rows[0], *rows[1], *trim)
-        return (self._sql[name], *moving, *by_column, *trim)
+        moving = (change.head, _next(change), change.due)
+        if change.expected and len(rows) == 2:  # noqa: PLR2004  (as many as `_TWO_ROWS` has)
+            return (self._sql_of_two[name], change.session, change.expected, *moving, *rows[0], *rows[1], *trim)
+        by_column = [seq for seq, _ in rows], [body for _, body in rows]
+        if change.expected:
+            return (self._sql[name], change.session, change.expected, *moving, *by_column, *trim)
+        return (self._sql["begin"], change.session, *moving, *by_column)
 
     async def _swap_together(self, changes: list[Change]) -> list[Answer]:
         return await self._server.call(lambda con, again: self._change_all(con, changes, again))
