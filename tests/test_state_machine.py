@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from securemem import ConflictError, InvalidInputError, Message, SecureMemory, Session, UserErasedError
+from securemem import ConflictError, ExpiredError, InvalidInputError, Message, SecureMemory, Session, UserErasedError
 
 MAX_MESSAGES = 6
 USERS = st.sampled_from(["ann", "ben", "cy"])
@@ -164,6 +164,8 @@ class Machine(RuleBasedStateMachine):
         if place >= len(whole):
             with pytest.raises(InvalidInputError):
                 self.runner.run(chat.rectify(NOBODY_WROTE, "x"))
+            with pytest.raises((InvalidInputError, ExpiredError)):
+                self.runner.run(chat.rectify((whole[-1].seq or 0) + 1 if whole else 1, "x"))
             return
         self.said += 1
         alive[place].content = f"rectified {self.said}"

@@ -215,7 +215,10 @@ async def chat(
     day: int,
     appends: int | None = None,
 ) -> None:
-    """Append to sessions, now and then read one, and say what was acknowledged: session, handle, seq, text."""
+    """Append to sessions, now and then read one, and say what is going to be added, and then what was acknowledged.
+
+    That is: user, session, handle, seq, text, seconds.
+    """
     draw = random.Random(name)
     async with Place(*place).open(clock_at(ahead)) as memory:
         keyring = (await memory.host.ready()).keyring
@@ -229,6 +232,7 @@ async def chat(
             _, ttl = KINDS[kind]
             shared = memory.session(session, user_id=user, tags=("scratch",) if scratch else ())
             began = time.monotonic()
+            say({"adding": text})
             message = await shared.add("user", text, metadata={"tags": tags_of(kind)}, ttl=ttl)
             keys = keyring.cached(user, session) or await keyring.find(user, session)
             at = keys.handle.hex() if keys is not None else None

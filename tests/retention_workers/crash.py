@@ -350,8 +350,9 @@ def _check_deaths(
         found.append(Finding("audit", f"{silent}"))
     story.died = len(gone)
     story.reported = sum(line["took"] for child in story.workers for line in child.said() if "took" in line)
-    # Without a log nobody knows of the message that a chatter wrote last, and did not live to hear of.
-    unheard = len(story.chatters) if log is None else 0
+    # Without a log nobody knows what became of a message whose writer was killed before hearing of it.
+    last = [line for child in story.chatters for line in child.said()[-1:] if log is None]
+    unheard = sum(isinstance(line, dict) and "adding" in line for line in last)
     if story.reported > len(gone) + unheard:
         found.append(Finding("reported twice", f"{story.reported} of {len(gone)}"))
     return found
