@@ -101,9 +101,7 @@ class Node:
         pipe = self._pipe
         if pipe is None or self._leaving or not pipe.usable:
             return None
-        reply = pipe.send(command)
-        reply.add_done_callback(_noted)
-        return reply
+        return pipe.send(command)
 
     async def send_asking(self, command: Command) -> Any:
         """Send a command for a slot that is on its way here, as `send`."""
@@ -227,12 +225,6 @@ class Node:
                 raise UnsentError from exc
             raise
         return Pipe(connection, seconds)
-
-
-def _noted(reply: asyncio.Future[Any]) -> None:
-    """Take note of a failure that nobody may be waiting for any more."""
-    if not reply.cancelled():
-        reply.exception()
 
 
 async def _ask(pipe: Pipe, command: Command) -> Any:

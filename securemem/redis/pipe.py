@@ -223,6 +223,7 @@ class Pipe(asyncio.BufferedProtocol):
             future, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(_unanswered(cause))
+                future.exception()  # whoever waits gets it, and it may be that nobody does any more
 
 
 def _unanswered(cause: Exception | None) -> Exception:
