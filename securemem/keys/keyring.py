@@ -7,7 +7,6 @@ the user's key is not cached; a warm one is a look into the cache.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -69,7 +68,7 @@ class Keyring:
         )
         self._timer: asyncio.TimerHandle | None = None
         self.guests = Guests(self)
-        self._unwrapping: dict[bytes, asyncio.Future[RawKey]] = {}
+        self._unwrapping: dict[bytes, list[asyncio.Future[RawKey | None]]] = {}
 
     @property
     def tenant(self) -> bytes:
@@ -312,26 +311,29 @@ class Keyring:
 
     async def _unwrapped(self, row: UserRow) -> RawKey:
         """Give a key of one's own, unwrapped by whoever asks first; another asks anew where that one was cancelled."""
-        while (unwrapping := self._unwrapping.get(row.wrapped)) is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                return RawKey((await asyncio.shield(unwrapping)).expose_secret())
-            if not unwrapping.cancelled():
-                raise asyncio.CancelledError
-        unwrapping = self._unwrapping[row.wrapped] = asyncio.get_running_loop().create_future()
+        while (waiting := self._unwrapping.get(row.wrapped)) is not None:
+            turn: asyncio.Future[RawKey | None] = asyncio.get_running_loop().create_future()
+            waiting.append(turn)
+            shared = await turn
+            if shared is not None:
+                return shared
+        waiting = self._unwrapping[row.wrapped] = []
+        key = error = None
         try:
             key = await self._unwrap(row)
-        except BaseException as exc:
-            if isinstance(exc, Exception):
-                unwrapping.set_exception(exc)
-                unwrapping.exception()  # nobody may be waiting
-            else:
-                unwrapping.cancel()
+        except Exception as exc:
+            error = exc
             raise
-        else:
-            unwrapping.set_result(key)
-            return RawKey(key.expose_secret())
         finally:
             del self._unwrapping[row.wrapped]
+            for turn in waiting:
+                if turn.done():  # that one was cancelled
+                    continue
+                if error is not None:
+                    turn.set_exception(error)
+                else:
+                    turn.set_result(RawKey(key.expose_secret()) if key is not None else None)
+        return key
 
     async def _unwrap(self, row: UserRow) -> RawKey:
         context = user_context(self.tenant, row.handle, row.generation)
