@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
@@ -19,7 +20,7 @@ import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.remote import Failure, Patience, Remote, number
+from securemem.remote import Failure, Patience, Remote, Watch, number
 
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -96,6 +97,7 @@ class PostgresServer:
         self._closed = False
         patience = Patience.of(options)
         self.seconds = patience.attempt
+        self._watch: Watch[Connection] = Watch(asyncpg.Connection.terminate)
         self._remote = Remote(f"PostgreSQL at {place_of(url)}", self.translated, patience)
 
     @property
@@ -103,7 +105,7 @@ class PostgresServer:
         """The server, for errors."""
         return self._remote.name
 
-    def call(self, work: Work[T]) -> Awaitable[T]:
+    async def call(self, work: Work[T]) -> T:
         """Give a connection to some work and its answer back; again where the connection failed.
 
         Args:
@@ -114,7 +116,13 @@ class PostgresServer:
         """
         if self._closed:
             raise BackendUnavailableError(f"{self.name}: this connection was closed")
-        return self._remote.call(lambda again: self._lend(work, again))
+        if not self._free or self._room.locked() or not self._remote.well:
+            return await self._remote.call(lambda again: self._lend(work, again))
+        began = time.monotonic()
+        try:
+            return await self._lend(work, again=False)
+        except Exception as exc:  # noqa: BLE001  (sorted out there)
+            return await self._remote.go_on(lambda again: self._lend(work, again), exc, since=began)
 
     async def retrying(self, attempt: Callable[[bool], Awaitable[T]]) -> T:
         """Make a call to this server by another way than our connections, as `Remote.call` does."""
@@ -150,14 +158,18 @@ class PostgresServer:
         async with self._room:
             connection = self._taken() or await self.connect()
             fenced = self._by_transaction and self.row_security
+            self._watch.begin(connection, self.seconds)
             try:
                 result = await (self._fenced(work, connection, again) if fenced else work(connection, again))
             except BaseException as exc:
+                if not self._watch.end(connection) and isinstance(exc, Exception):
+                    raise TimeoutError from exc
                 if isinstance(exc, pg.PostgresError) and not isinstance(exc, _PASSING) and _is_idle(connection):
                     self._free.append(connection)  # the server said no, and goes on
                 else:
                     connection.terminate()
                 raise
+            self._watch.end(connection)
             self._free.append(connection)
             return result
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
 from securemem.errors import BackendUnavailableError, ConfigurationError, SecureMemError
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Hashable)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.02, 1.0
 _FAILURES, _OPEN_SECONDS = 3, 2.0
@@ -63,10 +64,14 @@ class _Passing(Exception):  # noqa: N818  (it says what failed, and is never see
 
 
 class Circuit:
-    """Opens after failures on end, and lets one call through when its time is over."""
+    """Opens after failures on end, and lets one call through when its time is over.
+
+    Attributes:
+        failures: how many calls have failed on end.
+    """
 
     def __init__(self) -> None:
-        self._failures = 0
+        self.failures = 0
         self._until = 0.0
 
     def check(self, name: str) -> None:
@@ -75,43 +80,45 @@ class Circuit:
         Raises:
             BackendUnavailableError: it is.
         """
-        if self._failures < _FAILURES:
+        if self.failures < _FAILURES:
             return
         now = time.monotonic()
         if now < self._until:
-            raise BackendUnavailableError(f"{name} did not answer {self._failures} times on end; tried again shortly")
+            raise BackendUnavailableError(f"{name} did not answer {self.failures} times on end; tried again shortly")
         self._until = now + _OPEN_SECONDS  # whoever comes meanwhile does not wait for this one
 
     def succeeded(self) -> None:
         """Close it."""
-        self._failures = 0
+        self.failures = 0
 
     def failed(self) -> None:
         """Count a call that failed after all its tries."""
-        self._failures += 1
+        self.failures += 1
         self._until = time.monotonic() + _OPEN_SECONDS
 
 
-class Watch:
+class Watch(Generic[C]):
     """Ends calls that take too long: one timer for all of them, for a timer each would be a good part of a call."""
 
-    def __init__(self) -> None:
-        self._until: dict[asyncio.Timeout, float] = {}
+    def __init__(self, expire: Callable[[C], object]) -> None:
+        """Say how a call is ended, of what it is known by."""
+        self._expire = expire
+        self._until: dict[C, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, limit: asyncio.Timeout, seconds: float) -> None:
-        """Let a call's limit expire in so many seconds; it was entered just now, without an end."""
+    def begin(self, call: C, seconds: float) -> None:
+        """Let a call end in so many seconds."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._timer, self._until = loop, None, {}
-        until = self._until[limit] = loop.time() + seconds
+        until = self._until[call] = loop.time() + seconds
         if self._timer is None or until < self._timer.when():
             self._look_at(until)
 
-    def end(self, limit: asyncio.Timeout) -> None:
-        """Take no more notice of a call."""
-        self._until.pop(limit, None)
+    def end(self, call: C) -> bool:
+        """Take no more notice of a call; tells whether it was in time."""
+        return self._until.pop(call, None) is not None
 
     def _look_at(self, moment: float) -> None:
         if self._timer is not None:
@@ -121,9 +128,9 @@ class Watch:
     def _look(self) -> None:
         """Let those expire whose time is up, and look again when the next one's is."""
         self._timer, now = None, asyncio.get_running_loop().time()
-        for limit in [limit for limit, until in self._until.items() if until <= now]:
-            del self._until[limit]
-            limit.reschedule(now)
+        for call in [call for call, until in self._until.items() if until <= now]:
+            del self._until[call]
+            self._expire(call)
         if self._until:
             self._look_at(min(self._until.values()))
 
@@ -143,7 +150,12 @@ class Remote:
         self._translate = translate
         self._patience = patience
         self._circuit = Circuit()
-        self._watch = Watch()
+        self._watch: Watch[asyncio.Timeout] = Watch(_expire)
+
+    @property
+    def well(self) -> bool:
+        """Whether the last call got its answer."""
+        return not self._circuit.failures
 
     async def call(self, attempt: Callable[[bool], Awaitable[T]], *, since: float | None = None) -> T:
         """Make a call, again where the connection failed.
@@ -162,9 +174,19 @@ class Remote:
             result = await self._once(attempt, self._patience.attempt, again=False)
         except _Passing as first:
             return await self._again(attempt, began + self._patience.whole, first)
-        if self._circuit._failures:  # noqa: SLF001  (its own)
+        if self._circuit.failures:
             self._circuit.succeeded()
         return result
+
+    async def go_on(self, attempt: Callable[[bool], Awaitable[T]], failed: Exception, *, since: float) -> T:
+        """Go on with a call as `call` does, whose first try was made by the caller, and failed.
+
+        Args:
+            attempt: as `call`.
+            failed: what that try raised; a TimeoutError where it took as long as one may.
+            since: when it began.
+        """
+        return await self._again(attempt, since + self._patience.whole, self._passing(failed, self._patience.attempt))
 
     async def _again(self, attempt: Callable[[bool], Awaitable[T]], deadline: float, first: _Passing) -> T:
         tries = AsyncRetrying(
@@ -195,18 +217,27 @@ class Remote:
                     return await attempt(again)
                 finally:
                     self._watch.end(limit)
-        except TimeoutError as exc:
-            error = BackendUnavailableError(f"{self.name} did not answer within {seconds:.2g} s")
-            error.__cause__ = exc
-            raise _Passing(error) from exc
         except Exception as exc:
+            raise self._passing(exc, seconds) from exc
+
+    def _passing(self, exc: Exception, seconds: float) -> _Passing:
+        """Give what a try raised that may go better the next time, and raise what will not."""
+        if isinstance(exc, TimeoutError):
+            failure: Failure | None = Failure(
+                BackendUnavailableError(f"{self.name} did not answer within {seconds:.2g} s"), True
+            )
+        else:
             failure = self._translate(exc)
-            if failure is None:
-                raise
-            failure.error.__cause__ = exc
-            if failure.passing:
-                raise _Passing(failure.error) from exc
+        if failure is None:
+            raise exc
+        failure.error.__cause__ = exc
+        if not failure.passing:
             raise failure.error from exc
+        return _Passing(failure.error)
+
+
+def _expire(limit: asyncio.Timeout) -> None:
+    limit.reschedule(asyncio.get_running_loop().time())
 
 
 def number(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:

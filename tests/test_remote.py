@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from securemem.errors import BackendUnavailableError
-from securemem.remote import Patience, Remote, Watch
+from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.remote import Failure, Patience, Remote, Watch
 
 
-async def _wait(watch: Watch, limit: float, seconds: float) -> float:
+async def _wait(watch: Watch[asyncio.Timeout], limit: float, seconds: float) -> float:
     """Wait within a limit; gives how long it took, below zero where the limit ended it."""
     began = time.monotonic()
     try:
@@ -32,14 +32,14 @@ DONE = 2
 LATEST = 2.0
 
 
-async def _several(watch: Watch) -> list[float]:
+async def _several(watch: Watch[asyncio.Timeout]) -> list[float]:
     waits = [_wait(watch, limit, 0.01 if place == DONE else 99) for place, limit in enumerate(LIMITS)]
     return await asyncio.gather(*waits)
 
 
 def test_each_call_ends_at_its_own_time() -> None:
     """One timer ends calls of several lengths, each when its time is up, and leaves the one that is done in time."""
-    watch = Watch()
+    watch: Watch[asyncio.Timeout] = Watch(lambda limit: limit.reschedule(asyncio.get_running_loop().time()))
     for _ in range(2):  # another event loop, of which the timer knows nothing, is served as well
         took = asyncio.run(_several(watch))
         assert took.pop(DONE) > 0, "it was not ended"
@@ -57,3 +57,42 @@ async def test_a_cancelled_call_is_no_late_one() -> None:
         await call
     with pytest.raises(BackendUnavailableError, match="did not answer within"):
         await remote.call(lambda _: asyncio.sleep(9))
+
+
+def _failure(exc: Exception) -> Failure | None:
+    """Take a lost connection for passing and a refusal for final; all else is none of the driver's."""
+    if isinstance(exc, ConnectionError):
+        return Failure(BackendUnavailableError("lost"), True)
+    return Failure(ConfigurationError("refused"), False) if isinstance(exc, PermissionError) else None
+
+
+async def test_a_call_goes_on_after_a_try_that_was_made_elsewhere() -> None:
+    """What passes is tried again, told that it may have been carried out; what does not is said at once."""
+    remote, told = Remote("a server", _failure, Patience(0.2, 1.0)), list[bool]()
+
+    async def attempt(again: bool) -> str:  # noqa: FBT001  (as `Remote.call` has it)
+        told.append(again)
+        return "done"
+
+    now = time.monotonic()
+    assert await remote.go_on(attempt, ConnectionResetError(), since=now) == "done"
+    assert await remote.go_on(attempt, TimeoutError(), since=now) == "done"
+    assert told == [True, True]
+    with pytest.raises(ConfigurationError, match="refused"):
+        await remote.go_on(attempt, PermissionError(), since=now)
+    with pytest.raises(KeyError):
+        await remote.go_on(attempt, KeyError(), since=now)
+    assert told == [True, True]
+
+
+async def test_the_try_that_was_made_elsewhere_counts() -> None:
+    """All tries together take no longer than they may from when the first one began, and what it was is said."""
+    remote = Remote("a server", _failure, Patience(0.2, 1.0))
+    began = time.monotonic()
+    with pytest.raises(BackendUnavailableError, match="did not answer within") as caught:
+        await remote.go_on(lambda _: asyncio.sleep(9), TimeoutError(), since=began - 0.9)
+    assert time.monotonic() - began < 0.5
+    assert "within 0.2 s" in str(caught.value.__cause__)
+    assert not remote.well
+    assert await remote.call(lambda _: asyncio.sleep(0, "there"), since=time.monotonic()) == "there"
+    assert remote.well

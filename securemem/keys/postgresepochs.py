@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -67,15 +67,17 @@ class PostgresEpochs:
         row = await con.fetchrow(self._sql["stamp"])
         return Stamp(*row) if row else None
 
-    async def _call(self, work: Work[T]) -> T:
+    def _call(self, work: Work[T]) -> Awaitable[T]:
         """Give a connection to some work; the tables are made where they are not there yet."""
-        if not self._there:
-            await self._server.call(lambda con, _: migrate(con, self._part, self._server.name))
-            self._there = True
+        return self._server.call(work) if self._there else self._call_first(work)
+
+    async def _call_first(self, work: Work[T]) -> T:
+        await self._server.call(lambda con, _: migrate(con, self._part, self._server.name))
+        self._there = True
         return await self._server.call(work)
 
-    async def _rows(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        return await self._call(lambda con, _: con.fetch(self._sql[query], *arguments))
+    def _rows(self, query: str, *arguments: object) -> Awaitable[list[asyncpg.Record]]:
+        return self._call(lambda con, _: con.fetch(self._sql[query], *arguments))
 
     async def _row(self, query: str, *arguments: object) -> asyncpg.Record | None:
         return await self._call(lambda con, _: con.fetchrow(self._sql[query], *arguments))
