@@ -22,6 +22,7 @@ _NO_KEY = "none"
 """Sent to an endpoint of one's own, where no key is set: Ollama and vLLM want none."""
 _BETWEEN_SECONDS = 60.0
 """How long at most the client waits between two tries, if the endpoint asks for it."""
+_OURS = frozenset({"model", "messages", "tools", "stream"})
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
@@ -47,7 +48,12 @@ class Endpoint:
             seconds: how long a reply, or the next piece of one, may take.
             retries: how many times more it is asked where it does not answer, fails, or is asked too often.
             options: of a request, such as `temperature`.
+
+        Raises:
+            ConfigurationError: an option that is the agent's own to say.
         """
+        if ours := _OURS & options.keys():
+            raise ConfigurationError(f"model_options cannot have {', '.join(sorted(ours))}: that is the agent's to say")
         self._model = model
         self._base_url = base_url
         self._api_key = api_key
@@ -90,11 +96,16 @@ class Endpoint:
     async def _request(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], *, stream: bool) -> Any:
         client: Any = self._client or await self._connect()
         named = {"tools": tools} if tools else {}
-        return await _told(
-            client.chat.completions.create(
+        try:
+            asked = client.chat.completions.create(
                 model=self._model, messages=messages, stream=stream, **named, **self._options
             )
-        )
+        except TypeError:
+            raise ConfigurationError(
+                f"model_options has what the client does not take, among {', '.join(sorted(self._options))}: "
+                "what only this endpoint knows goes into extra_body"
+            ) from None
+        return await _told(asked)
 
     async def _connect(self) -> Any:
         """Make the client.

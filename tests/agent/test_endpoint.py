@@ -187,6 +187,16 @@ async def test_keys_and_options_are_passed_on(endpoint: Endpoint) -> None:
     assert endpoint.requests == []
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_option_that_the_client_does_not_take(endpoint: Endpoint, *, streamed: bool) -> None:
+    """It is named, with the place for what only the endpoint knows; nothing is sent and nothing remembered."""
+    async with Agent(model="m", base_url=endpoint.url, model_options={"temprature": 0.2}) as agent:
+        with pytest.raises(ConfigurationError, match=r"temprature.*extra_body"):
+            await _chat(agent, "Hello", streamed=streamed)
+        assert await agent.get_history("s") == []
+    assert endpoint.requests == []
+
+
 def test_the_client_is_imported_by_its_first_use() -> None:
     """An agent with a model by name is made without the client's package, and its absence is said."""
     code = """

@@ -546,6 +546,7 @@ async def test_an_agent_without_a_model_only_remembers(memory: SecureMemory) -> 
         {"policy": 5},
         {"model": "m", "model_options": 5},
         {"model": "m", "model_options": {5: 5}},
+        {"model": "m", "model_options": {"stream": True}},
         {"model": "m", "base_url": 5},
         {"model": "m", "api_key": 5},
         {"memory_config": {"context_window": 0}},
