@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from getpass import getpass
 from typing import TYPE_CHECKING, Any
@@ -166,12 +169,13 @@ def _check_server(url: str, what: str) -> None:
 
 def _same_schema(one: str, other: str) -> bool:
     """Tell whether two URLs name one schema of one database."""
-    from securemem.postgres import OPTIONS, place_of  # noqa: PLC0415
+    from securemem.postgres import OPTIONS, SCHEMA  # noqa: PLC0415
+    from securemem.postgresurl import are_one  # noqa: PLC0415
 
     if other.partition("://")[0] not in ("postgresql", "postgres"):
         return False
     (one, here), (other, there) = options_of(one, OPTIONS), options_of(other, OPTIONS)
-    return place_of(one) == place_of(other) and here.get("schema") == there.get("schema")
+    return are_one(one, other) and here.get("schema", SCHEMA) == there.get("schema", SCHEMA)
 
 
 def _ask_passphrase() -> str:
@@ -180,7 +184,27 @@ def _ask_passphrase() -> str:
         return given
     if not sys.stdin.isatty():
         raise ConfigurationError("the KEK file wants a passphrase: set SECUREMEM_PASSPHRASE")
-    return getpass("Passphrase of the SecureMem KEK file: ")
+    try:
+        with _interruptible():
+            return getpass("Passphrase of the SecureMem KEK file: ")
+    except (EOFError, KeyboardInterrupt) as exc:
+        print(file=sys.stderr)  # noqa: T201  (the line of the question ends)
+        if isinstance(exc, KeyboardInterrupt):
+            raise
+        raise ConfigurationError("no passphrase was typed: the KEK file does not open without it") from None
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end the wait for a line: a loop that runs would take note of it, and act once the line is there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def make_kms(settings: Settings) -> KeyManagementService:

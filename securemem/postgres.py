@@ -14,12 +14,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.postgresurl import place_of
 from securemem.remote import Failure, Patience, Remote, Watch, number
 
 T = TypeVar("T")
@@ -29,6 +29,8 @@ Work = Callable[[Connection, bool], Awaitable[T]]
 LEAST_VERSION = 130000
 CONNECTIONS = 8
 STATEMENTS = 1024
+SCHEMA = "public"
+"""Where tables lie if the URL does not say."""
 PLANNING = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 """Our statements find rows by key, so that one plan does: to plan for every call would cost more than the call."""
 TENANT = "securemem.tenant"
@@ -82,7 +84,7 @@ class PostgresServer:
             ConfigurationError: an option that is out of range.
         """
         self._url = url
-        self.schema = options.get("schema", "public")
+        self.schema = options.get("schema", SCHEMA)
         if not _IDENTIFIER.match(self.schema):
             raise ConfigurationError("schema has to be letters, digits and underscores, at most 63")
         pooler = options.get("pooler", "none")
@@ -265,23 +267,3 @@ def _is_idle(connection: Connection) -> bool:
 async def _facts(connection: Connection, _: bool) -> tuple[int, bool]:  # noqa: FBT001
     [row] = await connection.fetch("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")
     return row[0], row[1]
-
-
-def place_of(url: str) -> str:
-    """Give host, port and database of a URL, without user and password.
-
-    Raises:
-        ConfigurationError: it cannot be read, for a special character in the password perhaps.
-    """
-    try:
-        parts = urlsplit(url)
-        readable = "@" not in parts.path + parts.query + parts.fragment
-        _ = parts.port if "," not in parts.netloc else None
-    except ValueError:
-        readable = False
-    if not readable:
-        # From nothing: what urllib says repeats a part of the URL, which may be of the password.
-        raise ConfigurationError(
-            "the URL of the server cannot be read: write special characters of user and password as %2F, %3F, %23, %40"
-        ) from None
-    return f"{parts.netloc.rpartition('@')[2] or 'the default host'}{parts.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -391,36 +392,52 @@ def _wait_until_asleep(process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("typed", "code", "told"), [("\x03", 130, "interrupted"), ("n\n", 1, "nothing was done")])
-def test_an_interruption_needs_no_answer(typed: str, code: int, told: str) -> None:
-    """Ctrl-C at the question ends the command at once and the person is left, as a no does."""
-    written()
+def _at_a_terminal(*command: str, prompt: str, typed: str) -> tuple[int, str]:
+    """Run a command and type something when it waits for a line; gives its exit code and what it says."""
     ours, theirs = pty.openpty()
     take = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    run_it = [sys.executable, "-c", take, *RUN, *command, "--url", URL]
+    said = b""
     try:
         with subprocess.Popen(
-            [sys.executable, "-c", take, *RUN, "user", "erase", "alice", "--url", URL],
-            stdin=theirs,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
+            run_it, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs, start_new_session=True
         ) as process:
-            assert process.stderr is not None
-            said = b""
-            while b"?" not in said:
-                said += os.read(process.stderr.fileno(), 1024)
+            os.close(theirs)
+            while prompt.encode() not in said:
+                said += os.read(ours, 1024)
             _wait_until_asleep(process)
             os.write(ours, typed.encode())
             try:
                 process.wait(timeout=20)
             finally:
                 process.kill()
-            said += process.stderr.read()
+            with contextlib.suppress(OSError):  # nobody has the terminal open any more
+                while more := os.read(ours, 1024):
+                    said += more
     finally:
         os.close(ours)
-        os.close(theirs)
-    assert process.returncode == code
-    assert said.decode().endswith(f"securemem: {told}\n")
+    return process.returncode, said.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(("typed", "code", "told"), [("\x03", 130, "interrupted"), ("n\n", 1, "nothing was done")])
+def test_an_interruption_needs_no_answer(typed: str, code: int, told: str) -> None:
+    """Ctrl-C at the question ends the command at once and the person is left, as a no does."""
+    written()
+    ended, said = _at_a_terminal("user", "erase", "alice", prompt="?", typed=typed)
+    assert ended == code
+    assert said.endswith(f"securemem: {told}\n")
     assert len(objects(run("session", "list", "--json"))) == 1
+
+
+@pytest.mark.parametrize(("typed", "code", "told"), [("\x03", 130, "interrupted"), ("\x04", 2, "no passphrase")])
+def test_no_passphrase_is_typed(typed: str, code: int, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C and Ctrl-D where a passphrase is asked for end the command at once, in one line."""
+    written()
+    monkeypatch.delenv("SECUREMEM_PASSPHRASE", raising=False)
+    monkeypatch.setenv("SECUREMEM_KMS", "passphrase:///secret.kek")
+    ended, said = _at_a_terminal("session", "list", prompt="KEK file: ", typed=typed)
+    assert ended == code
+    assert said.splitlines()[-1].startswith(f"securemem: {told}")
 
 
 def test_a_receipt_is_written_and_verifies(tmp_path: Path) -> None:

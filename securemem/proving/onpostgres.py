@@ -12,7 +12,8 @@ from asyncpg import exceptions as pg
 
 from securemem.config import options_of
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.postgres import OPTIONS, Connection, PostgresServer, place_of
+from securemem.postgres import OPTIONS, Connection, PostgresServer
+from securemem.postgresurl import place_of
 from securemem.proving.files import below, of_files
 from securemem.proving.place import ERASED, Missed, Place, Reading, UnseenError, unseen
 from securemem.proving.processes import folder_of, is_here, of_memory, parent_of

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from securemem import SecureMemory
+from securemem.adapters import make_keystore
+from securemem.config import Settings
 from securemem.destruction import Destruction
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.keys.keystore import Keystore
@@ -57,6 +60,28 @@ async def test_the_keystore_lies_with_no_server(stage: Stage) -> None:
     with pytest.raises(ConfigurationError, match="must not lie with the data"):
         async with SecureMemory.open(stage.urls[HOME], **stage.options | {"keystore": stage.urls[SECOND]}):
             pass
+
+
+SAME = (
+    ("postgresql://u:p@db.local/data", "postgres://other@DB.local:5432/data?sslmode=require"),
+    ("postgresql://u@a,b:6000/data?schema=public", "postgresql://u@b:6000,c/data"),
+    ("postgresql://[::1]/data", "postgresql://[::1]:5432/data"),
+    ("postgresql://data@a", "postgresql://somebody@a/data"),
+)
+OTHERS = (
+    ("postgresql://u@a/data", "postgresql://u@a:5433/data"),
+    ("postgresql://u@a/data", "postgresql://u@a/keys"),
+    ("postgresql://u@a/data", "postgresql://u@a/data?schema=keys"),
+    ("postgresql://u@a/data", "postgresql://u@b/data"),
+)
+
+
+@pytest.mark.parametrize(("url", "keystore", "same"), [(*pair, pair in SAME) for pair in SAME + OTHERS])
+def test_one_database_by_two_names(url: str, keystore: str, *, same: bool) -> None:
+    """A database is known again by a URL that says its usual port, its schema or its name in so many words."""
+    settings = Settings(url=url, keystore=keystore, ledger=None, kms=None, table_name=None)
+    with pytest.raises(ConfigurationError, match="must not lie with the data") if same else nullcontext():
+        make_keystore(settings)
 
 
 async def test_who_lacks_the_server_cannot_open(stage: Stage) -> None:
