@@ -22,7 +22,7 @@ _NO_KEY = "none"
 """Sent to an endpoint of one's own, where no key is set: Ollama and vLLM want none."""
 _BETWEEN_SECONDS = 60.0
 """How long at most the client waits between two tries, if the endpoint asks for it."""
-_OURS = frozenset({"model", "messages", "tools", "stream"})
+_OURS = frozenset({"model", "messages", "stream"})
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
