@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from securemem.errors import ConfigurationError
 
@@ -16,17 +16,7 @@ def place_of(url: str) -> str:
     Raises:
         ConfigurationError: it cannot be read, for a special character in the password perhaps.
     """
-    try:
-        parts = urlsplit(url)
-        readable = "@" not in parts.path + parts.query + parts.fragment
-        _ = parts.port if "," not in parts.netloc else None
-    except ValueError:
-        readable = False
-    if not readable:
-        # From nothing: what urllib says repeats a part of the URL, which may be of the password.
-        raise ConfigurationError(
-            "the URL of the server cannot be read: write special characters of user and password as %2F, %3F, %23, %40"
-        ) from None
+    parts = _parts(url)
     return f"{parts.netloc.rpartition('@')[2] or 'the default host'}{parts.path}"
 
 
@@ -42,8 +32,21 @@ def are_one(one: str, other: str) -> bool:
 
 def _database_of(url: str) -> tuple[set[str], str]:
     """Give the hosts of a URL, each with its port, and the database, which has the user's name if it has none."""
-    place_of(url)
-    parts = urlsplit(url)
+    parts = _parts(url)
     login, _, hosts = parts.netloc.rpartition("@")
     ported = {host if _PORT.search(host) else f"{host}:{_USUAL_PORT}" for host in hosts.lower().split(",")}
     return ported, unquote(parts.path.strip("/") or login.partition(":")[0])
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port if "," not in parts.netloc else None
+    except ValueError:
+        parts = None
+    if parts is None or "@" in parts.path + parts.query + parts.fragment:
+        # From nothing: what urllib says repeats a part of the URL, which may be of the password.
+        raise ConfigurationError(
+            "the URL of the server cannot be read: write special characters of user and password as %2F, %3F, %23, %40"
+        ) from None
+    return parts
