@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from getpass import getpass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +21,7 @@ from securemem.model import HOME, Detection
 from securemem.places import beside
 from securemem.ports import AuditSink, Backend, KeyManagementService, PIIEngine, Replica
 from securemem.sqlitefile import MEMORY
+from securemem.terminal import interruptible
 
 if TYPE_CHECKING:
     from securemem.privacy.detector import Detector
@@ -185,26 +183,13 @@ def _ask_passphrase() -> str:
     if not sys.stdin.isatty():
         raise ConfigurationError("the KEK file wants a passphrase: set SECUREMEM_PASSPHRASE")
     try:
-        with _interruptible():
+        with interruptible():
             return getpass("Passphrase of the SecureMem KEK file: ")
     except (EOFError, KeyboardInterrupt) as exc:
         print(file=sys.stderr)  # noqa: T201  (the line of the question ends)
         if isinstance(exc, KeyboardInterrupt):
             raise
         raise ConfigurationError("no passphrase was typed: the KEK file does not open without it") from None
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the wait for a line: a loop that runs would take note of it, and act once the line is there."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def make_kms(settings: Settings) -> KeyManagementService:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from types import FrameType
+from securemem.terminal import interruptible
 
+if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
@@ -125,26 +123,3 @@ def confirm(question: str) -> None:
                 print(file=sys.stderr)  # noqa: T201  (the line of the question ends)
                 raise KeyboardInterrupt from None
             raise
-
-
-@dataclass(slots=True)
-class Interruption:
-    """Whether Ctrl-C was the answer."""
-
-    came: bool = False
-
-
-@contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Let Ctrl-C end the wait for a line: a loop that runs would take note of it, and act once the line is there."""
-    interruption = Interruption()
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        interruption.came = True
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield interruption
-    finally:
-        signal.signal(signal.SIGINT, before)

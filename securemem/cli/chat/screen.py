@@ -10,7 +10,8 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from securemem.cli.output import Output, grid, interruptible, printable
+from securemem.cli.output import Output, grid, printable
+from securemem.terminal import interruptible
 
 _WIDTH = 7
 _STYLES = {"user": "bold cyan", "assistant": "bold green"}

@@ -15,8 +15,9 @@ import typer
 
 from securemem.agent import Agent
 from securemem.cli.chat.screen import Screen, typed
-from securemem.cli.output import Output, interruptible
+from securemem.cli.output import Output
 from securemem.errors import ConfigurationError, SecureMemError
+from securemem.terminal import interruptible
 
 _SHOWN = 6
 """How many messages a conversation that is gone on with begins by showing."""
