@@ -16,7 +16,7 @@ from securemem.crypto.head import HeadSeal
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import Signer
-from securemem.crypto.wrapping import box_of, check, enclose
+from securemem.crypto.wrapping import enclose
 from securemem.errors import CorruptRecordError, UserErasedError
 from securemem.keys.cache import KeyCache
 from securemem.keys.guests import Guests
@@ -34,6 +34,7 @@ from securemem.keys.unwrapped import (
     seal_title,
     user_context,
 )
+from securemem.keys.unwrapping import Unwrapping
 from securemem.model import HANDLE_BYTES, NEVER
 from securemem.ports import KeyManagementService
 
@@ -68,7 +69,7 @@ class Keyring:
         )
         self._timer: asyncio.TimerHandle | None = None
         self.guests = Guests(self)
-        self._unwrapping: dict[bytes, list[asyncio.Future[RawKey | None]]] = {}
+        self._unwrapping = Unwrapping(kms)
 
     @property
     def tenant(self) -> bytes:
@@ -300,7 +301,7 @@ class Keyring:
             cached = self._users.get(user_id)
             if cached is not None and cached.row[1:4] == row[1:4]:
                 return cached
-        key = await self._unwrapped(row)
+        key = await self._unwrapping.key_of(self.tenant, row)
         name = open_name(key, self.tenant, row)
         if user_id is not None and name != user_id:
             raise CorruptRecordError(f"keystore: the row of user {row.handle.hex()} was found under another's tag")
@@ -308,36 +309,6 @@ class Keyring:
         self._users.put(name, user)
         self._look_after()
         return user
-
-    async def _unwrapped(self, row: UserRow) -> RawKey:
-        """Give a key of one's own, unwrapped by whoever asks first; another asks anew where that one was cancelled."""
-        while (waiting := self._unwrapping.get(row.wrapped)) is not None:
-            turn: asyncio.Future[RawKey | None] = asyncio.get_running_loop().create_future()
-            waiting.append(turn)
-            shared = await turn
-            if shared is not None:
-                return shared
-        waiting = self._unwrapping[row.wrapped] = []
-        key = error = None
-        try:
-            key = await self._unwrap(row)
-        except Exception as exc:
-            error = exc
-            raise
-        finally:
-            del self._unwrapping[row.wrapped]
-            for turn in waiting:
-                if turn.done():  # that one was cancelled
-                    continue
-                if error is not None:
-                    turn.set_exception(error)
-                else:
-                    turn.set_result(RawKey(key.expose_secret()) if key is not None else None)
-        return key
-
-    async def _unwrap(self, row: UserRow) -> RawKey:
-        context = user_context(self.tenant, row.handle, row.generation)
-        return check(await self.kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
 
     def _admit(self, user: UserKey, row: SessionRow, session_id: str) -> SessionKeys:
         key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
