@@ -19,6 +19,8 @@ from securemem import (
     SecureMemory,
     WrongKeyError,
 )
+from securemem.crypto.envelope import HEADER_BYTES, MAGIC
+from securemem.crypto.head import HEAD_MAGIC
 
 from .place import STORES, Place, fill, read
 
@@ -43,12 +45,24 @@ async def _refused(place: Place, store: str, error: type[Exception], match: str)
         await place.restore(store)
 
 
+async def _as_stored(place: Place) -> tuple[bytes, bytes]:
+    """Give the head and the newest record's header of a session, as they lie in the data store."""
+    async with place.open() as memory:
+        deployment = await memory.host.ready()
+        keys = await deployment.keyring.find("frank", "wide")
+        assert keys is not None
+        head, [(_, record)] = await deployment.backend.tail(keys.handle, 1)
+    return head, record[:HEADER_BYTES]
+
+
 async def test_a_backup_is_for_its_owner_alone(saved: Place) -> None:
     """Its mode is 0600, nothing else is beside it, and it holds no text, no id, and no head as it lies in the store."""
+    head, header = await _as_stored(saved)
+    assert (head[:2], header[:2]) == (HEAD_MAGIC, MAGIC), "the control: this is how they begin"
     assert {path.name for path in saved.folder.iterdir()} == {path.name for path in saved.saved.values()}
     for path in saved.saved.values():
         assert path.stat().st_mode & 0o777 == 0o600
-        for needle in (b"frank", b"as a guest", b"SQLite format", b"SH\x01", b"SM\x01\x01"):
+        for needle in (b"frank", b"as a guest", b"SQLite format", head, header):
             assert needle not in path.read_bytes()
 
 

@@ -138,15 +138,15 @@ async def test_nothing_in_clear(
     async with receiver(answers(200)) as crm, opened(file_url, clock, CRM) as memory:
         monkeypatch.setenv("CRM_URL", crm.url)
         await erased(memory)
-        [[*key]] = (await dump(memory))["outbox_keys"]
-        assert any(isinstance(part, bytes) and part.startswith(b"SK\x01") for part in key)
+        [(_, _, _, _, wrapped, *_)] = (await dump(memory))["outbox_keys"]
+        assert wrapped.startswith(b"SK\x01"), "the control: a key was there"
         assert b"crm" in ledger_bytes(tmp_path), "the control: what stands in clear is found"
         assert NAME.encode() not in ledger_bytes(tmp_path)
         await memory.retention.work()
         assert NAME.encode() in crm.came[0].body, "the control: it was sent"
         tables = await dump(memory)
-        [[*key]], [[*notice]] = tables["outbox_keys"], tables["outbox"]
-        assert not any(isinstance(part, bytes) and part[:2] in (b"SK", b"SN") for part in (*key, *notice))
+        [(_, _, _, _, wrapped, *_)], [(_, _, _, sealed, *_)] = tables["outbox_keys"], tables["outbox"]
+        assert (wrapped, sealed) == (None, None)
         assert NAME.encode() not in ledger_bytes(tmp_path)
 
 
