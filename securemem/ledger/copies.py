@@ -15,7 +15,7 @@ from sqlalchemy import Boolean, Table
 from securemem.ledger.engine import migrate_file
 from securemem.ledger.home import BUSY_SECONDS
 from securemem.ledger.names import in_database, in_file
-from securemem.ledger.schema import Tables
+from securemem.ledger.schema import tables_of
 from securemem.postgres import Connection
 
 _ROWS = 1000
@@ -33,7 +33,7 @@ class _Columns(NamedTuple):
 
 def _tables() -> list[_Columns]:
     """Give the tables, those that others refer to first; a stamp is made with a ledger."""
-    files, databases = vars(Tables(in_file)), vars(Tables(in_database))
+    files, databases = vars(tables_of(in_file)), vars(tables_of(in_database))
     found = []
     for name, table in files.items():
         if isinstance(table, Table) and name != "stamp":

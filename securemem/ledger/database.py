@@ -104,11 +104,11 @@ class LedgerDatabase:
         await asyncio.to_thread(__import__, "securemem.ledger.engine")  # half a second of importing, off the loop
 
         from securemem.ledger.engine import make_database_engine, migrate_database  # noqa: PLC0415
-        from securemem.ledger.schema import Tables  # noqa: PLC0415
+        from securemem.ledger.schema import tables_of  # noqa: PLC0415
 
         migrate = partial(migrate_database, self._connect, self._server.schema, deployment)
         await self._server.retrying(lambda _: asyncio.to_thread(migrate))
-        return make_database_engine(self._connect, self._server.schema), Tables(in_database)
+        return make_database_engine(self._connect, self._server.schema), tables_of(in_database)
 
     async def _connect(self, *_: Any, **__: Any) -> Connection:
         """Give a connection as SQLAlchemy asks for one: it hands on what a URL of its own would say."""

@@ -7,11 +7,14 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,7 +24,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 from securemem import lane
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.ledger.names import Namer, in_database, in_file
-from securemem.ledger.schema import Tables
+from securemem.ledger.schema import Tables, tables_of
 
 Connect = Callable[..., Awaitable[Any]]
 """Opens a connection of asyncpg."""
@@ -30,6 +33,7 @@ Connect = Callable[..., Awaitable[Any]]
 _ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
 _LOCK = 0x536D4C6564676572  # one for all ledgers of a database: migrations are short
 _CONNECTIONS = 2
+_MIGRATIONS = Path(__file__).with_name("migrations")
 _one_at_a_time = threading.Lock()
 
 
@@ -150,8 +154,8 @@ def migrate_file(path: str, busy_seconds: float, deployment: bytes) -> None:
     )
     _set_up_file(engine)
     with _one_at_a_time, translated(path), engine.begin() as connection:
-        _upgrade(connection, in_file)
-        belong(connection, Tables(in_file), deployment)
+        bring_up(connection, in_file)
+        belong(connection, tables_of(in_file), deployment)
 
 
 def migrate_database(connect: Connect, schema: str, deployment: bytes) -> None:
@@ -171,16 +175,32 @@ async def _migrate_database(connect: Connect, schema: str, deployment: bytes) ->
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             if await connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": f'"{schema}"'}) is None:
                 await connection.execute(text(f'CREATE SCHEMA "{schema}"'))
-            await connection.run_sync(_upgrade, in_database)
-            await connection.run_sync(belong, Tables(in_database), deployment)
+            await connection.run_sync(bring_up, in_database)
+            await connection.run_sync(belong, tables_of(in_database), deployment)
     finally:
         await engine.dispose()
 
 
-def _upgrade(connection: Connection, named: Namer) -> None:
+def bring_up(connection: Connection, named: Namer) -> None:
+    """Make the tables of this version where there are none, and bring those up to it that are there."""
+    context = MigrationContext.configure(connection, opts={"version_table": named("version")})
+    if context.get_current_revision() is not None:
+        upgrade(connection, named)
+        return
+    tables_of(named).metadata.create_all(connection, checkfirst=False)
+    context.stamp(_steps(), "head")
+
+
+@cache
+def _steps() -> ScriptDirectory:
+    """Give the migrations, read once."""
+    return ScriptDirectory(str(_MIGRATIONS))
+
+
+def upgrade(connection: Connection, named: Namer) -> None:
     """Run the migrations; Alembic keeps its context in a module, so a process does one at a time."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     config.attributes["named"] = named

@@ -81,9 +81,9 @@ class LedgerFile:
 
         from securemem.ledger.engine import create, make_file_engine, migrate_file, translated  # noqa: PLC0415
         from securemem.ledger.names import in_file  # noqa: PLC0415
-        from securemem.ledger.schema import Tables  # noqa: PLC0415
+        from securemem.ledger.schema import tables_of  # noqa: PLC0415
 
-        tables = Tables(in_file)
+        tables = tables_of(in_file)
         if self.place != MEMORY:
             await asyncio.to_thread(migrate_file, self.place, BUSY_SECONDS, deployment)
         engine = make_file_engine(self.place, BUSY_SECONDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -42,6 +44,12 @@ class Tables:
         self.outbox_keys = _outbox_keys(named, self.metadata)
         self.outbox = _outbox(named, self.metadata, self.outbox_keys)
         self.outbox_floor = _outbox_floor(named, self.metadata)
+
+
+@cache
+def tables_of(named: Namer) -> Tables:
+    """Give the tables by the names of one place; describing them takes some milliseconds, so it is done once."""
+    return Tables(named)
 
 
 def _stamp(named: Namer, metadata: MetaData) -> Table:

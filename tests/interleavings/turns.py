@@ -21,7 +21,7 @@ from securemem.lane import Lane, in_transaction, plainly
 from securemem.ledger.engine import _set_up_file, create
 from securemem.ledger.file import MEMORY, STANDING
 from securemem.ledger.names import in_file
-from securemem.ledger.schema import Tables
+from securemem.ledger.schema import tables_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -162,7 +162,7 @@ class HereHome:
     def __init__(self, turns: Turns) -> None:
         """Make nothing yet."""
         self._turns = turns
-        self._tables = Tables(in_file)
+        self._tables = tables_of(in_file)
         self._engine: Engine | None = None
 
     async def peek(self) -> Peek | None:

@@ -1,4 +1,4 @@
-"""The ledger's migrations make its schema, on SQLite and on PostgreSQL."""
+"""The ledger's migrations make the schema that a new ledger is made with, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,9 +16,17 @@ from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from securemem.errors import ConfigurationError
-from securemem.ledger.engine import create, make_database_engine, make_file_engine, migrate_database, migrate_file
+from securemem.ledger.engine import (
+    create,
+    make_database_engine,
+    make_file_engine,
+    migrate_database,
+    migrate_file,
+    upgrade,
+)
+from securemem.ledger.home import revisions
 from securemem.ledger.names import in_database, in_file
-from securemem.ledger.schema import Tables
+from securemem.ledger.schema import Tables, tables_of
 from securemem.postgres import PostgresServer
 
 from .acts import DEPLOYMENT
@@ -29,15 +37,15 @@ SCHEMA = "apart"
 
 @pytest.fixture(params=["file", "postgres"])
 async def migrated(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[AsyncEngine, Tables]]:
-    """Give what the migrations have made, and the tables as they should be."""
+    """Give what all migrations have made one after the other, and the tables as they should be."""
     if request.param == "file":
-        migrate_file(str(tmp_path / "migrated.db"), 1, DEPLOYMENT)
-        engine, tables = make_file_engine(str(tmp_path / "migrated.db"), 1), Tables(in_file)
+        named, engine = in_file, make_file_engine(str(tmp_path / "migrated.db"), 1)
     else:
-        connect = PostgresServer(request.getfixturevalue("postgres_url"), {}).connect
-        await asyncio.to_thread(migrate_database, connect, SCHEMA, DEPLOYMENT)
-        engine, tables = make_database_engine(connect, SCHEMA), Tables(in_database)
-    yield engine, tables
+        named = in_database
+        engine = make_database_engine(PostgresServer(request.getfixturevalue("postgres_url"), {}).connect, "public")
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade, named)
+    yield engine, tables_of(named)
     await engine.dispose()
 
 
@@ -75,7 +83,6 @@ async def test_the_migrations_make_the_schema(migrated: tuple[AsyncEngine, Table
     engine, tables = migrated
     assert await _run(engine, lambda connection: _differences(connection, tables, _version(engine))) == []
     before = await _run(engine, lambda connection: _constraints(connection, tables))
-    assert await _run(engine, lambda connection: connection.execute(select(tables.stamp)).all()) == [(1, DEPLOYMENT)]
 
     def anew(connection: Connection) -> dict[str, object]:
         tables.metadata.drop_all(connection)
@@ -94,6 +101,21 @@ async def test_a_difference_would_be_found(migrated: tuple[AsyncEngine, Tables])
         return _differences(connection, tables, _version(engine))
 
     assert len(await _run(engine, differ)) == 1
+
+
+async def test_a_new_one_is_of_the_newest_version(postgres_url: str, tmp_path: Path) -> None:
+    """It is made at once and says of itself what the migrations would say; it is made once, and its deployment's."""
+    path, connect = str(tmp_path / "new.db"), PostgresServer(postgres_url, {}).connect
+    migrate_file(path, 1, DEPLOYMENT)
+    for _ in range(2):
+        await asyncio.to_thread(migrate_database, connect, SCHEMA, DEPLOYMENT)
+    engines = {in_file: make_file_engine(path, 1), in_database: make_database_engine(connect, SCHEMA)}
+    for named, engine in engines.items():
+        async with engine.begin() as connection:
+            version = await connection.scalar(text(f"SELECT version_num FROM {named('version')}"))
+            stamps = (await connection.execute(select(tables_of(named).stamp))).all()
+        await engine.dispose()
+        assert (version, stamps) == (max(revisions()), [(1, DEPLOYMENT)])
 
 
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
