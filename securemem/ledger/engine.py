@@ -1,4 +1,4 @@
-"""Makes the ledger's engines and brings its schema up to date; imported late, with SQLAlchemy and Alembic."""
+"""Makes the ledger's engines and sees that its schema is of this version; imported late, with SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -23,6 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from securemem import lane
 from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.ledger.home import revisions
 from securemem.ledger.names import Namer, in_database, in_file
 from securemem.ledger.schema import Tables, tables_of
 
@@ -33,7 +28,6 @@ Connect = Callable[..., Awaitable[Any]]
 _ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
 _LOCK = 0x536D4C6564676572  # one for all ledgers of a database: migrations are short
 _CONNECTIONS = 2
-_MIGRATIONS = Path(__file__).with_name("migrations")
 _one_at_a_time = threading.Lock()
 
 
@@ -182,29 +176,14 @@ async def _migrate_database(connect: Connect, schema: str, deployment: bytes) ->
 
 
 def bring_up(connection: Connection, named: Namer) -> None:
-    """Make the tables of this version where there are none, and bring those up to it that are there."""
-    context = MigrationContext.configure(connection, opts={"version_table": named("version")})
-    if context.get_current_revision() is not None:
-        upgrade(connection, named)
+    """Make the tables of this version where there are none, and bring those up to it that are older."""
+    version = named("version")
+    there = inspect(connection).has_table(version)
+    if there and connection.scalar(text(f"SELECT version_num FROM {version}")) == max(revisions()):  # noqa: S608
         return
-    tables_of(named).metadata.create_all(connection, checkfirst=False)
-    context.stamp(_steps(), "head")
+    from securemem.ledger import migrating  # noqa: PLC0415  (a tenth of a second of importing)
 
-
-@cache
-def _steps() -> ScriptDirectory:
-    """Give the migrations, read once."""
-    return ScriptDirectory(str(_MIGRATIONS))
-
-
-def upgrade(connection: Connection, named: Namer) -> None:
-    """Run the migrations; Alembic keeps its context in a module, so a process does one at a time."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    config.attributes["named"] = named
-    command.upgrade(config, "head")
+    (migrating.upgrade if there else migrating.make)(connection, named)
 
 
 def create(connection: Connection, tables: Tables, deployment: bytes) -> None:

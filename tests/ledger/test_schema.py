@@ -22,9 +22,9 @@ from securemem.ledger.engine import (
     make_file_engine,
     migrate_database,
     migrate_file,
-    upgrade,
 )
 from securemem.ledger.home import revisions
+from securemem.ledger.migrating import upgrade
 from securemem.ledger.names import in_database, in_file
 from securemem.ledger.schema import Tables, tables_of
 from securemem.postgres import PostgresServer

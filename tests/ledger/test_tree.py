@@ -10,7 +10,7 @@ from alembic import command
 
 from securemem import InvalidInputError, ReorderedError
 from securemem.crypto.merkle import Frontier, check_consistency, check_inclusion
-from securemem.ledger import engine
+from securemem.ledger import migrating
 from securemem.ledger.audit import Audit
 from securemem.ledger.events import BEGINNING
 from securemem.ledger.store import Ledger
@@ -90,7 +90,7 @@ async def test_events_from_before_get_their_nodes(place: str, monkeypatch: pytes
         values = [event(at)._asdict() | {"number": 3 * at + 2, "hash": before[at + 1]} for at in range(1100)]
         await connection.execute(tables.audit.insert(), values)
 
-    monkeypatch.setattr(engine, "bring_up", engine.upgrade)
+    monkeypatch.setattr(migrating, "make", migrating.upgrade)
     monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0005"))
     older = Ledger(place)
     await older.create(DEPLOYMENT)
