@@ -192,7 +192,7 @@ async def _left_of_many(folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPa
             return search([folder], needles)
 
 
-@pytest.mark.parametrize("seed", SPLITTING[:2])
+@pytest.mark.parametrize("seed", [SPLITTING[0], pytest.param(SPLITTING[1], marks=pytest.mark.soak)])
 async def test_no_key_is_left_among_many(
     clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

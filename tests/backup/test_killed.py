@@ -17,7 +17,8 @@ from securemem.testing.processes import Child
 
 from .place import Place, decide, fill, read
 
-_FIRST, _EVERY = 9, 9
+_FIRST, _SOME = 9, 27
+"""Steps in which data is put, and at which intervals others are tried where all would take minutes."""
 SCRIPT = Path(__file__).parents[1] / "processes" / "restore.py"
 
 
@@ -32,9 +33,9 @@ def _run(what: str, path: Path, place: Place, last: int) -> int | None:
     return int(ended.lines[-1])
 
 
-def _some_of(total: int) -> list[int]:
+def _some_of(total: int, every: int) -> list[int]:
     """Give the first steps, in which data is put, and some of those in which what was missed is carried out."""
-    return [*range(1, min(_FIRST, total) + 1), *range(_FIRST + _EVERY, total + 1, _EVERY)]
+    return [*range(1, min(_FIRST, total) + 1), *range(_FIRST + every, total + 1, every)]
 
 
 async def _is_under_way(place: Place) -> bool:
@@ -47,8 +48,10 @@ async def _is_under_way(place: Place) -> bool:
     return any(act.kind is ActKind.RESTORE for act in acts)
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("every", [_SOME, pytest.param(1, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("place", ["sqlite", "postgresql", "redis"], indirect=True)
-async def test_killed_at_every_step_of_a_restore(place: Place) -> None:
+async def test_killed_at_steps_of_a_restore(place: Place, every: int) -> None:
     """A restore that was killed before its n-th step ends as one that was not; nobody reads in between."""
     async with place.open(max_messages=2000) as memory:
         await fill(memory)
@@ -59,7 +62,7 @@ async def test_killed_at_every_step_of_a_restore(place: Place) -> None:
     await place.empty("data")
     total = _run("restore", place.saved["data"], place, 0)
     assert total is not None
-    for step in _some_of(total):
+    for step in _some_of(total, every):
         await place.empty("data")
         assert _run("restore", place.saved["data"], place, step) is None
         if await _is_under_way(place):
