@@ -35,7 +35,9 @@ _FIGURES = (
     Figure(key="growth_load", what="load ten: at 10,000", beside="at 10", unit="µs"),
     Figure(key="growth_window", what="load 20 of 10,000", beside="10 of 10", unit="µs"),
     Figure(key="miss_postgres", what="load, keys only in PostgreSQL", beside="at hand", unit="µs"),
+    Figure(key="miss_postgres_opening", what="the same", beside="messages to open", unit="µs"),
     Figure(key="miss_sqlite", what="load, keys only in SQLite", beside="at hand", unit="µs"),
+    Figure(key="miss_sqlite_opening", what="the same", beside="messages to open", unit="µs"),
     Figure(key="bytes", what="bytes a message", beside="raw", unit="B"),
 )
 _BARS: dict[str, tuple[float, float | None]] = {
@@ -59,7 +61,8 @@ raw: asyncpg's pool of 8, one statement an append; redis-py's asyncio client, a
 pipeline where an append is several commands. turn: load twenty, append two.
 no cipher: our store with the identity for a cipher. keys only in a keystore: no
 key of session or user in memory, so that it and the KMS (a file) are asked; what
-a session's keys held was freed before.
+a session's keys held was freed before. at hand: keys, and messages as they were
+opened when they were last read. messages to open: the keys alone.
 as behind a pooler: pooler=transaction on both sides, with no pooler between.
 with the pattern engine: eight entities looked for and redacted; all else is by policy `plain`."""
 

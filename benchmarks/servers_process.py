@@ -75,7 +75,7 @@ class ServersProcess:
             sizes = [await size_of(place) / (SESSIONS * MESSAGES) for place in places]
             figures = {"bytes": Measured(sizes[1], sizes[0], sizes[1] / sizes[0])}
             figures |= await self._loads(ours, raw) | await self._turns(raw, ours, identity, treated)
-            return figures | {"miss_sqlite": await self._miss(ours)}
+            return figures | await self._miss(ours, "miss_sqlite")
 
     async def _loads(self, ours: Ours, raw: Store) -> dict[str, Measured]:
         loads = await self._interleave(
@@ -160,13 +160,14 @@ class ServersProcess:
             open_ours(data, self._new_folder(), keystore=keys.url) as ours,
         ):
             await self._fill(ours)
-            return {"miss_postgres": await self._miss(ours)}
+            return await self._miss(ours, "miss_postgres")
 
-    async def _miss(self, ours: Ours) -> Measured:
+    async def _miss(self, ours: Ours, name: str) -> dict[str, Measured]:
         """Compare loads that find no key of session or user in memory with loads that find both.
 
-        What a session's keys hold is freed before the time begins, as in use it is when they are too old, and not when
-        somebody asks again.
+        Those find the messages opened, too, where nobody has written since; the second figure is beside loads that
+        have to open them, as the miss has. What a session's keys hold is freed before the time begins, as in use it is
+        when they are too old, and not when somebody asks again.
         """
         deployment = ours.memory.host.deployment
         if deployment is None:
@@ -182,9 +183,19 @@ class ServersProcess:
             keyring.forget_user(user_name(session))  # another session of theirs had its turn
             await ours.load(session)
 
-        rounds = alone(cold, operations=self._scale.operations, before=forget)
-        samples = await self._interleave(cold=rounds, warm=self._alone(work.load(ours, SESSIONS)))
-        return samples.compare("cold", "warm")
+        def close_messages(number: int) -> None:
+            session = work.session_of(number, SESSIONS)
+            keys = keyring.cached(user_name(session), session_name(session))
+            if keys is not None:
+                keys.known.clear()
+
+        load, operations = work.load(ours, SESSIONS), self._scale.operations
+        samples = await self._interleave(
+            cold=alone(cold, operations=operations, before=forget),
+            opening=alone(load, operations=operations, before=close_messages),
+            warm=alone(load, operations=operations),
+        )
+        return {name: samples.compare("cold", "warm"), f"{name}_opening": samples.compare("cold", "opening")}
 
     def _new_folder(self) -> Path:
         folder = self._directory / str(next(self._numbers))
