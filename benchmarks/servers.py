@@ -59,10 +59,10 @@ _BARS: dict[str, tuple[float, float | None]] = {
 _NOTE = """\
 raw: asyncpg's pool of 8, one statement an append; redis-py's asyncio client, a
 pipeline where an append is several commands. turn: load twenty, append two.
-no cipher: our store with the identity for a cipher. keys only in a keystore: no
-key of session or user in memory, so that it and the KMS (a file) are asked; what
-a session's keys held was freed before. at hand: keys, and messages as they were
-opened when they were last read. messages to open: the keys alone.
+no cipher: our store with the identity for a cipher. keys only in a keystore:
+no key of session or user in memory, so that it and the KMS (a file) are asked;
+what a session's keys held was freed before. at hand: keys, and messages as they
+were opened when they were last read. messages to open: the keys alone.
 as behind a pooler: pooler=transaction on both sides, with no pooler between.
 with the pattern engine: eight entities looked for and redacted; all else is by policy `plain`."""
 
