@@ -171,7 +171,7 @@ class Remote:
         self._circuit.check(self.name)
         began = time.monotonic() if since is None else since
         try:
-            result = await self._once(attempt, self._patience.attempt, again=False)
+            result = await self._once(attempt, self._patience.attempt, began, again=False)
         except _Passing as first:
             return await self._again(attempt, began + self._patience.whole, first)
         if self._circuit.failures:
@@ -186,7 +186,7 @@ class Remote:
             failed: what that try raised; a TimeoutError where it took as long as one may.
             since: when it began.
         """
-        return await self._again(attempt, since + self._patience.whole, self._passing(failed, self._patience.attempt))
+        return await self._again(attempt, since + self._patience.whole, self._passing(failed, since))
 
     async def _again(self, attempt: Callable[[bool], Awaitable[T]], deadline: float, first: _Passing) -> T:
         tries = AsyncRetrying(
@@ -207,9 +207,10 @@ class Remote:
     async def _before(self, attempt: Callable[[bool], Awaitable[T]], deadline: float) -> T:
         """Try again, for no longer than all tries together may take."""
         left = max(deadline - time.monotonic(), _FIRST_WAIT)
-        return await self._once(attempt, min(self._patience.attempt, left), again=True)
+        began = deadline - self._patience.whole
+        return await self._once(attempt, min(self._patience.attempt, left), began, again=True)
 
-    async def _once(self, attempt: Callable[[bool], Awaitable[T]], seconds: float, *, again: bool) -> T:
+    async def _once(self, attempt: Callable[[bool], Awaitable[T]], seconds: float, since: float, *, again: bool) -> T:
         try:
             async with asyncio.timeout(None) as limit:
                 self._watch.begin(limit, seconds)
@@ -218,11 +219,17 @@ class Remote:
                 finally:
                     self._watch.end(limit)
         except Exception as exc:
-            raise self._passing(exc, seconds) from exc
+            raise self._passing(exc, since) from exc
 
-    def _passing(self, exc: Exception, seconds: float) -> _Passing:
-        """Give what a try raised that may go better the next time, and raise what will not."""
+    def _passing(self, exc: Exception, since: float) -> _Passing:
+        """Give what a try raised that may go better the next time, and raise what will not.
+
+        Args:
+            exc: what it raised.
+            since: when the first try of the call began.
+        """
         if isinstance(exc, TimeoutError):
+            seconds = time.monotonic() - since
             failure: Failure | None = Failure(
                 BackendUnavailableError(f"{self.name} did not answer within {seconds:.2g} s"), True
             )

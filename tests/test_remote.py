@@ -59,6 +59,17 @@ async def test_a_cancelled_call_is_no_late_one() -> None:
         await remote.call(lambda _: asyncio.sleep(9))
 
 
+async def test_the_error_names_the_whole_time() -> None:
+    """All tries took so long together, and not the last one alone; the control is the first one's, in its cause."""
+    remote = Remote("a server", lambda _: None, Patience(0.4, 1.2))
+    with pytest.raises(BackendUnavailableError) as caught:
+        await remote.call(lambda _: asyncio.sleep(9))
+    first = caught.value.__cause__
+    took = [float(str(error).split()[-2]) for error in (first, caught.value)]
+    assert 0.4 <= took[0] < took[1]
+    assert took[1] >= 1.1
+
+
 def _failure(exc: Exception) -> Failure | None:
     """Take a lost connection for passing and a refusal for final; all else is none of the driver's."""
     if isinstance(exc, ConnectionError):
@@ -86,13 +97,13 @@ async def test_a_call_goes_on_after_a_try_that_was_made_elsewhere() -> None:
 
 
 async def test_the_try_that_was_made_elsewhere_counts() -> None:
-    """All tries together take no longer than they may from when the first one began, and what it was is said."""
+    """All tries together take no longer than they may from when the first one began, and are said to have."""
     remote = Remote("a server", _failure, Patience(0.2, 1.0))
     began = time.monotonic()
     with pytest.raises(BackendUnavailableError, match="did not answer within") as caught:
         await remote.go_on(lambda _: asyncio.sleep(9), TimeoutError(), since=began - 0.9)
     assert time.monotonic() - began < 0.5
-    assert "within 0.2 s" in str(caught.value.__cause__)
+    assert "within 0.9 s" in str(caught.value.__cause__)
     assert not remote.well
     assert await remote.call(lambda _: asyncio.sleep(0, "there"), since=time.monotonic()) == "there"
     assert remote.well
