@@ -173,7 +173,7 @@ class Remote:
         try:
             result = await self._once(attempt, self._patience.attempt, began, again=False)
         except _Passing as first:
-            return await self._again(attempt, began + self._patience.whole, first)
+            return await self._again(attempt, began, first)
         if self._circuit.failures:
             self._circuit.succeeded()
         return result
@@ -186,29 +186,32 @@ class Remote:
             failed: what that try raised; a TimeoutError where it took as long as one may.
             since: when it began.
         """
-        return await self._again(attempt, since + self._patience.whole, self._passing(failed, since))
+        return await self._again(attempt, since, self._passing(failed, since))
 
-    async def _again(self, attempt: Callable[[bool], Awaitable[T]], deadline: float, first: _Passing) -> T:
+    async def _again(self, attempt: Callable[[bool], Awaitable[T]], since: float, first: _Passing) -> T:
         tries = AsyncRetrying(
-            stop=stop_before_delay(deadline - time.monotonic() - _FIRST_WAIT),
+            stop=stop_before_delay(self._left(since) - _FIRST_WAIT),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
             retry=retry_if_exception_type(_Passing),
             reraise=True,
         )
         await asyncio.sleep(_FIRST_WAIT)
         try:
-            result: T = await tries(self._before, attempt, deadline)
+            result: T = await tries(self._before, attempt, since)
         except _Passing as last:
             self._circuit.failed()
             raise last.error from first.error
         self._circuit.succeeded()
         return result
 
-    async def _before(self, attempt: Callable[[bool], Awaitable[T]], deadline: float) -> T:
+    async def _before(self, attempt: Callable[[bool], Awaitable[T]], since: float) -> T:
         """Try again, for no longer than all tries together may take."""
-        left = max(deadline - time.monotonic(), _FIRST_WAIT)
-        began = deadline - self._patience.whole
-        return await self._once(attempt, min(self._patience.attempt, left), began, again=True)
+        left = max(self._left(since), _FIRST_WAIT)
+        return await self._once(attempt, min(self._patience.attempt, left), since, again=True)
+
+    def _left(self, since: float) -> float:
+        """Give how long all tries of a call may still take that began then."""
+        return since + self._patience.whole - time.monotonic()
 
     async def _once(self, attempt: Callable[[bool], Awaitable[T]], seconds: float, since: float, *, again: bool) -> T:
         try:
