@@ -101,7 +101,7 @@ class LedgerDatabase:
                 return await work(connection, tables)
 
     async def _open(self, deployment: bytes) -> tuple[AsyncEngine, Tables]:
-        await asyncio.to_thread(__import__, "securemem.ledger.engine")  # half a second of importing, off the loop
+        await asyncio.to_thread(__import__, "securemem.ledger.engine")  # a third of a second of importing, off the loop
 
         from securemem.ledger.engine import make_database_engine, migrate_database  # noqa: PLC0415
         from securemem.ledger.schema import tables_of  # noqa: PLC0415

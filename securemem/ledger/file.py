@@ -77,7 +77,7 @@ class LedgerFile:
                 return await work(connection, tables)
 
     async def _open(self, deployment: bytes) -> tuple[AsyncEngine, Tables]:
-        await asyncio.to_thread(__import__, "securemem.ledger.engine")  # half a second of importing, off the loop
+        await asyncio.to_thread(__import__, "securemem.ledger.engine")  # a third of a second of importing, off the loop
 
         from securemem.ledger.engine import create, make_file_engine, migrate_file, translated  # noqa: PLC0415
         from securemem.ledger.names import in_file  # noqa: PLC0415
