@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from securemem import InvalidInputError, Message, SecureMemory, Session
+from tests.noting import noting
 
 if TYPE_CHECKING:
     from tests.conftest import Stored
@@ -110,21 +110,11 @@ async def chat(memory: SecureMemory) -> AsyncIterator[Session]:
     assert await chat.history() == [before, after]
 
 
-@contextlib.contextmanager
-def _told(what: object) -> Iterator[None]:
-    """Say of whatever fails what it failed with; to open a store for each would take most of the time."""
-    try:
-        yield
-    except BaseException as exc:
-        exc.add_note(f"with: {what}")
-        raise
-
-
 async def test_a_message_that_cannot_be_stored(memory: SecureMemory, chat: Session, stored: Stored) -> None:
     """It is refused with an InvalidInputError in which nothing of it is said, and not a byte changes."""
     before = await stored(memory)
     for what, bad in BAD.items():
-        with _told(what):
+        with noting(what):
             with pytest.raises(InvalidInputError) as caught:
                 await chat.add(**({"role": "user", "content": MARK} | bad))
             text = str(caught.value)
@@ -154,7 +144,7 @@ async def test_a_number_that_is_none(memory: SecureMemory, chat: Session, stored
     """A negative limit, a fraction or no number at all is refused, and nothing is written."""
     before = await stored(memory)
     for call, number in itertools.product(COUNTS, (-1, -(10**30), 2.5, "10", True)):
-        with _told((call, number)):
+        with noting((call, number)):
             with pytest.raises(InvalidInputError):
                 await COUNTS[call](chat, number)
             assert await stored(memory) == before

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import asyncpg
 import pytest
 import redis
 
 from securemem import IntegrityError, SecureMemory
+from tests.noting import noting
 
 from .access import HEAD, Rows, at
 from .attacks import ATTACKS, Attack
@@ -17,16 +17,6 @@ from .store import GROUP, LONG, TRIP, WORK, Store
 from .test_rows import refused
 
 _READ = (TRIP, GROUP, LONG)
-
-
-@contextlib.contextmanager
-def _named(attack: Attack) -> Iterator[None]:
-    """Say in a failure which attack it was."""
-    try:
-        yield
-    except BaseException as exc:
-        exc.add_note(f"the attack was: {attack.name}")
-        raise
 
 
 def _attacked(store: Store, attack: Attack, before: Rows) -> Attack:
@@ -50,7 +40,7 @@ async def test_rows(served: Store) -> None:
     async with served.open() as memory:
         await _reads(served, memory)
     for attack in ATTACKS:
-        with _named(attack):
+        with noting(attack.name):
             truth = await served.chat(attack.session).history()
             shown = _attacked(served, attack, before)
             handle = served.handle(attack.session)
@@ -69,7 +59,7 @@ async def test_nothing_is_appended_to_another_head(served: Store) -> None:
     truth = await chat.history()
     for attack in ATTACKS:
         if attack.seq is None and attack.session == TRIP:
-            with _named(attack):
+            with noting(attack.name):
                 shown = _attacked(served, attack, before)
                 changed = served.rows()
                 with pytest.raises(IntegrityError) as caught:
