@@ -49,7 +49,7 @@ async def audited() -> None:
 async def more(memory: SecureMemory) -> None:
     """Do what is audited, four times."""
     for _ in range(2):
-        await memory.restrict_user("alice", actor="dpo:robert")
+        await memory.restrict_user("alice", actor="officer:robert")
         await memory.lift_restriction("alice")
 
 
@@ -157,7 +157,7 @@ def test_an_export_is_verified_by_whoever_has_the_key(audited: None, tmp_path: P
     assert run("receipt", "key", "--out", "key.pem").exit_code == 0
     text = (tmp_path / "audit.jsonl").read_text()
     assert run("audit", "export").stdout == text
-    assert not any(word in text for word in ("alice", "robert", "carol", "dpo:"))
+    assert not any(word in text for word in ("alice", "robert", "carol", "officer"))
     first, *events, last = [json.loads(line) for line in text.splitlines()]
     assert [each["number"] for each in events] == [1, 2, 3, 4, 5]
     assert ["event" in each for each in events] == [True] * 4 + [False]

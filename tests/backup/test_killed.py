@@ -48,8 +48,7 @@ async def _is_under_way(place: Place) -> bool:
     return any(act.kind is ActKind.RESTORE for act in acts)
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("every", [_SOME, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [_SOME, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
 @pytest.mark.parametrize("place", ["sqlite", "postgresql", "redis"], indirect=True)
 async def test_killed_at_steps_of_a_restore(place: Place, every: int) -> None:
     """A restore that was killed before its n-th step ends as one that was not; nobody reads in between."""
