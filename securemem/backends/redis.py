@@ -31,7 +31,7 @@ from securemem.backends.settling import settle
 from securemem.errors import ConfigurationError, InvalidInputError
 from securemem.model import HANDLE_BYTES, NEVER, Change, Residue, Stamp, Tail
 from securemem.redis import Command, Node, RedisServer, Script, place_of_client, place_of_url
-from securemem.redis.checks import examine, required
+from securemem.redis.checks import examine
 from securemem.redis.durability import purge
 from securemem.remote import Patience
 
@@ -85,11 +85,10 @@ class RedisBackend:
     async def open(self) -> Stamp | None:
         """As `ports.Backend`."""
         await self._server.open()
-        found: dict[str, None] = {}
-        for node, key in self._server.keys_everywhere(self._new_key).items():
-            caveats = await examine(node, key, self._pattern, self._scripts, cluster=self._server.cluster)
-            found |= dict.fromkeys(caveats)
-        self.caveats = list(found)
+        found = await self._server.survey(
+            self._new_key, lambda node, key: examine(self._server, node, key, self._pattern, self._scripts)
+        )
+        self.caveats = list(dict.fromkeys(caveat for caveats in found for caveat in caveats))
         query = (b"HMGET", self._stamp_key, b"format", b"deployment", b"counter")
         fields, _ = await self._server.call(self._stamp_key, query)
         return self._read_stamp(*fields)
@@ -195,7 +194,9 @@ class RedisBackend:
         """Give the keys of all sessions on a server, about a thousand at a time; one may come twice."""
         cursor = b"0"
         while True:
-            [[cursor, keys]] = await required(node, (b"SCAN", cursor, b"MATCH", self._pattern, b"COUNT", _AT_ONCE))
+            [[cursor, keys]] = await self._server.require(
+                node, (b"SCAN", cursor, b"MATCH", self._pattern, b"COUNT", _AT_ONCE)
+            )
             yield [key for key in keys if _KEY.fullmatch(key, len(self._prefix))]
             if cursor == b"0":
                 return
@@ -203,7 +204,9 @@ class RedisBackend:
     async def _dues(self, node: Node, keys: list[bytes], now: int) -> list[tuple[int, bytes]]:
         """Give what of some sessions is due, and which they are."""
         found = []
-        for key, element in zip(keys, await node.ask(*((b"LINDEX", key, -1) for key in keys)), strict=True):
+        for key, element in zip(
+            keys, await self._server.ask(node, *((b"LINDEX", key, -1) for key in keys)), strict=True
+        ):
             if isinstance(element, Exception):
                 element, _ = await self._server.call(key, (b"LINDEX", key, -1))  # noqa: PLW2901  (moved meanwhile)
             if element is None or _following(element) is None:

@@ -47,7 +47,7 @@ async def places_on(url: str, prefix: str, *, memory: bool) -> list[Place]:
         found.append(Place("data", "keys", nodes[0].name, _keys(url, prefix), _LIVING))
         alone = len(nodes) == 1
         for node in nodes:
-            found += await _on_this_machine(node, memory=memory, control=_LIVING if alone else frozenset())
+            found += await _on_this_machine(server, node, memory=memory, control=_LIVING if alone else frozenset())
     return found
 
 
@@ -57,19 +57,20 @@ def _keys(url: str, prefix: str) -> Reading:
     async def read(scan: Scan, missed: Missed) -> None:
         async with connected(url) as server:
             for node in await server.primaries():
-                await _dump(node, pattern, scan, missed)
+                await _dump(server, node, pattern, scan, missed)
 
     return read
 
 
-async def _dump(node: Node, pattern: bytes, scan: Scan, missed: Missed) -> None:
+async def _dump(server: RedisServer, node: Node, pattern: bytes, scan: Scan, missed: Missed) -> None:
     cursor = b"0"
     while True:
-        [[cursor, keys]] = await node.ask((b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _AT_ONCE))
-        for key, dumped in zip(keys, await node.ask(*((b"DUMP", key) for key in keys)) if keys else (), strict=True):
+        [[cursor, keys]] = await server.ask(node, (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _AT_ONCE))
+        dumps = await server.ask(node, *((b"DUMP", key) for key in keys)) if keys else ()
+        for key, dumped in zip(keys, dumps, strict=True):
             content = dumped
             if isinstance(content, Exception):  # the right to DUMP is one that we need for nothing else
-                [rows] = await node.ask((b"LRANGE", key, 0, -1))
+                [rows] = await server.ask(node, (b"LRANGE", key, 0, -1))
                 content = b"" if isinstance(rows, Exception) else b"".join(rows)
                 if isinstance(rows, Exception) and "keys that cannot be dumped" not in missed:
                     missed.append("keys that cannot be dumped")
@@ -79,8 +80,8 @@ async def _dump(node: Node, pattern: bytes, scan: Scan, missed: Missed) -> None:
             return
 
 
-async def _on_this_machine(node: Node, *, memory: bool, control: frozenset[Kind]) -> list[Place]:
-    facts = await information(node)
+async def _on_this_machine(server: RedisServer, node: Node, *, memory: bool, control: frozenset[Kind]) -> list[Place]:
+    facts = await information(server, node)
     async with node.connection(node.seconds) as ask:
         settings = _DEFAULTS | await configured(ask, *_NAMES)
     number = int(facts.get("process_id", "0"))

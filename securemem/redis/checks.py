@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from redis import exceptions as rx
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.redis.node import Ask, Node, Script
+from securemem.redis.refusals import DepartedError
+from securemem.redis.server import RedisServer
 
 LEAST_VERSION = (7, 0)
 
@@ -21,15 +22,17 @@ _SNAPSHOTS = "appendonly is no: a crash of the server loses what was written sin
 _UNKNOWN = "the server does not say how it syncs its append-only file (CONFIG GET)"
 
 
-async def examine(node: Node, key: bytes, pattern: bytes, scripts: Mapping[str, Script], *, cluster: bool) -> list[str]:
+async def examine(
+    server: RedisServer, node: Node, key: bytes, pattern: bytes, scripts: Mapping[str, Script]
+) -> list[str]:
     """Look a server over, leave our scripts with it, and make sure of our rights.
 
     Args:
-        node: the server.
+        server: all of them.
+        node: the one.
         key: one that nobody has, which lies on it.
         pattern: of our keys.
         scripts: by name, `rights` among them.
-        cluster: whether it is named as a node of a cluster.
 
     Returns:
         Which of its settings may lose what was written.
@@ -37,19 +40,22 @@ async def examine(node: Node, key: bytes, pattern: bytes, scripts: Mapping[str, 
     Raises:
         ConfigurationError: too old, of another kind than named, without the rights, or one that evicts.
         BackendUnavailableError: it cannot be reached, or only reads.
+        DepartedError: in its cluster another one has these keys by now.
     """
-    facts = await information(node)
+    facts = await information(server, node)
     _check_version(node.name, facts)
-    _check_kind(node.name, facts, cluster=cluster)
+    _check_kind(node.name, facts, cluster=server.cluster)
     if facts.get("role") == "slave":
+        if server.cluster:
+            raise DepartedError(f"{node.name} is a replica by now")
         raise BackendUnavailableError(f"{node.name} is a replica, which only reads: name the primary")
     policy = facts.get("maxmemory_policy", "noeviction")
     if facts.get("maxmemory", "0") != "0" and policy != "noeviction":
         raise ConfigurationError(
             f"{node.name} throws keys away when its memory is full ({policy}): set maxmemory-policy noeviction"
         )
-    await required(node, *((b"SCRIPT", b"LOAD", script.text) for script in scripts.values()))
-    await required(
+    await server.require(node, *((b"SCRIPT", b"LOAD", script.text) for script in scripts.values()))
+    await server.require(
         node,
         scripts["rights"].on(key),
         (b"EVAL", b"return 1", 1, key),
@@ -60,9 +66,9 @@ async def examine(node: Node, key: bytes, pattern: bytes, scripts: Mapping[str, 
     return await _caveats(node, facts)
 
 
-async def information(node: Node) -> dict[str, str]:
+async def information(server: RedisServer, node: Node) -> dict[str, str]:
     """Give what a server says of itself (INFO)."""
-    [text] = await required(node, (b"INFO",))
+    [text] = await server.require(node, (b"INFO",))
     return parsed(text)
 
 
@@ -70,20 +76,6 @@ def parsed(text: bytes) -> dict[str, str]:
     """Read the answer to INFO."""
     lines = text.decode("utf-8", "replace").splitlines()
     return {name: value for name, mark, value in (line.partition(":") for line in lines) if mark}
-
-
-async def required(node: Node, *commands: Any) -> list[Any]:
-    """Exchange commands, each of which has to be answered.
-
-    Raises:
-        ConfigurationError, BackendUnavailableError: the server refused one.
-    """
-    replies = await node.ask(*commands)
-    for reply in replies:
-        if isinstance(reply, Exception):
-            failure = node.translated(reply)
-            raise (failure.error if failure is not None else reply) from reply
-    return replies
 
 
 def _check_version(name: str, facts: Mapping[str, str]) -> None:

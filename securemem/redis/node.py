@@ -138,14 +138,6 @@ class Node:
         digest = command[1] if command[0] == b"EVALSHA" else b""
         return (b"EVAL", self._scripts[digest], *command[2:]) if isinstance(digest, bytes) and digest else command
 
-    async def ask(self, *commands: Command) -> list[Any]:
-        """Exchange commands that may be repeated; again where the connection failed.
-
-        Raises:
-            BackendUnavailableError, ConfigurationError: as `Remote.call`.
-        """
-        return await self.remote.call(lambda _: self.exchange(commands))
-
     @asynccontextmanager
     async def connection(self, seconds: float) -> AsyncIterator[Ask]:
         """Open a connection for something long, for so many seconds at most, and close it.

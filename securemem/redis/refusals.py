@@ -19,6 +19,10 @@ class UnsentError(Exception):
     """No connection could be opened: nothing was sent. Its cause is the driver's error."""
 
 
+class DepartedError(BackendUnavailableError):
+    """A cluster has handed what a node had to others."""
+
+
 class _Meaning(NamedTuple):
     error: type[SecureMemError]
     passing: bool

@@ -13,12 +13,13 @@ from securemem.redis.address import Address, Place
 from securemem.redis.cluster import Cluster
 from securemem.redis.node import Node, Script
 from securemem.redis.pipe import Command
-from securemem.redis.refusals import UnsentError
+from securemem.redis.refusals import DepartedError, UnsentError
 from securemem.remote import Patience
 
 T = TypeVar("T")
 
 _MOST_REDIRECTIONS = 8
+_PAUSE_SECONDS = 0.25
 
 
 class Topology(Protocol):
@@ -92,6 +93,7 @@ class RedisServer:
 
         self.cluster = place.cluster
         self.name = place.addresses[0].name
+        self._patience = patience
         self._place = place
         self._topology: Topology = Cluster(place, make) if place.cluster else _Single(make(place.addresses[0]))
 
@@ -164,6 +166,73 @@ class RedisServer:
         reply = await node.remote.call(attempt, since=since)
         node.well = True
         return reply, lost
+
+    async def ask(self, node: Node, *commands: Command) -> list[Any]:
+        """Exchange commands that may be repeated with one server; again where the connection failed.
+
+        Returns:
+            The replies; refusals are among them, as errors.
+
+        Raises:
+            DepartedError: meanwhile it has no keys of its cluster any more.
+            BackendUnavailableError, ConfigurationError: as `Remote.call`.
+        """
+        return await self._exchange(node, commands, lambda _: None)
+
+    async def require(self, node: Node, *commands: Command) -> list[Any]:
+        """As `ask`, with every command answered; again also where a refusal may pass.
+
+        Raises:
+            DepartedError: also where another node of the cluster has one of the keys.
+            BackendUnavailableError, ConfigurationError: as `ask`, or one was refused.
+        """
+
+        def check(reply: Any) -> None:
+            if isinstance(reply, rx.AskError) and self.cluster:
+                raise DepartedError(f"{node.name} has handed keys to another node") from reply
+            if isinstance(reply, Exception):
+                raise reply
+
+        return await self._exchange(node, commands, check)
+
+    async def _exchange(self, node: Node, commands: Iterable[Command], check: Callable[[Any], None]) -> list[Any]:
+        every = tuple(commands)
+
+        async def attempt(again: bool) -> list[Any]:  # noqa: FBT001  (as `Remote.call` has it)
+            if again:
+                await self._topology.refresh()
+                if node not in self._topology.primaries():
+                    raise DepartedError(f"{node.name} has no keys of its cluster any more")
+            replies = await node.exchange(every)
+            for reply in replies:
+                check(reply)
+            return replies
+
+        return await node.remote.call(attempt)
+
+    async def survey(self, make_key: Callable[[], bytes], look: Callable[[Node, bytes], Awaitable[T]]) -> list[T]:
+        """Look at every server that has keys; where a cluster changes meanwhile, at those that have them then.
+
+        Args:
+            make_key: gives keys that nobody has.
+            look: at a server, by a key that lies on it.
+
+        Raises:
+            DepartedError: the cluster did not come to rest.
+            BackendUnavailableError, ConfigurationError: what `look` raises.
+        """
+        until, seen = time.monotonic() + self._patience.whole, dict[Node, T]()
+        while True:
+            try:
+                places = self.keys_everywhere(make_key)
+                for node in places.keys() - seen.keys():
+                    seen[node] = await look(node, places[node])
+                return list(seen.values())
+            except DepartedError:
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+            await self.primaries()
 
     async def primaries(self) -> list[Node]:
         """Give the servers that have keys, as things are now.

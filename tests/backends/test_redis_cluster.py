@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from securemem.backends.redis import RedisBackend
 from securemem.errors import BackendUnavailableError
 from securemem.model import Change, Stamp, Tail
-from securemem.redis import RedisServer, place_of_url
+from securemem.redis import Node, RedisServer, place_of_url
 from securemem.redis.cluster import Cluster
 from securemem.remote import Patience
 from securemem.testing import BackendContract
@@ -86,6 +87,42 @@ async def test_after_a_failover(backend: RedisBackend, redis_cluster: RedisClust
     )
     assert made == [None] * MANY
     assert await backend.due(10**9, 99) == list(heads)
+
+
+async def test_opening_in_mid_failover(redis_cluster: RedisCluster, redis_prefix: str) -> None:
+    """A store that is opened just after a primary was killed waits for who takes over; the map names the dead yet."""
+    killed = redis_cluster.primary_of("any")
+    await asyncio.to_thread(killed.kill)
+    there = redis_cluster.running[0]
+    assert killed.port in {ports[0] for _, _, ports in there.ranges()}
+    backend = RedisBackend(f"redis+cluster://127.0.0.1:{there.port}", {}, prefix=redis_prefix)
+    await backend.open()
+    assert killed.port not in {node.address.key[1] for node in await backend._server.primaries()}
+    assert killed.port not in {ports[0] for _, _, ports in there.ranges()}
+    await backend.aclose()
+
+
+async def test_opening_by_a_map_of_yesterday(
+    redis_cluster: RedisCluster, redis_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the node that is asked has not yet heard of a failover in good order, its map is not the last word."""
+    before = redis_cluster.primary_of("any")
+    await asyncio.to_thread(redis_cluster.fail_over, "any")
+    draw, drawn = Cluster._draw, 0
+
+    def late(cluster: Cluster, asked: Node, ranges: list[Any]) -> None:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 1:
+            ranges = [[*each[:2], *sorted(each[2:], key=lambda node: node[1] != before.port)] for each in ranges]
+        draw(cluster, asked, ranges)
+
+    monkeypatch.setattr(Cluster, "_draw", late)
+    backend = RedisBackend(redis_cluster.url, {}, prefix=redis_prefix)
+    await backend.open()
+    assert drawn >= 2
+    assert before.port not in {node.address.key[1] for node in backend._server._topology.primaries()}
+    await backend.aclose()
 
 
 async def test_a_slot_on_its_way(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
