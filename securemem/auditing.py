@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from securemem.compose import Deployment
 from securemem.errors import ConfigurationError, IntegrityError
 
 if TYPE_CHECKING:
+    from securemem.compose import Deployment
     from securemem.crypto.note import Checkpoint
+    from securemem.host import SessionHost
     from securemem.ledger.witness import AuditReport, Witness
     from securemem.ports import AuditSink
     from securemem.rights.breach import BreachScope
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 class AuditLog:
     """The audit of one store, whose checkpoints its tenant signs."""
 
-    def __init__(self, ready: Callable[[], Awaitable[Deployment]]) -> None:
-        """Take what opens the store, where it is not open yet."""
-        self._ready = ready
+    def __init__(self, host: SessionHost) -> None:
+        """Take what the store's sessions share."""
+        self._host = host
 
     async def checkpoint(self) -> Checkpoint | None:
         """Sign how many events there are and the head of the tree over them, and put that down at the audit's sink.
@@ -35,11 +37,11 @@ class AuditLog:
             IntegrityError: the audit is not what grew out of the newest checkpoint; none is signed then.
             BackendUnavailableError: the sink does not answer.
         """
-        deployment = await self._ready()
-        sink = _sink(deployment)
-        if sink is None:
-            raise ConfigurationError("no place for checkpoints is named: set audit_sink, or SECUREMEM_AUDIT_SINK")
-        return await _witness(deployment).put(sink)
+        async with self._host.in_use() as deployment:
+            sink = _sink(deployment)
+            if sink is None:
+                raise ConfigurationError("no place for checkpoints is named: set audit_sink, or SECUREMEM_AUDIT_SINK")
+            return await _witness(deployment).put(sink)
 
     async def has_sink(self) -> bool:
         """Tell whether the settings name a place for checkpoints.
@@ -47,7 +49,8 @@ class AuditLog:
         Raises:
             ConfigurationError: they name one that cannot be.
         """
-        return _sink(await self._ready()) is not None
+        async with self._host.in_use() as deployment:
+            return _sink(deployment) is not None
 
     async def verify(
         self, *, checkpoints: str | Path | None = None, public_key: bytes | str | None = None
@@ -66,14 +69,16 @@ class AuditLog:
         """
         from securemem.crypto.signing import from_pem  # noqa: PLC0415  (importing a store does without)
 
-        deployment = await self._ready()
-        witness = _witness(deployment)
-        sink = _sink(deployment) if checkpoints is None else _named(checkpoints)
-        notes = await sink.notes(witness.origin) if sink is not None else []
-        key = from_pem(public_key) if isinstance(public_key, str) else public_key
-        if not notes and (checkpoints is not None or public_key is not None):
-            raise IntegrityError("no checkpoint of this audit is there to hold it against: it is another's, or damaged")
-        return await witness.verify(notes, key)
+        async with self._host.in_use() as deployment:
+            witness = _witness(deployment)
+            sink = _sink(deployment) if checkpoints is None else _named(checkpoints)
+            notes = await sink.notes(witness.origin) if sink is not None else []
+            key = from_pem(public_key) if isinstance(public_key, str) else public_key
+            if not notes and (checkpoints is not None or public_key is not None):
+                raise IntegrityError(
+                    "no checkpoint of this audit is there to hold it against: it is another's, or damaged"
+                )
+            return await witness.verify(notes, key)
 
     async def breach_scope(self, *, epochs: Iterable[int] = (), files: Iterable[str | Path] = ()) -> BreachScope:
         """Say whom a leak touches, what it lets an attacker read, and what is to be done; nothing is changed.
@@ -88,9 +93,9 @@ class AuditLog:
         from securemem.rights.breach import scope  # noqa: PLC0415  (importing a store does without)
         from securemem.rights.leaked import look_into  # noqa: PLC0415
 
-        deployment = await self._ready()
-        leaked = [await asyncio.to_thread(look_into, Path(file)) for file in files]
-        return await scope(deployment.keyring.keystore, deployment.id, leaked, epochs)
+        async with self._host.in_use() as deployment:
+            leaked = [await asyncio.to_thread(look_into, Path(file)) for file in files]
+            return await scope(deployment.keyring.keystore, deployment.id, leaked, epochs)
 
     async def export(self) -> AsyncIterator[dict[str, Any]]:
         """Go through the audit as JSON objects: handles, kinds and hashes, and no id of anybody.
@@ -102,11 +107,16 @@ class AuditLog:
         Raises:
             IntegrityError: an event was changed, or one is missing.
         """
+        async with contextlib.aclosing(self._host.steps(self._export())) as found:
+            async for item in found:
+                yield item
+
+    async def _export(self) -> AsyncGenerator[dict[str, Any], None]:
         from securemem.crypto.merkle import Frontier  # noqa: PLC0415
         from securemem.crypto.note import Checkpoint, sign  # noqa: PLC0415
         from securemem.ledger.audit import Audit  # noqa: PLC0415
 
-        deployment = await self._ready()
+        deployment = await self._host.ready()
         keyring, tree = deployment.keyring, Frontier()
         origin = _witness(deployment).origin
         yield {"kind": "audit", "version": 1, "origin": origin, "tenant": keyring.tenant.hex()}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from securemem import compose, config
 from securemem.belonging import Belonging
@@ -23,6 +24,8 @@ from securemem.writer import Limits, Writer
 
 if TYPE_CHECKING:
     from securemem.treating import Treating
+
+T = TypeVar("T")
 
 
 class SessionHost:
@@ -85,7 +88,7 @@ class SessionHost:
             ConfigurationError: it was closed, or is another event loop's or process's; or as `compose.assemble`.
             NotReadyError, WrongKeyError, BackendUnavailableError: as `compose.assemble`.
         """
-        self._check()
+        self._belonging.check()
         if self.deployment is None:
             async with self._opening:
                 if self._closed:
@@ -117,7 +120,7 @@ class SessionHost:
     async def close(self) -> None:
         """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing."""
         if self.deployment is not None:
-            self._check()
+            self._belonging.check()
         self._closed = True
         await self.under_way.idle()
         async with self._opening:
@@ -135,11 +138,52 @@ class SessionHost:
             self._conversations = self.treats = None
             await deployment.aclose()
 
-    def _check(self) -> None:
-        """Refuse what cannot work: a closed store, another event loop, another process."""
+    # Calls under way
+
+    def begin(self) -> None:
+        """Count a call that is under way.
+
+        Raises:
+            ConfigurationError: the store was closed, or is another event loop's or process's.
+        """
         if self._closed:
             raise ConfigurationError("this store was closed: open it anew")
         self._belonging.check()
+        self.under_way.begin()
+
+    def end(self) -> None:
+        """Count it out."""
+        self.under_way.end()
+
+    @contextlib.asynccontextmanager
+    async def in_use(self) -> AsyncIterator[Deployment]:
+        """Give its live objects, opened if they are not yet, for a call beneath which they are not closed.
+
+        Raises:
+            ConfigurationError, NotReadyError, WrongKeyError, BackendUnavailableError: as `begin` and `ready`.
+        """
+        self.begin()
+        try:
+            yield await self.ready()
+        finally:
+            self.end()
+
+    async def steps(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """Go through what takes long; each step is a call. Between two the store may be closed: the next one says so.
+
+        Raises:
+            ConfigurationError: as `begin`.
+        """
+        async with contextlib.aclosing(items):
+            while True:
+                self.begin()
+                try:
+                    item = await anext(items, None)
+                finally:
+                    self.end()
+                if item is None:
+                    return
+                yield item
 
     # What sessions need (`session.Host`)
 
@@ -155,15 +199,6 @@ class SessionHost:
         if right != "read" or not self._policy.allows(actor, "reveal"):
             raise AccessDeniedError(f"the policy gives this actor no right to {right}")
 
-    def begin(self) -> None:
-        """Count a call that is under way."""
-        self._check()
-        self.under_way.begin()
-
-    def end(self) -> None:
-        """Count it out."""
-        self.under_way.end()
-
     async def conversation(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give the state that all handles of a session share, and open the store if it is not open yet."""
         return await (self._conversations or await self.conversations()).get(user_id, session_id, tags)
@@ -173,19 +208,27 @@ class SessionHost:
         return self.treats or self._make_treating(await self.ready())
 
     def _make_treating(self, deployment: Deployment) -> Treating:
-        from securemem.treating import Treating  # noqa: PLC0415  (importing a store does without)
+        if self.treats is not None:  # one a store, however many ask at first: its vaults have the locks
+            return self.treats
+        from securemem.revealing import Revealing  # noqa: PLC0415  (importing a store does without)
+        from securemem.treating import Treating  # noqa: PLC0415
         from securemem.vaults import Vaults  # noqa: PLC0415
 
-        # One a store, however many ask at first: it has the locks under which pseudonyms are given.
-        self.treats = self.treats or Treating(
+        vaults = Vaults(self.conversation, self.reader, self.clock, deployment.lives)
+        self.treats = Treating(
             deployment.policy,
             deployment.privacy,
-            vaults=Vaults(self.conversation, self.reader, self.clock, deployment.lives),
+            vaults=vaults,
             writer=self.writer,
             lives=deployment.lives,
             clock=self.clock,
-            keyed_hash=deployment.keyring.keyed_hash,
-            log=deployment.log_reveal,
+            out=Revealing(
+                deployment.policy,
+                vaults,
+                clock=self.clock,
+                keyed_hash=deployment.keyring.keyed_hash,
+                log=deployment.log_reveal,
+            ),
         )
         return self.treats
 

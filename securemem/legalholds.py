@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from securemem import codec
-from securemem.compose import Deployment
-from securemem.policy.words import Right
-from securemem.underway import UnderWay
 
 if TYPE_CHECKING:
+    from securemem.host import SessionHost
     from securemem.rights.hold import LegalHold
 
 
 class LegalHolds:
     """The holds of one store's tenant."""
 
-    def __init__(
-        self,
-        ready: Callable[[], Awaitable[Deployment]],
-        check_right: Callable[[str | None, Right], None],
-        under_way: UnderWay,
-    ) -> None:
-        """Take what opens the store, where it is not open yet, what refuses an actor, and what carries things through.
-
-        What is begun is done whole, whether its caller waits for it or not.
-        """
-        self._ready = ready
-        self._check_right = check_right
-        self._under_way = under_way
+    def __init__(self, host: SessionHost) -> None:
+        """Take what the store's sessions share. What is begun is done whole, whether its caller waits for it or not."""
+        self._host = host
 
     async def place(
         self, user_id: str, *, session_id: str | None = None, reason_code: str, actor: str | None = None
@@ -53,11 +40,11 @@ class LegalHolds:
         codec.check_id(reason_code, "reason_code")
         if session_id is not None:
             codec.check_id(session_id, "session_id")
-        deployment = await self._ready()
-        self._check_right(actor, "hold")
-        return await self._under_way.through(
-            deployment.office.holding.place(user_id, session_id=session_id, reason_code=reason_code, actor=actor)
-        )
+        async with self._host.in_use() as deployment:
+            self._host.check_right(actor, "hold")
+            return await self._host.under_way.through(
+                deployment.office.holding.place(user_id, session_id=session_id, reason_code=reason_code, actor=actor)
+            )
 
     async def release(self, hold_id: str, *, actor: str | None = None) -> LegalHold:
         """Release a hold. What no other holds is read again, and goes when its time has come.
@@ -76,13 +63,14 @@ class LegalHolds:
             ConflictError: two have to, and no actor was named.
             AccessDeniedError: the policy gives the actor no right to hold.
         """
-        deployment = await self._ready()
-        self._check_right(actor, "hold")
-        released = await self._under_way.through(deployment.office.holding.release(hold_id, actor=actor))
-        if not released.waits:
-            await deployment.office.requesting.go_on()
-        return released
+        async with self._host.in_use() as deployment:
+            self._host.check_right(actor, "hold")
+            released = await self._host.under_way.through(deployment.office.holding.release(hold_id, actor=actor))
+            if not released.waits:
+                await deployment.office.requesting.go_on()
+            return released
 
     async def list(self) -> list[LegalHold]:
         """Give the holds that stand, the oldest first."""
-        return await (await self._ready()).office.holding.standing()
+        async with self._host.in_use() as deployment:
+            return await deployment.office.holding.standing()

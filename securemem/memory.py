@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,6 @@ from securemem import adapters, codec, config
 from securemem import policy as policies
 from securemem.errors import ConfigurationError
 from securemem.host import SessionHost
-from securemem.keys.keyring import Keyring
 from securemem.model import SessionInfo
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
@@ -25,7 +25,6 @@ from securemem.writer import Limits, until
 if TYPE_CHECKING:
     from securemem.auditing import AuditLog
     from securemem.backups import BackupReport
-    from securemem.keys.rotation import Keys
     from securemem.legalholds import LegalHolds
     from securemem.moving import Tenants
     from securemem.overview import Overview
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from securemem.retention.sweep import SweepReport
     from securemem.rights.holdings import Holdings
     from securemem.rights.receipt import Receipt
+    from securemem.rotating import Keys
     from securemem.subjectrequests import SubjectRequests
 
 
@@ -159,48 +159,48 @@ class SecureMemory:
     @cached_property
     def keys(self) -> Keys:
         """The epochs of the KEK, and rotating keys."""
-        from securemem.keys.rotation import Keys  # noqa: PLC0415
+        from securemem.rotating import Keys  # noqa: PLC0415
 
-        return Keys(self._keyring, self.host.clock, rewrap=self._rewrap_notices)
+        return Keys(self.host)
 
     @cached_property
     def audit(self) -> AuditLog:
         """What was decided, and proofs of it."""
         from securemem.auditing import AuditLog  # noqa: PLC0415
 
-        return AuditLog(self.host.ready)
+        return AuditLog(self.host)
 
     @cached_property
     def requests(self) -> SubjectRequests:
         """What people asked for, and how far that is."""
         from securemem.subjectrequests import SubjectRequests  # noqa: PLC0415
 
-        return SubjectRequests(self.host.ready, self.host.check_right)
+        return SubjectRequests(self.host)
 
     @cached_property
     def retention(self) -> Retention:
         """What the policy does with time."""
         from securemem.retaining import Retention  # noqa: PLC0415
 
-        return Retention(self.host.ready, self.host.conversation, lambda backup: self.keys.close_epoch(backup=backup))
+        return Retention(self.host)
 
     @cached_property
     def holds(self) -> LegalHolds:
         """Legal holds on people and sessions."""
         from securemem.legalholds import LegalHolds  # noqa: PLC0415
 
-        return LegalHolds(self.host.ready, self.host.check_right, self.host.under_way)
+        return LegalHolds(self.host)
 
     @cached_property
     def tenants(self) -> Tenants:
         """On which servers tenants lie, and moving them to others."""
         from securemem.moving import Tenants  # noqa: PLC0415
 
-        return Tenants(self.host.ready)
+        return Tenants(self.host)
 
     async def __aenter__(self) -> Self:
-        await self.host.ready()
-        return self
+        async with self.host.in_use():
+            return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -248,6 +248,11 @@ class SecureMemory:
         """Go through the sessions of a user, or of everybody in the tenant, in the order they were made."""
         if user_id is not None:
             codec.check_id(user_id, "user_id")
+        async with contextlib.aclosing(self.host.steps(self._sessions(user_id))) as found:
+            async for info in found:
+                yield info
+
+    async def _sessions(self, user_id: str | None) -> AsyncGenerator[SessionInfo, None]:
         from securemem.listing import info_of  # noqa: PLC0415  (a chat does without)
 
         deployment = await self.host.ready()
@@ -276,15 +281,15 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         seconds = check_purge_seconds(purge_seconds)
-        deployment = await self.host.ready()
-        conversations = await self.host.conversations()
+        async with self.host.in_use() as deployment:
+            conversations = await self.host.conversations()
 
-        def begun() -> None:
-            conversations.end(user_id)
-            deployment.keyring.forget_person(user_id)
+            def begun() -> None:
+                conversations.end(user_id)
+                deployment.keyring.forget_person(user_id)
 
-        erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun)
-        return await self.host.under_way.through(erasing)
+            erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun)
+            return await self.host.under_way.through(erasing)
 
     async def export_user(self, user_id: str, *, actor: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """Go through all that is held of a person, as JSON objects (GDPR Art. 15 and 20).
@@ -303,12 +308,17 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.host.check_right(actor, "export")
+        async with contextlib.aclosing(self.host.steps(self._export(user_id, actor))) as found:
+            async for item in found:
+                yield item
+
+    async def _export(self, user_id: str, actor: str | None) -> AsyncGenerator[dict[str, Any], None]:
         from securemem.keptvalues import KeptValues  # noqa: PLC0415  (importing a store does without)
         from securemem.rights.export import Sources  # noqa: PLC0415
 
         deployment = await self.host.ready()
         kept = KeptValues(deployment.backend, deployment.keyring)
-        sources = Sources(self.host.conversation, self.host.reader, await self.host.treating(), kept)
+        sources = Sources(self.host.conversation, self.host.reader, (await self.host.treating()).out, kept)
         async for item in deployment.office.export.of(user_id, sources, actor=actor):
             yield item
 
@@ -325,7 +335,8 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.host.check_right(actor, "export")
-        return await (await self.host.ready()).office.selector.summary(user_id)
+        async with self.host.in_use() as deployment:
+            return await deployment.office.selector.summary(user_id)
 
     async def restrict_user(self, user_id: str, *, actor: str | None = None) -> None:
         """Restrict the processing of a person's data (GDPR Art. 18): it is kept, and nobody reads it.
@@ -343,8 +354,8 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.host.check_right(actor, "hold")
-        restricting = (await self.host.ready()).office.restricting
-        await self.host.under_way.through(restricting.restrict(user_id, actor=actor))
+        async with self.host.in_use() as deployment:
+            await self.host.under_way.through(deployment.office.restricting.restrict(user_id, actor=actor))
 
     async def lift_restriction(self, user_id: str, *, actor: str | None = None) -> None:
         """Lift a restriction; what a legal hold is on stays out of sight.
@@ -355,26 +366,22 @@ class SecureMemory:
         """
         codec.check_id(user_id, "user_id")
         self.host.check_right(actor, "hold")
-        restricting = (await self.host.ready()).office.restricting
-        await self.host.under_way.through(restricting.lift(user_id, actor=actor))
+        async with self.host.in_use() as deployment:
+            await self.host.under_way.through(deployment.office.restricting.lift(user_id, actor=actor))
 
     async def status(self) -> Overview:
         """Say what there is and what waits, in numbers."""
         from securemem.overview import overview  # noqa: PLC0415  (a chat does without)
 
-        return await overview(await self.host.ready())
+        async with self.host.in_use() as deployment:
+            return await overview(deployment)
 
     async def caveats(self) -> list[str]:
         """Say what works and could hurt one day: the data's server, keys on this machine alone, recipients not told."""
-        deployment = await self.host.ready()
-        idle = await deployment.office.keeper.caveat()
-        found = [*deployment.caveats, *deployment.office.telling.caveats()]
-        if await deployment.office.closing.is_overdue():
-            found.append(
-                "keystore backups open people who were erased longer ago than the policy promises: run `securemem "
-                "worker --keystore-backups`, or `securemem keys close-epoch`"
-            )
-        return found if idle is None else [*found, idle]
+        from securemem.overview import caveats  # noqa: PLC0415  (a chat does without)
+
+        async with self.host.in_use() as deployment:
+            return await caveats(deployment)
 
     async def sweep(self, *, purge_seconds: float = PURGE_SECONDS) -> SweepReport:
         """Take out what is past its time. Reading never waits for this: it returns nothing that is past its time.
@@ -383,7 +390,8 @@ class SecureMemory:
             purge_seconds: how long to work on what is left on disk, and to wait for whoever keeps it in use.
         """
         seconds = check_purge_seconds(purge_seconds)
-        return await (await self.host.ready()).office.keeper.go_through(purge_seconds=seconds)
+        async with self.host.in_use() as deployment:
+            return await deployment.office.keeper.go_through(purge_seconds=seconds)
 
     async def prove_erasure(
         self,
@@ -410,9 +418,9 @@ class SecureMemory:
         seconds = check_purge_seconds(purge_seconds)
         from securemem.proving.prove import Proving  # noqa: PLC0415  (a chat does without)
 
-        deployment = await self.host.ready()
-        proving = Proving(self, deployment, max_messages=self.host.limits.max_messages, purge_seconds=seconds)
-        return await proving.run(also=also, memory=memory, say=say)
+        async with self.host.in_use() as deployment:
+            proving = Proving(self, deployment, max_messages=self.host.limits.max_messages, purge_seconds=seconds)
+            return await proving.run(also=also, memory=memory, say=say)
 
     async def backup(
         self, path: str | Path, *, store: str = "data", progress: Callable[[int, int], None] | None = None
@@ -431,7 +439,8 @@ class SecureMemory:
         """
         from securemem.backups import Backups  # noqa: PLC0415  (importing a store does without)
 
-        return await Backups(await self.host.ready(), progress).take(Path(path), store)
+        async with self.host.in_use() as deployment:
+            return await Backups(deployment, progress).take(Path(path), store)
 
     @classmethod
     async def restore(
@@ -474,15 +483,6 @@ class SecureMemory:
             accept_older_ledger=accept_older_ledger,
         )
         return await restoring.run(paths)
-
-    async def _keyring(self) -> Keyring:
-        return (await self.host.ready()).keyring
-
-    async def _rewrap_notices(self, epoch: int) -> None:
-        from securemem.rights.notice import rewrap_all  # noqa: PLC0415  (a chat does without)
-
-        deployment = await self.host.ready()
-        await rewrap_all(deployment.ledger, deployment.keyring.kms, epoch)
 
     def __reduce__(self) -> NoReturn:
         raise ConfigurationError("a store cannot be pickled: open it in the process that uses it")

@@ -15,9 +15,9 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from securemem import codec
-from securemem.compose import Deployment
 from securemem.crypto.head import is_moved
 from securemem.ending import CLOSED_HEAD_SECONDS
 from securemem.errors import ConfigurationError, ConflictError, IntegrityError, InvalidInputError
@@ -28,6 +28,10 @@ from securemem.model import HOME, Residue, Route, Stamp, to_milliseconds
 from securemem.ports import Backend, Spread
 from securemem.readiness import Stamps, catch_up, named
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
+
+if TYPE_CHECKING:
+    from securemem.compose import Deployment
+    from securemem.host import SessionHost
 
 _TOGETHER = 64
 _KNOWN, _OVER = 2, 6
@@ -75,24 +79,14 @@ class MoveReport:
 class Tenants:
     """What an operator does with the tenants of a store (`memory.tenants`)."""
 
-    def __init__(self, ready: Callable[[], Awaitable[Deployment]]) -> None:
-        """Take what opens the store, where it is not open yet."""
-        self._ready = ready
+    def __init__(self, host: SessionHost) -> None:
+        """Take what the store's sessions share."""
+        self._host = host
 
     async def list(self) -> list[TenantPlace]:
         """Give where each tenant of this store's table lies, by name."""
-        deployment = await self._ready()
-        space, _ = named(deployment.stores.route.name)
-        handles = {name: handle for _, handle, name in await deployment.keyring.keystore.tenants()}
-        last = {move.tenant: move for move in await Moves(deployment.ledger).all()}
-        found = []
-        for name, route in await deployment.keyring.keystore.routes():
-            table, tenant = named(name)
-            if table == space:
-                move = last.get(handles.get(name, b""))
-                leaving = move.source if move is not None and move.cleaned_at is None else None
-                found.append(TenantPlace(tenant, route.place, route.moving_to, leaving))
-        return found
+        async with self._host.in_use() as deployment:
+            return await _places(deployment)
 
     async def move(
         self, to: str, *, backups_until: datetime | None = None, purge_seconds: float = PURGE_SECONDS
@@ -112,12 +106,26 @@ class Tenants:
             IntegrityError: sessions that are not as they were written; all others were moved.
         """
         seconds = check_purge_seconds(purge_seconds)
-        deployment = await self._ready()
-        if backups_until is not None and codec.check_time(backups_until, "backups_until") <= deployment.clock():
-            raise InvalidInputError("backups_until has to lie ahead: what is backed up was there until now")
-        if not isinstance(deployment.backend, Spread) or to not in (HOME, *deployment.settings.servers):
-            raise ConfigurationError(f"there is no server {to!r}: name it under [servers] in securemem.toml")
-        return await _Mover(deployment, deployment.backend, backups_until, seconds).move(to)
+        async with self._host.in_use() as deployment:
+            if backups_until is not None and codec.check_time(backups_until, "backups_until") <= deployment.clock():
+                raise InvalidInputError("backups_until has to lie ahead: what is backed up was there until now")
+            if not isinstance(deployment.backend, Spread) or to not in (HOME, *deployment.settings.servers):
+                raise ConfigurationError(f"there is no server {to!r}: name it under [servers] in securemem.toml")
+            return await _Mover(deployment, deployment.backend, backups_until, seconds).move(to)
+
+
+async def _places(deployment: Deployment) -> list[TenantPlace]:
+    space, _ = named(deployment.stores.route.name)
+    handles = {name: handle for _, handle, name in await deployment.keyring.keystore.tenants()}
+    last = {move.tenant: move for move in await Moves(deployment.ledger).all()}
+    found = []
+    for name, route in await deployment.keyring.keystore.routes():
+        table, tenant = named(name)
+        if table == space:
+            move = last.get(handles.get(name, b""))
+            leaving = move.source if move is not None and move.cleaned_at is None else None
+            found.append(TenantPlace(tenant, route.place, route.moving_to, leaving))
+    return found
 
 
 class _Mover:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from securemem.ledger.audit import Audit
+from securemem.keys.rotation import Rotation
+from securemem.ledger.audit import Audit, Event, EventKind
 from securemem.ledger.holds import Holds
+from securemem.model import to_milliseconds
 from securemem.retention.gate import Gate
 from securemem.retention.keeper import Keeper
 from securemem.retention.sweep import Sweep
@@ -17,6 +19,7 @@ from securemem.rights.export import Export
 from securemem.rights.hold import Holding
 from securemem.rights.holdings import Selector
 from securemem.rights.kept import Kept
+from securemem.rights.notice import rewrap_all
 from securemem.rights.rectify import Rectifying
 from securemem.rights.requests import Requesting
 from securemem.rights.rest import Rest
@@ -69,6 +72,14 @@ class Office:
         rest = Rest(backend, keyring, ledger, clock)
         self.telling = Telling(keyring, ledger, clock, policy)
         self.closing = Closing(keyring, ledger, clock, policy)
+
+        async def closing() -> None:
+            at = to_milliseconds(clock())
+            await Audit(ledger).write(Event(EventKind.CLOSE_EPOCH, keyring.tenant, None, None, policy.digest, at))
+
+        self.rotation = Rotation(
+            keyring, clock, rewrap=lambda epoch: rewrap_all(ledger, keyring.kms, epoch), closing=closing
+        )
         self.erasure = Erasure(
             stock.destruction,
             keyring,

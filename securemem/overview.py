@@ -54,3 +54,16 @@ async def overview(deployment: Deployment) -> Overview:
         interrupted=len(await deployment.ledger.acts(unfinished=True)),
         last_pass=from_milliseconds(last.at) if last is not None else None,
     )
+
+
+async def caveats(deployment: Deployment) -> list[str]:
+    """Say of an open store what works and could hurt one day."""
+    office = deployment.office
+    idle = await office.keeper.caveat()
+    found = [*deployment.caveats, *office.telling.caveats()]
+    if await office.closing.is_overdue():
+        found.append(
+            "keystore backups open people who were erased longer ago than the policy promises: run `securemem "
+            "worker --keystore-backups`, or `securemem keys close-epoch`"
+        )
+    return found if idle is None else [*found, idle]

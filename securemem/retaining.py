@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securemem import codec
-from securemem.compose import Deployment
-from securemem.conversation import OpenConversation
 from securemem.errors import IntegrityError, InvalidInputError
 from securemem.lives import HOUR
 from securemem.model import NEVER, from_milliseconds, to_milliseconds
@@ -18,6 +15,9 @@ from securemem.policy.decide import Asked
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 
 if TYPE_CHECKING:
+    from securemem.compose import Deployment
+    from securemem.host import SessionHost
+    from securemem.office import Office
     from securemem.retention.keeper import Pace
     from securemem.retention.plan import Plan
     from securemem.retention.sweep import SweepReport
@@ -53,16 +53,9 @@ class Explanation:
 class Retention:
     """What a store's policy does with time."""
 
-    def __init__(
-        self,
-        ready: Callable[[], Awaitable[Deployment]],
-        conversation: OpenConversation,
-        close_epoch: Callable[[Path], Awaitable[list[int]]],
-    ) -> None:
-        """Take what opens the store, where it is not open yet, gives conversations, and closes the KEK's epoch."""
-        self._ready = ready
-        self._close_epoch = close_epoch
-        self._conversation = conversation
+    def __init__(self, host: SessionHost) -> None:
+        """Take what the store's sessions share."""
+        self._host = host
 
     async def plan(self) -> Plan:
         """Say what the policy would do now and within a week; nothing is changed.
@@ -70,7 +63,8 @@ class Retention:
         Raises:
             ConfigurationError: a data store of another package that cannot count its records.
         """
-        return await (await self._ready()).office.keeper.plan()
+        async with self._host.in_use() as deployment:
+            return await deployment.office.keeper.plan()
 
     async def apply(
         self, token: str, *, actor: str | None = None, pace: Pace | None = None, purge_seconds: float = PURGE_SECONDS
@@ -90,8 +84,8 @@ class Retention:
             ConflictError: it is no plan of this policy and this store, or the world has moved past what it said.
         """
         seconds = check_purge_seconds(purge_seconds)
-        keeper = (await self._ready()).office.keeper
-        return await keeper.apply(token, actor=actor, pace=pace, purge_seconds=seconds)
+        async with self._host.in_use() as deployment:
+            return await deployment.office.keeper.apply(token, actor=actor, pace=pace, purge_seconds=seconds)
 
     async def work(
         self,
@@ -116,26 +110,19 @@ class Retention:
             NotReadyError: such a backup does not read back; the epoch was not closed.
         """
         seconds = check_purge_seconds(purge_seconds) if purge_seconds is not None else None
-        deployment = await self._ready()
-        office = deployment.office
-        await office.requesting.go_on(purge_seconds=seconds)
-        await office.requesting.tell()
-        resumed = await deployment.see_through(purge_seconds=seconds if seconds is not None else PURGE_SECONDS)
-        try:
-            report = await office.keeper.go_through(pace=pace, gentle=gentle, purge_seconds=seconds)
-        except IntegrityError:
-            # A damaged session is told, and keeps nobody who was erased openable.
-            await self._close_epochs(keystore_backups)
-            raise
-        report.resumed, report.closed_epochs = resumed, await self._close_epochs(keystore_backups)
-        return report
-
-    async def _close_epochs(self, backups: str | Path | None) -> int:
-        """Close the KEK's epoch where that was promised by now; gives how many were closed."""
-        closing = (await self._ready()).office.closing
-        if backups is None or not await closing.is_due():
-            return 0
-        return await closing.close(Path(backups), self._close_epoch)
+        async with self._host.in_use() as deployment:
+            office = deployment.office
+            await office.requesting.go_on(purge_seconds=seconds)
+            await office.requesting.tell()
+            resumed = await deployment.see_through(purge_seconds=seconds if seconds is not None else PURGE_SECONDS)
+            try:
+                report = await office.keeper.go_through(pace=pace, gentle=gentle, purge_seconds=seconds)
+            except IntegrityError:
+                # A damaged session is told, and keeps nobody who was erased openable.
+                await _close_epochs(office, keystore_backups)
+                raise
+            report.resumed, report.closed_epochs = resumed, await _close_epochs(office, keystore_backups)
+            return report
 
     async def explain(self, session_id: str, seq: int, *, user_id: str | None = None) -> Explanation:
         """Say what becomes of a message, and why.
@@ -147,8 +134,11 @@ class Retention:
         codec.check_id(session_id, "session_id")
         owner = user_id if user_id is not None else session_id
         codec.check_id(owner, "user_id")
-        deployment = await self._ready()
-        found = await (await self._conversation(owner, session_id, ())).read(_ALL_ROWS)
+        async with self._host.in_use() as deployment:
+            return await self._explain(deployment, owner, session_id, seq)
+
+    async def _explain(self, deployment: Deployment, owner: str, session_id: str, seq: int) -> Explanation:
+        found = await (await self._host.conversation(owner, session_id, ())).read(_ALL_ROWS)
         sealed = next((each for each in (found.records() if found is not None else []) if each.seq == seq), None)
         if found is None or sealed is None:
             raise InvalidInputError("there is no such message: it was never there, or is gone")
@@ -170,6 +160,13 @@ class Retention:
             sorted(fact.word for fact in facts if fact.kind == "entity"),
             [rule.id for rule in lives.rules.matching(facts)],
         )
+
+
+async def _close_epochs(office: Office, backups: str | Path | None) -> int:
+    """Close the KEK's epoch where that was promised by now; gives how many were closed."""
+    if backups is None or not await office.closing.is_due():
+        return 0
+    return await office.closing.close(Path(backups), office.rotation.close_epochs)
 
 
 def _moment(milliseconds: int) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from securemem.sealing import Prepared
 from securemem.writer import Copies, Writer
 
 if TYPE_CHECKING:
+    from securemem.privacy.reveal import Stream
     from securemem.treating import Seen, Treating
 
 T = TypeVar("T")
@@ -253,7 +254,7 @@ class Session:
     async def _in_clear(self, messages: list[Message]) -> list[Message]:
         """Give messages as they were said, if the actor may see what stands under their pseudonyms."""
         treating = await self._host.treating()
-        return await treating.in_clear(messages, owner=self._user_id, actor=self.actor)
+        return await treating.out.in_clear(messages, owner=self._user_id, actor=self.actor)
 
     async def history(self, limit: int = 100, before: int | None = None) -> list[Message]:
         """Give the newest `limit` messages with a seq below `before`, oldest first.
@@ -325,7 +326,7 @@ class Session:
     async def _for_models(self, messages: list[Message]) -> list[Message]:
         treating = await self._host.treating()
         self._guests.update(message.user_id for message in messages if message.user_id is not None)
-        return await treating.for_models(messages, owner=self._user_id)
+        return await treating.out.for_models(messages, owner=self._user_id)
 
     async def reveal(self, text: str) -> str:
         """Give a model's text with the values that the pseudonyms in it stand for; what is not this user's stays.
@@ -345,7 +346,7 @@ class Session:
     async def _reveal(self, shared: Conversation, text: str) -> str:
         await self._host.reader.newest(shared, 1)  # finds out whether the person was forgotten, or is restricted
         treating = await self._host.treating()
-        return await treating.reveal(text, owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
+        return await treating.out.reveal(text, owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
 
     async def reveal_stream(self, chunks: AsyncIterable[str] | Iterable[str]) -> AsyncGenerator[str, None]:
         """Give the same of a text that comes in pieces, piece by piece.
@@ -355,12 +356,19 @@ class Session:
         Raises:
             AccessDeniedError, UserErasedError: as `reveal`.
         """
-        await self._with(lambda shared: self._host.reader.newest(shared, 1))  # as `reveal` does
+        stream = await self._with(self._stream)
+        async for chunk in _each(chunks):
+            ready = stream.feed(chunk)
+            if ready:
+                yield ready
+        rest = stream.end()
+        if rest:
+            yield rest
+
+    async def _stream(self, shared: Conversation) -> Stream:
+        await self._host.reader.newest(shared, 1)  # as `reveal` does
         treating = await self._host.treating()
-        async for piece in treating.reveal_stream(
-            chunks, owner=self._user_id, guests=sorted(self._guests), actor=self.actor
-        ):
-            yield piece
+        return await treating.out.stream(owner=self._user_id, guests=sorted(self._guests), actor=self.actor)
 
     async def fork(self, session_id: str, *, at: int | None = None) -> Session:
         """Copy this session into a new one of the same user, sealed under a key of its own.
@@ -489,6 +497,15 @@ def _handle(handle: str) -> bytes:
         return bytes.fromhex(handle)
     except (TypeError, ValueError):
         raise InvalidInputError("handle has to be one that a session gave") from None
+
+
+async def _each(chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+    else:
+        for chunk in chunks:
+            yield chunk
 
 
 def _messages(messages: Iterable[Message]) -> list[Message]:

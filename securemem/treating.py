@@ -1,34 +1,30 @@
-"""Personal data on the way in and on the way out: what the policy makes of it, and who may see it as it was said.
+"""Personal data on the way in, and what the policy makes of it; who may see it as it was said, `revealing` knows.
 
-In: find (`privacy`) → treat, with the person's vault → the vault's new entries are written → the messages may be. Out:
-what stands under pseudonyms is given back in clear to those who have the right, and as it stands to a model.
+Find (`privacy`) → treat, with the person's vault → the vault's new entries are written → the messages may be.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from securemem import codec
-from securemem.crypto.pae import pae
-from securemem.errors import AccessDeniedError, ConflictError
+from securemem.errors import ConflictError
 from securemem.keys.rows import Person
 from securemem.ledger.classes import NOTHING
 from securemem.lives import Label, Lives
 from securemem.model import Message
 from securemem.policy import Policy
 from securemem.ports import Clock
-from securemem.privacy import reveal
 from securemem.privacy.privacy import Found, Privacy
 from securemem.privacy.vault import Vault
+from securemem.revealing import Revealing
 from securemem.sealing import Prepared
 from securemem.vaults import Vaults
 from securemem.writer import Writer
 
 _TRIES = 10
-_MARK_BYTES = 3
 _SEEN = 64
 """Of how many messages it is kept what was found in them, at most."""
 
@@ -61,7 +57,11 @@ class Seen:
 
 
 class Treating:
-    """Treats the messages of one store by its policy."""
+    """Treats the messages of one store by its policy.
+
+    Attributes:
+        out: gives back in clear what stands under the pseudonyms in them.
+    """
 
     def __init__(
         self,
@@ -72,8 +72,7 @@ class Treating:
         writer: Writer,
         lives: Lives,
         clock: Clock,
-        keyed_hash: Callable[[bytes], bytes],
-        log: Callable[[str, str | None], Awaitable[None]],
+        out: Revealing,
     ) -> None:
         """Take what it works with.
 
@@ -84,8 +83,7 @@ class Treating:
             writer: prepares messages.
             lives: says what a rule asks for.
             clock: the store's.
-            keyed_hash: the tenant's.
-            log: takes down, before anything is given, whose pseudonyms were revealed to which actor.
+            out: gives back what was said.
         """
         self._policy = policy
         self._privacy = privacy
@@ -93,11 +91,8 @@ class Treating:
         self._writer = writer
         self._lives = lives
         self._clock = clock
-        self._keyed_hash = keyed_hash
-        self._log = log
+        self.out = out
         self._nobodys = Vault()
-
-    # In
 
     def prepare_plain(self, messages: Sequence[Message], *, owner: str, ttl: float | None) -> list[Prepared] | None:
         """Prepare messages of which nothing has to be found out, as `prepare`; None where something has.
@@ -214,7 +209,7 @@ class Treating:
             return list(prepared)
         clear = [each.message for each in prepared]
         if any(message.pseudonymised for message in clear):
-            clear = await self._originals(clear, owner)
+            clear = await self.out.as_said(clear, owner=owner)
         jobs = [
             _Job(found, old.kind, self._lives.on_write(old.kind))
             for found, old in zip(await _find(privacy, clear), prepared, strict=True)
@@ -254,9 +249,9 @@ class Treating:
         ends: Callable[[_Job], datetime | None],
     ) -> list[Message]:
         person = people.get(user_id)
-        async with self._vaults.lock(user_id) if privacy.pseudonymises else nullcontext():
+        async with self._vaults.lock(user_id):
             for _ in range(_TRIES):
-                vault = await self._vaults.at_hand(user_id, person) if privacy.pseudonymises else Vault()
+                vault = await self._vaults.at_hand(user_id, person)
                 desk = privacy.desk(vault, self._clock())
                 try:
                     treated = [privacy.treat(job.found, desk, ends(job), job.otherwise) for job in jobs]
@@ -269,12 +264,6 @@ class Treating:
                     vault.is_void = bool(desk.new)
                     raise
         raise ConflictError("other processes gave this person's pseudonyms away ten times on end; try again")
-
-    def _mark(self, user_id: str) -> str:
-        """Give what tells a guest's pseudonyms from the owner's: the same each time, and no way back to the id."""
-        return self._keyed_hash(pae(b"securemem/guest-mark/1", user_id.encode()))[:_MARK_BYTES].hex()
-
-    # Out
 
     @property
     def treats(self) -> bool:
@@ -290,87 +279,6 @@ class Treating:
     def is_realistic(self) -> bool:
         """Whether models read these as names that a person might have, which are told from others by nothing."""
         return self.pseudonymises and self._policy.pii is not None and self._policy.pii.pseudonyms == "realistic"
-
-    def may_reveal(self, actor: str | None) -> bool:
-        """Tell whether an actor may see what stands under pseudonyms."""
-        return self._policy.allows(actor, "reveal")
-
-    async def in_clear(self, messages: list[Message], *, owner: str, actor: str | None) -> list[Message]:
-        """Give messages as they were said to those who have the right; to others as they stand."""
-        return await self._originals(messages, owner) if self.may_reveal(actor) else messages
-
-    async def as_said(self, messages: list[Message], *, owner: str) -> list[Message]:
-        """Give messages as they were said, to whoever the person's own right lets have them."""
-        return await self._originals(messages, owner)
-
-    async def pseudonyms(self, user_id: str) -> list[tuple[str, str]]:
-        """Give what a person's pseudonyms stand for, as far as that is not past its time: token and text."""
-        now, vault = self._clock(), await self._vaults.fresh(user_id)
-        return [(str(entry.token), entry.text) for entry in vault.entries(now)]
-
-    async def _originals(self, messages: list[Message], owner: str) -> list[Message]:
-        now, vaults = self._clock(), await self._vaults_of(messages, owner)
-        return [reveal.original(message, vaults[message.user_id or owner], now) for message in messages]
-
-    async def for_models(self, messages: list[Message], *, owner: str) -> list[Message]:
-        """Give messages as a model may read them."""
-        now, vaults = self._clock(), {}
-        for person in {message.user_id or owner for message in messages}:
-            vaults[person] = await self._vaults.fresh(person)
-        return [
-            reveal.as_read_by_models(
-                message,
-                vaults[message.user_id or owner],
-                now,
-                guest=self._mark(message.user_id) if message.user_id else "",
-            )
-            for message in messages
-        ]
-
-    async def _vaults_of(self, messages: Iterable[Message], owner: str) -> dict[str, Vault]:
-        people = {message.user_id or owner for message in messages if message.pseudonymised}
-        found = {message.user_id or owner: Vault() for message in messages}
-        return found | {person: await self._vaults.fresh(person) for person in people}
-
-    async def reveal(self, text: str, *, owner: str, guests: Iterable[str], actor: str | None) -> str:
-        """Give a model's text with values in place of the pseudonyms of a session's owner and its guests.
-
-        Raises:
-            AccessDeniedError: the actor may not.
-        """
-        return reveal.revealed(text, await self._opened(owner, guests, actor), self._clock())
-
-    async def reveal_stream(
-        self,
-        chunks: AsyncIterable[str] | Iterable[str],
-        *,
-        owner: str,
-        guests: Iterable[str],
-        actor: str | None,
-    ) -> AsyncIterator[str]:
-        """Give the same of a text that comes in pieces; what may be half a pseudonym waits for the other half.
-
-        Raises:
-            AccessDeniedError: the actor may not.
-        """
-        stream = reveal.Stream(await self._opened(owner, guests, actor), self._clock())
-        async for chunk in _each(chunks):
-            ready = stream.feed(chunk)
-            if ready:
-                yield ready
-        rest = stream.end()
-        if rest:
-            yield rest
-
-    async def _opened(self, owner: str, guests: Iterable[str], actor: str | None) -> dict[str, Vault]:
-        """Give the vaults that a session's pseudonyms are in, by their marks, once it is written down who asks."""
-        if not self.may_reveal(actor):
-            raise AccessDeniedError("the policy gives this actor no right to reveal pseudonyms")
-        vaults = {"": await self._vaults.fresh(owner)}
-        for guest in guests:
-            vaults[self._mark(guest)] = await self._vaults.fresh(guest)
-        await self._log(owner, actor)
-        return vaults
 
 
 async def _find(privacy: Privacy, messages: Iterable[Message], seen: Seen | None = None) -> list[Found]:
@@ -390,12 +298,3 @@ def _tags(metadata: dict[str, Any] | None) -> list[str]:
     """Give a message's tags, as its metadata names them."""
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list | tuple) else []
-
-
-async def _each(chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
-    if isinstance(chunks, AsyncIterable):
-        async for chunk in chunks:
-            yield chunk
-    else:
-        for chunk in chunks:
-            yield chunk

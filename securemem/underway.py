@@ -26,11 +26,12 @@ class UnderWay:
         self._count -= 1
         if not self._count and self._idle is not None:
             self._idle.set()
+            self._idle = None
 
     async def idle(self) -> None:
         """Wait until none is under way; whoever asks lets no new ones begin."""
         if self._count:
-            self._idle = asyncio.Event()
+            self._idle = self._idle or asyncio.Event()
             await self._idle.wait()
 
     async def through(self, steps: Coroutine[Any, Any, T]) -> T:

@@ -61,7 +61,7 @@ class Turn:
         self._session = session
         self._treating = treating
         self._pseudonymises = treating.pseudonymises
-        self._reveals = self._pseudonymises and treating.may_reveal(session.actor)
+        self._reveals = self._pseudonymises and treating.out.may_reveal(session.actor)
         self._said: list[Message] = []
         self._shown: list[dict[str, Any]] = []
         self._handle: str | None = None

@@ -19,13 +19,11 @@ from pathlib import Path
 from securemem.crypto.mac import hmac_sha256
 from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
-from securemem.crypto.signing import to_pem
 from securemem.crypto.wrapping import box_of, check, enclose
-from securemem.errors import NotReadyError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import COMING, OPEN, SEALED, TENANT_KEY_KINDS, Rewrapped, SessionRow, UserRow
 from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
-from securemem.keys.unwrapped import UserKey, open_name, open_title, user_context
+from securemem.keys.unwrapped import UserKey, open_name, title_of, user_context
 from securemem.model import from_milliseconds, to_milliseconds
 from securemem.newfile import check_place
 from securemem.ports import Clock
@@ -53,79 +51,34 @@ class EpochStatus:
     kek: bool
 
 
-class Keys:
-    """What an operator does with a store's keys (`memory.keys`): for all tenants in its keystore."""
+class Rotation:
+    """Moves a keystore and its KMS from one epoch to the next."""
 
     def __init__(
-        self, ready: Callable[[], Awaitable[Keyring]], clock: Clock, *, rewrap: Callable[[int], Awaitable[None]]
+        self,
+        keyring: Keyring,
+        clock: Clock,
+        *,
+        rewrap: Callable[[int], Awaitable[None]],
+        closing: Callable[[], Awaitable[None]],
     ) -> None:
         """Take what a rotation needs.
 
         Args:
-            ready: opens the store, where it is not open yet, and gives its keyring.
+            keyring: of a tenant of the keystore.
             clock: the store's.
             rewrap: puts those keys under an epoch that lie elsewhere than in the keystore.
+            closing: is awaited before each KEK is destroyed.
         """
-        self._ready = ready
-        self._clock = clock
         self._elsewhere = rewrap
-
-    async def public_key(self) -> str:
-        """Give the PEM of the key that this tenant's receipts are signed with."""
-        return to_pem((await self._ready()).signer.public_key)
-
-    async def status(self) -> list[EpochStatus]:
-        """Give all epochs, ascending."""
-        return await (await self._rotation()).status()
-
-    async def rotate(self) -> int:
-        """Open a new epoch and put every user's key under it; no message is touched.
-
-        Returns:
-            The new epoch's number.
-
-        Raises:
-            NotReadyError: another process rotates just now.
-        """
-        return await (await self._rotation()).rotate()
-
-    async def close_epoch(self, *, backup: str | Path | None = None, without_backup: bool = False) -> list[int]:
-        """Destroy every epoch but the open one, so that keystore backups from before open nobody any more.
-
-        Rotates first where the open epoch is the only one.
-
-        Args:
-            backup: where to write a backup of the keystore under the open epoch; it is read back before anything is
-                destroyed.
-            without_backup: destroy without one. Should the keystore be lost, everything is.
-
-        Returns:
-            The epochs that were destroyed.
-
-        Raises:
-            NotReadyError: neither a backup nor `without_backup` was given, or the backup does not read back.
-        """
-        if backup is None and not without_backup:
-            raise NotReadyError(
-                "older keystore backups will open nobody: give a path for a new backup, or without_backup=True"
-            )
-        return await (await self._rotation()).close_epochs(Path(backup) if backup else None)
-
-    async def _rotation(self) -> _Rotation:
-        return _Rotation(await self._ready(), self._clock, self._elsewhere)
-
-
-class _Rotation:
-    """Moves a keystore and its KMS from one epoch to the next."""
-
-    def __init__(self, keyring: Keyring, clock: Clock, rewrap: Callable[[int], Awaitable[None]]) -> None:
-        self._elsewhere = rewrap
+        self._closing = closing
         self._keyring = keyring
         self._keystore = keyring.keystore
         self._kms = keyring.kms
         self._clock = clock
 
     async def status(self) -> list[EpochStatus]:
+        """Give all epochs, ascending."""
         users = await self._keystore.users_by_epoch()
         keks = set(await self._kms.epochs())
         return [
@@ -134,6 +87,11 @@ class _Rotation:
         ]
 
     async def rotate(self) -> int:
+        """Open a new epoch, put every user's key under it, and give its number.
+
+        Raises:
+            NotReadyError: another process rotates just now.
+        """
         old = await self._open_epoch()
         new = old + 1
         await self._kms.create_epoch(new)
@@ -146,6 +104,17 @@ class _Rotation:
         return new
 
     async def close_epochs(self, backup: Path | None) -> list[int]:
+        """Destroy every epoch but the open one, of which there is a new one where it is the only one.
+
+        Args:
+            backup: where a backup of the keystore is written and read back before anything is destroyed.
+
+        Returns:
+            The epochs that were destroyed.
+
+        Raises:
+            NotReadyError: another process rotates just now, or the backup does not read back.
+        """
         if backup is not None:
             check_place(backup)
         if not any(row.state == SEALED for row in await self._keystore.epochs()):
@@ -159,6 +128,7 @@ class _Rotation:
         if backup is not None:
             await self._keystore.backup(backup)
         for epoch in sealed:
+            await self._closing()
             await self._kms.destroy_epoch(epoch)
             await self._keystore.set_destroyed(epoch, self._now())
         await self._keystore.purge(PURGE_SECONDS)
@@ -181,6 +151,7 @@ class _Rotation:
                     continue
                 kept = RawKey.generate() if row.kind == "index" else await unwrap_tenant_key(self._kms, handle, row)
                 wrapped = await wrap_tenant_key(self._kms, handle, row.kind, new, kept)
+                kept.wipe()
                 await self._keystore.add_tenant_key(number, wrapped)
 
     async def _rewrap_all(self, epoch: int) -> None:
@@ -194,6 +165,8 @@ class _Rotation:
         while batch := await self._keystore.users_under(epoch, _BATCH):
             for tenant, user in batch:
                 await self._rewrap(tenants[tenant], index[tenant], user, epoch)
+        for key in index.values():
+            key.wipe()
         await self._elsewhere(epoch)
         await self._keystore.purge(PURGE_SECONDS)
         await self._keyring.reload()
@@ -208,9 +181,7 @@ class _Rotation:
             return hmac_sha256(index.expose_secret(), pae(*name))
 
         def session_tag(session: SessionRow) -> bytes:
-            session_key = user.unwrap_session_key(session.handle, session.generation, session.wrapped)
-            session_id = open_title(session_key, tenant, row.handle, session).session_id
-            return tag(b"session", tenant, user_id.encode(), session_id.encode())
+            return tag(b"session", tenant, user_id.encode(), title_of(user, session).session_id.encode())
 
         sessions = [
             (session_tag(session), session.handle) for session in await self._keystore.sessions_to_retag(row.number)

@@ -59,6 +59,8 @@ OPEN = frozenset(RequestState) - {RequestState.COMPLETE, RequestState.REFUSED}
 """States that something may still come after."""
 UNTOUCHED = frozenset({RequestState.RECEIVED, RequestState.ACKNOWLEDGED, RequestState.VERIFIED, RequestState.PREFLIGHT})
 """States before anything is done."""
+_TIMES = ("due_at", "extended_at", "paused_at")
+"""What says until when a request has to be answered."""
 
 
 class Row(NamedTuple):
@@ -147,6 +149,8 @@ class Requests:
     ) -> Row | None:
         """Move a request on if it stands as it was read, or in one of some states; None where it does not.
 
+        Whoever changes its time has reckoned that from the one that was read, which has to stand still.
+
         Args:
             row: as it was read.
             event: to be written with it.
@@ -158,7 +162,9 @@ class Requests:
 
         async def work(connection: AsyncConnection, tables: Tables) -> bool:
             requests = tables.requests
-            mine = (requests.c.id == row.id, requests.c.tenant == self._tenant, requests.c.state.in_(states))
+            mine = [requests.c.id == row.id, requests.c.tenant == self._tenant, requests.c.state.in_(states)]
+            if not values.keys().isdisjoint(_TIMES):
+                mine += [requests.c[name].is_not_distinct_from(getattr(row, name)) for name in _TIMES]
             done = await connection.execute(requests.update().where(*mine).values(**values))
             if done.rowcount and event is not None:
                 await append(connection, tables, event)

@@ -40,7 +40,7 @@ from securemem.setapart import shown_name
 
 if TYPE_CHECKING:
     from securemem.keptvalues import KeptValues
-    from securemem.treating import Treating
+    from securemem.revealing import Revealing
 
 FORMAT = "securemem-export/1"
 _NOBODY = Asked()
@@ -52,13 +52,13 @@ class Sources(NamedTuple):
     Attributes:
         conversation: gives the state of a session.
         reader: of the store.
-        treating: gives back what stands under pseudonyms, and
+        revealing: gives back what stands under pseudonyms, and
         kept: where that is past its time.
     """
 
     conversation: OpenConversation
     reader: Reader
-    treating: Treating
+    revealing: Revealing
     kept: KeptValues
 
 
@@ -115,7 +115,7 @@ class Export:
                 found = await self._opened(page, {person.handle: sealer}, only=person.handle)
                 for item in await self._as_json(found, page.held, None, user_id, sources):
                     yield item
-        for token, text in await sources.treating.pseudonyms(user_id):
+        for token, text in await sources.revealing.pseudonyms(user_id):
             yield {"kind": "pseudonym", "token": token, "text": text}
 
     async def _about(self, user_id: str, person: UserRow | None, now: datetime) -> dict[str, Any]:
@@ -241,7 +241,7 @@ class Export:
         messages = [message for _, message in opened]
         if any(message.pseudonymised for message in messages):
             is_seen = all(seen == NEVER or seen > now for seen in (self._seen(record) for record, _ in opened))
-            giver = sources.treating if is_seen else sources.kept
+            giver = sources.revealing if is_seen else sources.kept
             messages = await giver.as_said(messages, owner=owner)
         made = []
         for (record, _), message in zip(opened, messages, strict=True):

@@ -189,7 +189,7 @@ class Rectifying:
             raise AccessDeniedError("the policy gives this actor no right to messages of this purpose")
         for old in await desk.reader.open_all(conversation, keys, [sealed]):
             person = old.user_id or conversation.user_id
-            [said] = await desk.treating.as_said([old], owner=person)
+            [said] = await desk.treating.out.as_said([old], owner=person)
             new = codec.plain(replace(said, content=request.content))
             again = desk.writer.anew(new, desk.writer.again(old, sealed))
             who = {person: keys.guest_ids.get(person, keys.person)}

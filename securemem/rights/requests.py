@@ -308,7 +308,7 @@ class Requesting:
         if row.paused_at is None:
             raise ConflictError("its clock does not stand")
         values: dict[str, Any] = {"paused_at": None, "due_at": self._due_after_pause(row)}
-        return Request.of(await self._moved(row, EventKind.PAUSE, actor, where=OPEN, **values))
+        return Request.of(await self._moved(row, EventKind.RESUME, actor, where=OPEN, **values))
 
     def _due_after_pause(self, row: Row) -> int:
         """Give when a request is due whose clock stood until now: later by the days for which it did, whole ones alone.
@@ -389,7 +389,10 @@ class Requesting:
         changed = {"changed_at": self._now()} | values
         moved = await self._requests.move(row, event, where=where, also=also, **changed)
         if moved is None:
-            raise ConflictError(f"request {row.id.hex()} is {(await self._find(row.id.hex())).state} by now")
+            state = (await self._find(row.id.hex())).state
+            as_expected = state in (where or {row.state})
+            what = "was changed by somebody else at the same moment" if as_expected else f"is {state} by now"
+            raise ConflictError(f"request {row.id.hex()} {what}")
         return moved
 
     def _done(self, state: RequestState) -> dict[str, Any]:

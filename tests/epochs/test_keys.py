@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from securemem import NotReadyError, SecureMemory
+from securemem.ledger.audit import Audit, EventKind
 
 from .store import everything, everything_cold, fill, states, url
 
@@ -27,6 +30,28 @@ async def test_close_epoch_rotates_where_there_is_one(memory: SecureMemory, tmp_
     await memory.keys.rotate()
     assert await memory.keys.close_epoch(without_backup=True) == [2, 3]
     assert [state for _, state, _, _ in await states(memory)] == ["destroyed"] * 3 + ["open"]
+
+
+async def test_it_is_audited_before_a_kek_is_destroyed(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each KEK's end is an event, durable before the KEK is gone."""
+    await fill(memory)
+    deployment = await memory.host.ready()
+
+    async def audited() -> int:
+        events = await Audit(deployment.ledger).events()
+        return [event.kind for event in events].count(EventKind.CLOSE_EPOCH)
+
+    seen, destroy = list[int](), deployment.keyring.kms.destroy_epoch
+
+    async def watched(epoch: int) -> None:
+        seen.append(await audited())
+        await destroy(epoch)
+
+    monkeypatch.setattr(deployment.keyring.kms, "destroy_epoch", watched)
+    await memory.keys.rotate()
+    await memory.keys.rotate()
+    assert await memory.keys.close_epoch(without_backup=True) == [1, 2]
+    assert (seen, await audited()) == ([1, 2], 2)
 
 
 async def test_readable_before_during_and_after(memory: SecureMemory, other: SecureMemory, tmp_path: Path) -> None:

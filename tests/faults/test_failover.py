@@ -34,7 +34,7 @@ def sentinel_url(sentinel: RedisSentinel) -> str:
 
 async def _key(memory: SecureMemory, writer: Writer) -> str:
     """Give the part of a session's key that says which node it lies on."""
-    keys = await (await memory._keyring()).find(writer.session_id, writer.session_id)
+    keys = await (await memory.host.ready()).keyring.find(writer.session_id, writer.session_id)
     assert keys is not None
     return f"{{{keys.handle.hex()}}}"
 

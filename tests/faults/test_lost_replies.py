@@ -169,7 +169,7 @@ async def test_the_line_of_a_keystore_that_fails(
                 await writer.add()
                 proxy.heal()
             assert not any(writer.failed for writer in writers)
-            assert (await (await memory._keyring()).keystore.counts()) == (12, 12)
+            assert (await (await memory.host.ready()).keyring.keystore.counts()) == (12, 12)
         assert proxy.accepted > 6
         assert urlsplit(keystore).port == proxy.port
         async with open_store(data_url, tmp_path, keystore=keystore) as memory:

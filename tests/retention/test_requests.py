@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +157,32 @@ async def test_a_clock_that_is_stopped(file_url: str, clock: FakeClock) -> None:
         clock.advance(DAY * 1.5)
         verified = await requests.verify(one.id)
         assert (verified.paused, verified.due_at - one.due_at) == (False, timedelta(days=41))
+
+
+async def test_two_at_once_change_its_time_once(file_url: str, clock: FakeClock) -> None:
+    """Who reckons from a time that somebody else has changed is refused: none is lost, and none is given twice."""
+    async with opened(file_url, clock, POLICY) as memory:
+        requests = memory.requests
+        one = await requests.receive("access", "alice")
+        twice = await asyncio.gather(requests.extend(one.id), requests.extend(one.id), return_exceptions=True)
+        assert [isinstance(each, ConflictError) for each in twice] in ([False, True], [True, False])
+        two = await requests.receive("access", "bob")
+        await requests.pause(two.id)
+        clock.advance(10 * DAY)
+        both = await asyncio.gather(requests.extend(two.id), requests.resume(two.id), return_exceptions=True)
+        refused = [each for each in both if isinstance(each, BaseException)]
+        for error in refused:
+            assert isinstance(error, ConflictError)
+            assert "same moment" in str(error)
+        if isinstance(both[0], BaseException):
+            await requests.extend(two.id)
+        if isinstance(both[1], BaseException):
+            await requests.resume(two.id)
+        after, _ = await requests.show(two.id)
+        assert len(refused) == 1
+        assert after.due_at == (await requests.show(one.id))[0].due_at + timedelta(days=10)
+        audited = await _audited(memory)
+        assert [audited.count(kind) for kind in ("extend", "pause", "resume")] == [2, 1, 1]
 
 
 async def test_a_request_whose_clock_stands_can_be_extended(file_url: str, clock: FakeClock) -> None:
