@@ -390,7 +390,7 @@ class Requesting:
         moved = await self._requests.move(row, event, where=where, also=also, **changed)
         if moved is None:
             state = (await self._find(row.id.hex())).state
-            as_expected = state in (where or {row.state})
+            as_expected = state in where if where else state == row.state
             what = "was changed by somebody else at the same moment" if as_expected else f"is {state} by now"
             raise ConflictError(f"request {row.id.hex()} {what}")
         return moved
