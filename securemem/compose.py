@@ -18,8 +18,8 @@ from securemem.model import Stamp, to_milliseconds
 from securemem.nearby import Pages
 from securemem.places import advice, make_home
 from securemem.policy import Policy
-from securemem.ports import Backend, Cautious, Clock, Replica, Spread
-from securemem.readiness import MakeData, Stores, agree, bind, catch_up, space_name
+from securemem.ports import Backend, Cautious, Clock, Reconnecting, Replica, Spread
+from securemem.readiness import MakeData, Stores, agree, bind, catch_up, least_counter, space_name
 
 if TYPE_CHECKING:
     from securemem.destruction import Destruction
@@ -208,6 +208,8 @@ async def assemble(
             await Gate(ledger, keyring.tenant, policy).begin(to_milliseconds(clock()))
         if stamps.data < stamps.newest:
             await backend.stamp(Stamp(stamps.deployment, stamps.newest))
+        if isinstance(backend, Reconnecting):
+            backend.hold_against(lambda: least_counter(keystore, space))
         privacy = await _privacy(policy, keyring)
     except BaseException:
         await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)

@@ -21,6 +21,7 @@ from securemem.ending import Ending, Going, Outcome
 from securemem.errors import BackendUnavailableError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
+from securemem.keys.keystore import stamp_both
 from securemem.keys.renewal import GoingOn, renew
 from securemem.keys.rows import Minted, UserRow
 from securemem.keys.unwrapped import GENERATION, title_of
@@ -194,8 +195,7 @@ class Destruction:
         """Stamp the stores, which say then that all up to there is done: never past an act that is under way."""
         settled = act.counter if act.alone else await self._ledger.settled(act.counter)
         stamp = Stamp(self._deployment, settled)
-        await self._keystore.stamp(stamp)
-        await self._backend.stamp(stamp)
+        await stamp_both(self._backend, self._keystore, stamp)
 
     async def _after_rectifying(self, act: Act, outcome: Outcome, purge_seconds: float | None) -> None:
         """Do what comes after a record was rectified; in a store that has missed it the old one goes, with a stub."""

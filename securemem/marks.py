@@ -14,14 +14,17 @@ import msgspec
 from securemem.errors import IntegrityError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
+from securemem.keys.keystore import stamp_both
 from securemem.ledger.acts import ActKind
 from securemem.ledger.holds import Hold, Holds, Kind
 from securemem.ledger.store import Ledger
 from securemem.model import NEVER, Change, Head, HeadFlag, Stamp, to_milliseconds
-from securemem.ports import Backend, Clock
+from securemem.ports import Backend, Clock, Reconnecting
 
 MARKING = frozenset({ActKind.HOLD, ActKind.RELEASE, ActKind.RESTRICT, ActKind.LIFT})
 """The acts that only mark heads, and destroy nothing."""
+PERSIST_SECONDS = 2.0
+"""How long a hold or a restriction waits for the data's server to have it where a failure does not take it away."""
 _KEEP, _RESTRICTED, _HELD = int(HeadFlag.KEEP), int(HeadFlag.RESTRICTED), int(HeadFlag.HELD)
 _MARKS: dict[str, int] = {
     Kind.HOLD: _KEEP | _RESTRICTED | _HELD,
@@ -73,10 +76,11 @@ class Marks:
             counter: its number.
             at: the present moment, in milliseconds.
         """
+        if isinstance(self._backend, Reconnecting):
+            await self._backend.persist(PERSIST_SECONDS)
         keystore = self._keyring.keystore
         stamp = Stamp((await keystore.stamp_now()).deployment, await ledger.settled(counter))
-        await keystore.stamp(stamp)
-        await self._backend.stamp(stamp)
+        await stamp_both(self._backend, keystore, stamp)
         await ledger.finish(counter, at=at)
 
 

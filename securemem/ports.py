@@ -79,6 +79,25 @@ class Prefetching(Protocol):
 
 
 @runtime_checkable
+class Reconnecting(Protocol):
+    """An ability of a data store: its server may go back to an older state while it is open, and it finds that out."""
+
+    def hold_against(self, least: Callable[[], Awaitable[int]]) -> None:
+        """Refuse, on every new connection, a server whose stamp counts less.
+
+        Args:
+            least: gives what it has to count, by what else is known of the deployment.
+        """
+
+    async def persist(self, seconds: float) -> None:
+        """Wait until a failure of the server would not take away what was written, as far as its settings let that be.
+
+        Args:
+            seconds: how long, at most.
+        """
+
+
+@runtime_checkable
 class TenantBound(Protocol):
     """An ability of a data store: its server keeps tenants apart besides, once it is told whose rows are asked for."""
 

@@ -126,6 +126,15 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
     return Stamps(keys.deployment, servers, data.counter, keys.counter, newest, unfinished)
 
 
+async def least_counter(keystore: Keystore, space: str) -> int:
+    """Give what the stamp of the data in one table counts at least; an act stamps the data before the keystore.
+
+    Where the keystore has keys of other tables too, its stamp follows acts that were none of this one's: 0.
+    """
+    spaces = {named(name)[0] for _, _, name in await keystore.tenants()}
+    return (await keystore.stamp_now()).counter if spaces <= {space} else 0
+
+
 async def _check_tenant(stores: Stores) -> None:
     """Refuse a tenant that is not there: its name may be mistyped, and another's sessions are meant.
 

@@ -22,17 +22,17 @@ import heapq
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from securemem import sql
 from securemem.backends.settling import settle
-from securemem.errors import ConfigurationError, InvalidInputError
+from securemem.errors import ConfigurationError, InvalidInputError, NotReadyError
 from securemem.model import HANDLE_BYTES, NEVER, Change, Residue, Stamp, Tail
-from securemem.redis import Command, Node, RedisServer, Script, place_of_client, place_of_url
+from securemem.redis import Command, Node, Pipe, RedisServer, Script, place_of_client, place_of_url
 from securemem.redis.checks import examine
-from securemem.redis.durability import purge
+from securemem.redis.durability import persist, purge
 from securemem.remote import Patience
 
 OPTIONS = frozenset({"timeout", "patience", "sentinel_username", "sentinel_password"})
@@ -75,28 +75,64 @@ class RedisBackend:
         sentinel = {name.removeprefix("sentinel_"): options[name] for name in options if name.startswith("sentinel_")}
         place = place_of_client(client) if client is not None else place_of_url(url or "", sentinel)
         self._scripts = _scripts()
-        self._server = RedisServer(place, Patience.of(options, place.timeout), self._scripts.values())
+        self._server = RedisServer(place, Patience.of(options, place.timeout), self._scripts.values(), self._greet)
         name = prefix.encode("utf-8", "surrogateescape")
         self._prefix = name + b"{"
         self._stamp_key = name + b"stamp"
+        self._stamp_query = (b"HMGET", self._stamp_key, b"format", b"deployment", b"counter")
         self._pattern = _GLOB.sub(rb"\\\1", self._prefix) + b"?" * (2 * HANDLE_BYTES) + b"}"
         self.caveats: list[str] = []
+        self._stood = 0
+        self._least: Callable[[], Awaitable[int]] | None = None
 
     async def open(self) -> Stamp | None:
         """As `ports.Backend`."""
+        self._stood, self._least = 0, None
         await self._server.open()
         found = await self._server.survey(
             self._new_key, lambda node, key: examine(self._server, node, key, self._pattern, self._scripts)
         )
         self.caveats = list(dict.fromkeys(caveat for caveats in found for caveat in caveats))
-        query = (b"HMGET", self._stamp_key, b"format", b"deployment", b"counter")
-        fields, _ = await self._server.call(self._stamp_key, query)
-        return self._read_stamp(*fields)
+        fields, _ = await self._server.call(self._stamp_key, self._stamp_query)
+        stamp = self._read_stamp(*fields)
+        self._stood = stamp.counter if stamp is not None else 0
+        return stamp
+
+    def hold_against(self, least: Callable[[], Awaitable[int]]) -> None:
+        """As `ports.Reconnecting`."""
+        self._least = least
+
+    async def _greet(self, node: Node, pipe: Pipe) -> None:
+        """Refuse a server that has gone back to an older state since this store was opened.
+
+        Raises:
+            NotReadyError: it has missed acts, which nobody may read or write without.
+        """
+        if self._least is None or self._server.owner(self._stamp_key) is not node:
+            return
+        least = max(self._stood, await self._least())
+        [fields] = await pipe.exchange([self._stamp_query])
+        if isinstance(fields, Exception):
+            return  # who asks next is told the same
+        stamp = self._read_stamp(*fields)
+        if (stamp.counter if stamp is not None else 0) < least:
+            raise NotReadyError(
+                f"{node.name} went back to an older state while the store was open: a restart or a failover has lost "
+                "what it had acknowledged. Open the store anew, which brings it up to date"
+            )
+
+    async def persist(self, seconds: float) -> None:
+        """As `ports.Reconnecting`."""
+        await self._server.primaries()
+        places = self._server.keys_everywhere(self._new_key)
+        probe = self._scripts["rights"]
+        await asyncio.gather(*(persist(node, (b"EVAL", probe.text, 1, key), seconds) for node, key in places.items()))
 
     async def stamp(self, stamp: Stamp) -> None:
         """As `ports.Backend`."""
         command = self._scripts["stamp"].on(self._stamp_key, stamp.deployment, stamp.counter, _FORMAT)
         await self._server.call(self._stamp_key, command)
+        self._stood = max(self._stood, stamp.counter)
 
     async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
         """As `ports.Backend`."""

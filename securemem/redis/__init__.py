@@ -2,12 +2,13 @@
 
 from securemem.redis.address import Place, place_of_client, place_of_url
 from securemem.redis.node import Node, Script
-from securemem.redis.pipe import Command
+from securemem.redis.pipe import Command, Pipe
 from securemem.redis.server import RedisServer
 
 __all__ = [
     "Command",
     "Node",
+    "Pipe",
     "Place",
     "RedisServer",
     "Script",

@@ -13,6 +13,7 @@ one a date (`schedule`). An append-only file is written anew when it has grown, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -25,6 +26,7 @@ from securemem.model import Residue, ResidueKind
 from securemem.redis import schedule
 from securemem.redis.checks import configured, parsed
 from securemem.redis.node import Ask, Node, Script
+from securemem.redis.pipe import Command
 from securemem.redis.server import RedisServer
 from securemem.residue import latest
 
@@ -110,6 +112,34 @@ async def purge(
             raise left
         every += [Residue(store, *what) for what in left]
     return [*latest(every), Residue(store, _MEMORY, kind=ResidueKind.MEMORY)]
+
+
+async def persist(node: Node, write: Command, seconds: float) -> None:
+    """Wait until what was written is at a replica, where there is one, and in the append-only file, if it is kept.
+
+    Args:
+        node: a server.
+        write: a command that writes something and takes it away again: the server waits for what a connection wrote.
+        seconds: how long, at most.
+
+    Raises:
+        BackendUnavailableError: it cannot be reached.
+    """
+    deadline = time.monotonic() + seconds
+    async with node.connection(seconds + _GRACE_SECONDS) as ask:
+        facts, settings = parsed(await ask(b"INFO")), await configured(ask, "appendfsync")
+        await ask(*write)
+        await _replicated(ask, facts, deadline)
+        if facts.get("aof_enabled") == "1" and settings.get("appendfsync") != b"always":
+            with contextlib.suppress(rx.ResponseError):  # before Redis 7.2 nobody can wait for it
+                await ask(b"WAITAOF", 1, 0, max(int(1000 * (deadline - time.monotonic())), 1))
+
+
+async def _replicated(ask: Ask, facts: Mapping[str, str], deadline: float) -> None:
+    """Wait until a replica has what this connection has written, where one is connected."""
+    if facts.get("connected_slaves", "0") != "0":
+        with contextlib.suppress(rx.ResponseError):  # this user may not, or the server knows no such command
+            await ask(b"WAIT", 1, max(int(1000 * (deadline - time.monotonic())), 1))
 
 
 class _Purge:

@@ -38,6 +38,10 @@ class Script(NamedTuple):
         return (b"EVALSHA", self.digest, 1, key, *arguments)
 
 
+Greet: TypeAlias = "Callable[[Node, Pipe], Awaitable[None]]"
+"""Looks at a server by a new connection; what it raises is given to whoever asked for that."""
+
+
 class Node:
     """One server.
 
@@ -49,7 +53,15 @@ class Node:
         well: whether the last call got its answer.
     """
 
-    def __init__(self, address: Address, patience: Patience, scripts: Iterable[Script], *, cluster: bool) -> None:
+    def __init__(
+        self,
+        address: Address,
+        patience: Patience,
+        scripts: Iterable[Script],
+        *,
+        cluster: bool,
+        greet: Greet | None = None,
+    ) -> None:
         """Say where it is; nothing is opened yet.
 
         Args:
@@ -57,7 +69,9 @@ class Node:
             patience: how long it is waited for.
             scripts: that commands may run.
             cluster: whether it is a node of one.
+            greet: looks at the server on every new connection that calls share, before any of them uses it; if given.
         """
+        self._greet = greet
         self.address = address
         self.translated = translator(address.name, cluster=cluster)
         self.well = True
@@ -188,7 +202,7 @@ class Node:
             raise BackendUnavailableError(f"{self.name}: this connection was closed")
         opening = self._opening
         if opening is None:
-            opening = self._opening = asyncio.create_task(self._connect(self.seconds))
+            opening = self._opening = asyncio.create_task(self._begin())
             opening.add_done_callback(self._opened)
         await asyncio.wait([opening])  # whoever is cancelled here does not take it from the others
         pipe = opening.result()
@@ -205,6 +219,16 @@ class Node:
         pipe.ended.add_done_callback(lambda _: self._pipes.discard(pipe))
         if self._leaving:  # those who waited for it are yet to send; it may be that none is left
             asyncio.get_running_loop().call_later(self.seconds, pipe.leave)
+
+    async def _begin(self) -> Pipe:
+        pipe = await self._connect(self.seconds)
+        try:
+            if self._greet is not None:
+                await self._greet(self, pipe)
+        except BaseException:
+            await pipe.aclose()
+            raise
+        return pipe
 
     async def _connect(self, seconds: float) -> Pipe:
         connection = self.address.connection()

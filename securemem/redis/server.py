@@ -11,7 +11,7 @@ from redis import exceptions as rx
 
 from securemem.redis.address import Address, Place
 from securemem.redis.cluster import Cluster
-from securemem.redis.node import Node, Script
+from securemem.redis.node import Greet, Node, Script
 from securemem.redis.pipe import Command
 from securemem.redis.refusals import DepartedError, UnsentError
 from securemem.remote import Patience
@@ -78,18 +78,19 @@ class _Single:
 class RedisServer:
     """The servers behind one URL or client."""
 
-    def __init__(self, place: Place, patience: Patience, scripts: Iterable[Script]) -> None:
+    def __init__(self, place: Place, patience: Patience, scripts: Iterable[Script], greet: Greet | None = None) -> None:
         """Say where it is; nothing is opened yet.
 
         Args:
             place: the server, or some of a cluster's nodes.
             patience: how long each server is waited for.
             scripts: that commands may run.
+            greet: looks at a server on every new connection that calls share.
         """
         every = tuple(scripts)
 
         def make(address: Address) -> Node:
-            return Node(address, patience, every, cluster=place.cluster)
+            return Node(address, patience, every, cluster=place.cluster, greet=greet)
 
         self.cluster = place.cluster
         self.name = place.addresses[0].name
@@ -104,6 +105,10 @@ class RedisServer:
             BackendUnavailableError, ConfigurationError: a cluster cannot be reached, or is none.
         """
         await self._topology.open()
+
+    def owner(self, key: bytes) -> Node | None:
+        """Give the server that has a key, if any has, as far as is known."""
+        return self._topology.owner(key)
 
     async def call(self, key: bytes, command: Command) -> tuple[Any, bool]:
         """Send a command to the server that has a key; again where the connection failed, or the key has moved.

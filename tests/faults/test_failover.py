@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from securemem import ReorderedError, SecureMemory
+from securemem import ReorderedError, SecureMemory, UserRestrictedError, marks
 from securemem.testing.servers.cluster import ClusterNode, RedisCluster
 from securemem.testing.servers.redis import RedisServer
 from securemem.testing.servers.sentinel import RedisSentinel
@@ -169,3 +169,36 @@ async def test_a_failover_in_good_order(redis_cluster: RedisCluster, tmp_path: P
         assert await asyncio.to_thread(redis_cluster.primary_of, key) is not before
         assert not any(writer.failed for writer in writers)
     await check(url, tmp_path, writers)
+
+
+async def test_a_hold_waits_for_a_replica(redis_cluster: RedisCluster, tmp_path: Path) -> None:
+    """A hold is placed when a replica has it: what a failover right after it would have kept."""
+    async with open_store(with_options(redis_cluster.url, **PATIENCE), tmp_path) as memory:
+        writer = Writer(memory, "held")
+        await writer.add()
+        replica = await asyncio.to_thread(redis_cluster.replica_of, await _key(memory, writer))
+        replica.pause()
+        placing = asyncio.create_task(memory.holds.place("held", reason_code="court"))
+        await asyncio.wait([placing], timeout=0.7)
+        waited = not placing.done()
+        replica.resume()
+        await placing
+        assert waited
+
+
+async def test_without_a_replica_that_answers_it_goes_on(
+    redis_cluster: RedisCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none answers, the hold is placed all the same, after a while."""
+    monkeypatch.setattr(marks, "PERSIST_SECONDS", 0.2)
+    async with open_store(with_options(redis_cluster.url, **PATIENCE), tmp_path) as memory:
+        writer = Writer(memory, "held")
+        await writer.add()
+        replica = await asyncio.to_thread(redis_cluster.replica_of, await _key(memory, writer))
+        replica.pause()
+        try:
+            await memory.holds.place("held", reason_code="court")
+            with pytest.raises(UserRestrictedError):
+                await writer.read()
+        finally:
+            replica.resume()

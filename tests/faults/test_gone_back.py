@@ -1,0 +1,94 @@
+"""A Redis that goes back to an older state while a store is open: nobody reads or writes without what it has missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from securemem import NotReadyError, SecureMemory, UserRestrictedError
+from securemem.backends.redis import RedisBackend
+from securemem.testing.servers import RedisServer
+
+from .store import open_store
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def snapshots() -> Iterator[RedisServer]:
+    """Give a server that has after a crash what its last snapshot has."""
+    with RedisServer(settings={"appendonly": "no", "save": "3600 1000"}) as server:
+        yield server
+
+
+def _snapshot(server: RedisServer) -> None:
+    with server.client() as client:
+        client.save()
+
+
+async def _texts(memory: SecureMemory, session: str) -> list[object]:
+    return [message.content for message in await memory.session(session).history()]
+
+
+async def test_a_hold_that_a_crash_undid(snapshots: RedisServer, tmp_path: Path) -> None:
+    """Those that have the store open are refused, the one that placed it and another; who opens it anew places it."""
+    async with open_store(snapshots.url, tmp_path) as placed, open_store(snapshots.url, tmp_path) as other:
+        await placed.session("held").add("user", "evidence")
+        await _texts(other, "held")
+        await asyncio.to_thread(_snapshot, snapshots)
+        await placed.holds.place("held", reason_code="court")
+        await asyncio.to_thread(snapshots.restart)
+        for memory in (placed, other):
+            with pytest.raises(NotReadyError, match="older state"):
+                await _texts(memory, "held")
+            with pytest.raises(NotReadyError, match="older state"):
+                await memory.session("new").add("user", "word")
+        async with open_store(snapshots.url, tmp_path) as again:
+            with pytest.raises(UserRestrictedError):
+                await _texts(again, "held")
+        with pytest.raises(UserRestrictedError):
+            await _texts(other, "held")
+        await placed.session("new").add("user", "word")
+
+
+async def test_where_nobody_looks_it_is_hidden(
+    snapshots: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: unseen, what was held is read, and the next act of anybody makes the data count as complete."""
+    monkeypatch.setattr(RedisBackend, "hold_against", lambda _, __: None)
+    async with open_store(snapshots.url, tmp_path) as memory:
+        await memory.session("held").add("user", "evidence")
+        await memory.session("else").add("user", "word")
+        await asyncio.to_thread(_snapshot, snapshots)
+        await memory.holds.place("held", reason_code="court")
+        await asyncio.to_thread(snapshots.restart)
+        assert await _texts(memory, "held") == ["evidence"]
+        await memory.session("else").clear()
+    async with open_store(snapshots.url, tmp_path) as memory:
+        assert await _texts(memory, "held") == ["evidence"]
+
+
+async def test_one_that_has_missed_no_act(snapshots: RedisServer, tmp_path: Path) -> None:
+    """A restart after which all acts are there is none of this, whatever messages were lost."""
+    async with open_store(snapshots.url, tmp_path) as memory:
+        await memory.session("gone").add("user", "word")
+        await memory.session("gone").clear()
+        await asyncio.to_thread(_snapshot, snapshots)
+        await memory.session("kept").add("user", "lost with the crash")
+        await asyncio.to_thread(snapshots.restart)
+        await memory.session("new").add("user", "word")
+        assert await _texts(memory, "new") == ["word"]
+
+
+async def test_acts_under_another_prefix(snapshots: RedisServer, tmp_path: Path) -> None:
+    """The keystore's stamp follows acts of all prefixes: a store under one does not count as behind for another's."""
+    async with open_store(snapshots.url, tmp_path) as one, open_store(snapshots.url, tmp_path, prefix="other:") as two:
+        for memory in (one, two):
+            await memory.session("s").add("user", "word")
+        await two.session("s").clear()
+        await asyncio.to_thread(_snapshot, snapshots)
+        await asyncio.to_thread(snapshots.restart)
+        assert await _texts(one, "s") == ["word"]
