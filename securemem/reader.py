@@ -133,7 +133,8 @@ class Reader:
     ) -> list[Message]:
         """Give the pinned messages that live, oldest first: those among `messages`, and those that are older.
 
-        An older one is read and verified with all that lies above it, once as long as the session's keys are held.
+        An older one is read and verified with all that lies above it, the owner's once as long as the session's keys
+        are held, a guest's each time.
         """
         now = self._clock()
         keys = await conversation.keys()
@@ -141,12 +142,8 @@ class Reader:
         if keys is None:
             return []
         if any(seq not in at_hand and seq not in keys.pinned for seq in head.pins):
-            found = await conversation.read(head.next - head.first)
-            keys = found.keys if found is not None else keys
-            records = found.records() if found is not None else []
-            for sealed in records:
-                if sealed.seq in head.pins and sealed.subject is None:
-                    keys.pinned[sealed.seq] = _opened(sealed, keys.owner.open(sealed))
+            keys, guests = await self._older_pinned(conversation, keys, head, actor)
+            at_hand = {message.seq: message for message in guests} | at_hand
         pinned = []
         for seq in head.pins:
             if seq in at_hand:
@@ -154,6 +151,25 @@ class Reader:
             elif seq in keys.pinned:
                 pinned += await self._living([keys.pinned[seq]], now, actor)
         return pinned
+
+    async def _older_pinned(
+        self, conversation: Conversation, keys: SessionKeys, head: Head, actor: str | None
+    ) -> tuple[SessionKeys, list[Message]]:
+        """Keep the owner's pinned messages with the session's keys; gives these, and the pinned messages of guests."""
+        while True:
+            found = await conversation.read(head.next - head.first)
+            if found is None:
+                return keys, []
+            keys, pinned = found.keys, [sealed for sealed in found.records() if sealed.seq in head.pins]
+            for sealed in pinned:
+                if sealed.subject is None:
+                    keys.pinned[sealed.seq] = _opened(sealed, keys.owner.open(sealed))
+            theirs = [sealed for sealed in pinned if sealed.subject is not None]
+            try:
+                return keys, await self.open_all(conversation, keys, theirs, actor)
+            except FORGOTTEN_SINCE as exc:
+                if await stands(conversation, found.head, exc):
+                    raise
 
     async def _open(self, conversation: Conversation, found: Found, actor: str | None) -> list[Message]:
         """Verify and open a page, and leave out what is past its time, or for other actors."""

@@ -236,6 +236,42 @@ async def test_a_pinned_message_is_always_first(memory: SecureMemory, role: str)
     assert _seqs(await chat.context(max_tokens=1)) == [2]
 
 
+async def test_a_guests_pinned_message_is_always_first(memory: SecureMemory) -> None:
+    """However old, it comes in its turn among the owner's, each time it is asked for, until its person is erased."""
+    chat = memory.session("s", user_id="alice")
+    await chat.add("system", "the guest's rule", metadata={"pinned": True}, user_id="gwen")
+    await chat.add("system", "the owner's rule", metadata={"pinned": True})
+    await chat.add_many([Message("user", str(number)) for number in range(3, 51)])
+    for _ in range(2):
+        window = await chat.context(max_messages=3)
+        assert _seqs(window) == [1, 2, 50]
+        assert (window[0].content, window[0].user_id) == ("the guest's rule", "gwen")
+    await memory.erase_user("gwen")
+    assert _seqs(await chat.context(max_messages=3)) == [2, 49, 50]
+
+
+async def test_a_guest_with_a_pinned_message_is_erased_meanwhile(
+    memory: SecureMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is forgotten between the reading of a session and its opening is not in the window; other guests are."""
+    chat = memory.session("s", user_id="alice")
+    for guest in ("gwen", "gus"):
+        await chat.add("system", guest, metadata={"pinned": True}, user_id=guest)
+    await chat.add_many([Message("user", str(number)) for number in range(3, 51)])
+    open_all, erased = memory.host.reader.open_all, False
+
+    async def late(*arguments: Any, **options: Any) -> list[Message]:
+        nonlocal erased
+        if not erased:
+            erased = True
+            await memory.erase_user("gwen")
+        return await open_all(*arguments, **options)
+
+    monkeypatch.setattr(memory.host.reader, "open_all", late)
+    assert _seqs(await chat.context(max_messages=3)) == [2, 49, 50]
+    assert erased
+
+
 @pytest.mark.parametrize("metadata", [{"pinned": "yes"}, {"pinned": 1}, {"pinned": False}, {}, None])
 async def test_only_true_pins_and_only_a_system_message(memory: SecureMemory, metadata: dict[str, Any] | None) -> None:
     """Anything but `true`, and any other role, is not pinned."""
