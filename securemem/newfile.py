@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
 
@@ -22,6 +23,15 @@ def check_place(path: Path) -> None:
         raise ConfigurationError(f"{path} exists already: name a new file for the backup")
     if not path.parent.is_dir():
         raise ConfigurationError(f"the folder of {path} does not exist: create it first")
+
+
+def open_new(path: Path) -> BinaryIO:
+    """Make a file, for its owner alone from the first, and give it to be written.
+
+    Raises:
+        OSError: one is there already, or none can be made.
+    """
+    return os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from securemem.ledger.acts import ActKind
 from securemem.ledger.audit import Audit, Event, EventKind, rule_name
 from securemem.ledger.store import Ledger
 from securemem.model import Stamp, to_milliseconds
-from securemem.newfile import told
+from securemem.newfile import open_new, told
 from securemem.places import make_home
 from securemem.policy import resolve as policy_of
 from securemem.ports import Backend, Clock, KeyManagementService
@@ -210,8 +210,7 @@ class Restoring:
         copy = (folder or Path(tempfile.gettempdir())) / name
         try:
             done = 0
-            with told(copy), copy.open("xb") as file:
-                copy.chmod(0o600)
+            with told(copy), open_new(copy) as file:
                 async for piece in reader.pieces(key):
                     await asyncio.to_thread(file.write, piece)
                     done += len(piece)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
 from securemem.errors import ConfigurationError, NotReadyError
-from securemem.newfile import check_place
+from securemem.newfile import check_place, open_new
 
 TABLES = {
     "securemem_stamp": ("one", "deployment", "counter"),
@@ -65,7 +64,7 @@ async def take(path: Path, fill: Fill) -> str:
     """
     check_place(path)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        open_new(path).close()
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written: {exc.strerror}") from exc
     try:

@@ -22,6 +22,7 @@ from typing import Any
 from securemem.crypto.secret import RawKey
 from securemem.errors import ConfigurationError
 from securemem.kms.memory import MemoryKms
+from securemem.newfile import open_new
 
 _FORMAT = 1
 _MAX_FILE_BYTES = 1024 * 1024
@@ -186,7 +187,7 @@ class FileKms(MemoryKms):
         }
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            with open_new(temporary) as file:
                 file.write(json.dumps(document, indent=1).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -16,6 +15,7 @@ from securemem.ledger.engine import migrate_file
 from securemem.ledger.home import BUSY_SECONDS
 from securemem.ledger.names import in_database, in_file
 from securemem.ledger.schema import tables_of
+from securemem.newfile import open_new
 from securemem.postgres import Connection
 
 _ROWS = 1000
@@ -44,14 +44,9 @@ def _tables() -> list[_Columns]:
     return found
 
 
-def new_file(path: Path) -> None:
-    """Make an empty file, for its owner alone."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
 def copy_file(source: str, copy: Path) -> None:
     """Copy a ledger in a file, as of one moment, without holding up whoever writes to it."""
-    new_file(copy)
+    open_new(copy).close()
     with (
         closing(sqlite3.connect(source, timeout=BUSY_SECONDS)) as here,
         closing(sqlite3.connect(copy)) as there,
@@ -69,7 +64,7 @@ async def copy_database(con: Connection, schema: str, deployment: bytes, copy: P
         copy: the file.
         seconds: how long each call may take.
     """
-    await asyncio.to_thread(new_file, copy)
+    (await asyncio.to_thread(open_new, copy)).close()
     await asyncio.to_thread(migrate_file, str(copy), BUSY_SECONDS, deployment)
     # Ended with the connection: to end it in so many words could wait for a server that is silent.
     await con.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", timeout=seconds)

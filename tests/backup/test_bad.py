@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from securemem import (
 )
 from securemem.crypto.envelope import HEADER_BYTES, MAGIC
 from securemem.crypto.head import HEAD_MAGIC
+from securemem.crypto.secret import RawKey
+from securemem.sealedfile import SealedReader
 
 from .place import STORES, Place, fill, read
 
@@ -64,6 +68,33 @@ async def test_a_backup_is_for_its_owner_alone(saved: Place) -> None:
         assert path.stat().st_mode & 0o777 == 0o600
         for needle in (b"frank", b"as a guest", b"SQLite format", head, header):
             assert needle not in path.read_bytes()
+
+
+@pytest.mark.parametrize("store", ["keystore", "ledger"])
+async def test_what_is_unsealed_is_for_its_owner_alone(
+    saved: Place, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore makes its file with the mode 0600, which others could have opened had it been given that afterwards."""
+    modes: list[int] = []
+    pieces = SealedReader.pieces
+
+    async def watched(reader: SealedReader, key: RawKey) -> AsyncIterator[bytes]:
+        modes.extend(path.stat().st_mode & 0o777 for path in tmp_path.rglob(".restored.*"))
+        async for piece in pieces(reader, key):
+            yield piece
+
+    await saved.empty(store)
+    monkeypatch.setattr(SealedReader, "pieces", watched)
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mask = os.umask(0o022)
+    try:
+        (tmp_path / "control").touch()
+        await saved.restore(store)
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "control").stat().st_mode & 0o777 == 0o644, "the control: others may read what is made anyhow"
+    assert modes == [0o600]
 
 
 @pytest.mark.parametrize("store", STORES)
