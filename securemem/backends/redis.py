@@ -72,8 +72,7 @@ class RedisBackend:
             raise ConfigurationError(
                 "prefix has to be at least one character, without braces: they keep a session together"
             )
-        sentinel = {name.removeprefix("sentinel_"): options[name] for name in options if name.startswith("sentinel_")}
-        place = place_of_client(client) if client is not None else place_of_url(url or "", sentinel)
+        place = place_of_client(client, options) if client is not None else place_of_url(url or "", options)
         self._scripts = _scripts()
         self._server = RedisServer(place, Patience.of(options, place.timeout), self._scripts.values(), self._greet)
         name = prefix.encode("utf-8", "surrogateescape")

@@ -29,8 +29,7 @@ _LIVING = frozenset({Kind.LIVING_RECORD})
 async def connected(url: str) -> AsyncIterator[RedisServer]:
     """Open the servers that a URL names, and close them."""
     place, options = options_of(url, OPTIONS)
-    sentinel = {name.removeprefix("sentinel_"): options[name] for name in options if name.startswith("sentinel_")}
-    found = place_of_url(place, sentinel)
+    found = place_of_url(place, options)
     server = RedisServer(found, Patience.of(options, found.timeout), ())
     await server.open()
     try:

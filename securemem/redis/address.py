@@ -10,6 +10,7 @@ caller's client only its settings are taken, and what it decodes is not decoded 
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,13 +21,18 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import redis
 import redis.asyncio as aio
 from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from securemem.errors import ConfigurationError
+from securemem.remote import Patience
 
 SENTINEL_PORT = 26379
 
+_SENTINEL_SECONDS = 1.0
+"""How long one sentinel is waited for, where nobody says less and there are few: they are asked one after the other."""
 _UNREADABLE = (
     "the URL of Redis cannot be read: give redis://user:password@host:port/number, redis+cluster://host:port,host:port "
     "or redis+sentinel://host:port,host:port/service, with special characters escaped (%2F for /)"
@@ -105,12 +111,13 @@ class Place:
             await client.aclose()
 
 
-def place_of_url(url: str, sentinel_options: Mapping[str, str]) -> Place:
+def place_of_url(url: str, options: Mapping[str, str]) -> Place:
     """Give what a URL names; nothing is opened.
 
     Args:
         url: one of the forms above.
-        sentinel_options: `username` and `password` for the sentinels.
+        options: what else the URL says: `timeout` and `patience`, and for sentinels `sentinel_username` and
+            `sentinel_password`.
 
     Raises:
         ConfigurationError: the URL or a parameter cannot be used.
@@ -126,7 +133,7 @@ def place_of_url(url: str, sentinel_options: Mapping[str, str]) -> Place:
     pools = [_pool(each) for each in urls]
     timeout = pools[0].connection_kwargs.get("socket_timeout")
     if form == "sentinel":
-        return _behind_sentinels(pools, service, sentinel_options, timeout)
+        return _behind_sentinels(pools, service, options, timeout)
     addresses = [_address(pool.connection_class, pool.connection_kwargs) for pool in pools]
     if form == "cluster" and addresses[0].settings.get("db"):
         raise ConfigurationError("a cluster has no databases by number: leave it out of the URL")
@@ -151,8 +158,12 @@ def _parsed(url: str) -> SplitResult:
     return parts
 
 
-def place_of_client(client: Any) -> Place:
+def place_of_client(client: Any, options: Mapping[str, str]) -> Place:
     """Give where a caller's client leads, synchronous or not; it is not used itself.
+
+    Args:
+        client: of redis-py.
+        options: `timeout` and `patience`, as `place_of_url`.
 
     Raises:
         ConfigurationError: it is no client of redis-py, or has settings that cannot be taken over.
@@ -163,7 +174,35 @@ def place_of_client(client: Any) -> Place:
         raise ConfigurationError("client has to be a Redis or RedisCluster of redis-py, asyncio or not")
     pool = client.connection_pool
     kind, settings = _asyncio(pool.connection_class, pool.connection_kwargs)
-    return Place([_address(kind, settings)], timeout=settings.get("socket_timeout"), pool=pool)
+    timeout = settings.get("socket_timeout")
+    if isinstance(pool, SentinelConnectionPool):
+        return _of_sentinels(pool, kind, settings, Patience.of(options, timeout), timeout)
+    return Place([_address(kind, settings)], timeout=timeout, pool=pool)
+
+
+def _of_sentinels(
+    pool: SentinelConnectionPool,
+    kind: type[AbstractConnection],
+    settings: dict[str, Any],
+    patience: Patience,
+    timeout: float | None,
+) -> Place:
+    """Ask the sentinels of a caller's client, by clients of our own."""
+    theirs = pool.sentinel_manager
+    hosts = [(each.connection_pool.connection_kwargs["host"], _port(each.connection_pool)) for each in theirs.sentinels]
+    asked = _brief(theirs.sentinel_kwargs, len(hosts), patience)
+    sentinel = copy.copy(theirs)
+    sentinel.sentinels = [aio.Redis(host=host, port=port, **asked) for host, port in hosts]
+    ours = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        pool.service_name,
+        sentinel,
+        connection_class=kind,
+        is_master=pool.is_master,
+        check_connection=pool.check_connection,
+        **{name: value for name, value in _clean(settings).items() if name != "connection_pool"},
+    )
+    address = _address(ours.connection_class, ours.connection_kwargs)
+    return Place([address], timeout=timeout, sentinel=sentinel, pool=ours)
 
 
 def _of_cluster(client: aio.RedisCluster | redis.RedisCluster) -> Place:
@@ -187,19 +226,27 @@ def _behind_sentinels(
         raise ConfigurationError("the URL names no service: give redis+sentinel://host:port,host:port/service")
     settings = _clean(pools[0].connection_kwargs)
     secure = {"ssl": True} if issubclass(pools[0].connection_class, SSLConnection) else {}
-    hosts = [(pool.connection_kwargs.get("host", "localhost"), _port(pool, SENTINEL_PORT)) for pool in pools]
+    hosts = [(pool.connection_kwargs.get("host", "localhost"), _port(pool)) for pool in pools]
     settings.pop("host", None)
     settings.pop("port", None)
     shared = {name: value for name, value in settings.items() if name.startswith(("ssl_", "socket_"))}
-    asked = {**secure, **shared, **options}
+    own = {name.removeprefix("sentinel_"): options[name] for name in options if name.startswith("sentinel_")}
+    asked = _brief({**secure, **shared, **own}, len(hosts), Patience.of(options, timeout))
     sentinel = Sentinel(hosts, sentinel_kwargs=asked, **secure, **settings)  # type: ignore[no-untyped-call]
     pool = sentinel.master_for(service).connection_pool
     address = _address(pool.connection_class, pool.connection_kwargs, f"Redis service {service}")
     return Place([address], timeout=timeout, sentinel=sentinel, pool=pool)
 
 
-def _port(pool: aio.ConnectionPool, default: int) -> int:
-    return int(pool.connection_kwargs.get("port", default))
+def _brief(settings: Mapping[str, Any], count: int, patience: Patience) -> dict[str, Any]:
+    """Give settings for clients of sentinels by which all are asked, and the primary reached, within one try."""
+    most, limits = patience.attempt / (count + 1), ("socket_timeout", "socket_connect_timeout")
+    seconds = {name: min(settings.get(name) or _SENTINEL_SECONDS, most) for name in limits}
+    return {**settings, **seconds, "retry": Retry(NoBackoff(), 0)}
+
+
+def _port(pool: aio.ConnectionPool) -> int:
+    return int(pool.connection_kwargs.get("port", SENTINEL_PORT))
 
 
 def _pool(url: str) -> aio.ConnectionPool:

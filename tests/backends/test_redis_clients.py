@@ -16,6 +16,7 @@ from redis.asyncio.sentinel import Sentinel
 from securemem.backends.redis import RedisBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.model import Change, Tail
+from securemem.remote import Patience
 from securemem.testing import BackendContract
 from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
 from securemem.testing.servers import RedisCluster, RedisSentinel, RedisServer, Tls
@@ -189,6 +190,47 @@ def _replicate(primary: RedisServer) -> None:
     with primary.client() as client:
         client.set("mark", "x")
         assert client.wait(1, 10_000) == 1
+
+
+def _first_hangs(sentinel: RedisSentinel) -> None:
+    sentinel.sentinels[0].pause()
+
+
+def _two_are_dead(sentinel: RedisSentinel) -> None:
+    for each in sentinel.sentinels[:2]:
+        each.kill()
+
+
+@pytest.mark.parametrize("strike", [_first_hangs, _two_are_dead])
+@pytest.mark.parametrize("way", [_by_url, _by_client])
+async def test_sentinels_that_do_not_answer(
+    sentinel: RedisSentinel, redis_prefix: str, way: Callable[..., Any], strike: Callable[[RedisSentinel], None]
+) -> None:
+    """While those that are named first hang or are dead, a store opens by the next, within the time of one try."""
+    await asyncio.to_thread(strike, sentinel)
+    try:
+        async with way(sentinel, redis_prefix) as backend:
+            async with asyncio.timeout(Patience.attempt):
+                await backend.open()
+            await write(backend, handle(), 1, 3)
+            await backend.aclose()
+    finally:
+        sentinel.sentinels[0].resume()
+
+
+async def test_a_clients_sentinels_stay_its_own(sentinel: RedisSentinel, redis_prefix: str) -> None:
+    """Of a client the settings are taken: its sentinels, their time limits and their order are as they were."""
+    asked = Sentinel([("127.0.0.1", 1), *sentinel.addresses], socket_timeout=7)  # type: ignore[no-untyped-call]
+    client, before = asked.master_for(sentinel.service), list(asked.sentinels)
+    backend = RedisBackend(None, {}, prefix=redis_prefix, client=client)
+    await backend.open()
+    await backend.aclose()
+    assert asked.sentinels == before
+    assert {each.connection_pool.connection_kwargs["socket_timeout"] for each in before} == {7}
+    assert client.connection_pool.master_address is None
+    ours = backend._server._place.sentinel
+    assert ours is not None
+    assert ours.sentinels[0].connection_pool.connection_kwargs["port"] != 1
 
 
 async def test_a_service_that_no_sentinel_knows(sentinel: RedisSentinel) -> None:
