@@ -10,6 +10,7 @@ only once the target's head stands. What cannot be verified stays where it is. I
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,11 +18,11 @@ import msgspec
 
 from securemem.crypto.head import Walk, is_fence, is_moved
 from securemem.ending import CLOSED_HEAD_SECONDS
-from securemem.errors import ConflictError, IntegrityError, ReorderedError
+from securemem.errors import ConfigurationError, ConflictError, IntegrityError, ReorderedError
 from securemem.keys.keyring import Keyring
 from securemem.keys.rows import Floor, Owner
 from securemem.keys.unwrapped import GENERATION
-from securemem.model import NEVER, Change, Head, HeadFlag, Route, to_milliseconds
+from securemem.model import HANDLE_BYTES, NEVER, Change, Head, HeadFlag, Route, to_milliseconds
 from securemem.ports import Backend, Clock
 
 _ROWS_TOGETHER = 500
@@ -42,6 +43,31 @@ class Handover:
         """As `ports.Carrier`."""
         head = Head(version=0, generation=GENERATION, epoch=move, flags=HeadFlag.MOVED)
         return Change(session, expected, self._keyring.head_seal(session).encode(head), due=_due(self._clock))
+
+    async def check_apart(self, source: Backend, target: Backend, name: str) -> None:
+        """Check that two servers are two, by a head that is put on one of them for a moment.
+
+        It is of a session that nobody has; one that is left by a process that died goes with the next move's end.
+
+        Args:
+            source: where the tenant is.
+            target: where it goes.
+            name: of the target, in the settings.
+
+        Raises:
+            ConfigurationError: they are one: what was carried over would be removed with what is left behind.
+        """
+        mark = self.fence(secrets.token_bytes(HANDLE_BYTES), 0, b"")
+        try:
+            await source.swap(mark)
+            seen = (await target.tail(mark.session, 0)).head
+        finally:
+            await source.delete([mark.session], heads=True)
+        if seen:
+            raise ConfigurationError(
+                f"server {name!r} is the database that the tenant lies on already, by another name perhaps: correct "
+                "[servers] in securemem.toml"
+            )
 
     async def carry(self, session: bytes, source: Backend, target: Backend) -> None:
         """As `ports.Carrier`.

@@ -100,7 +100,8 @@ class Tenants:
                 use; what is left after that is in the report.
 
         Raises:
-            ConfigurationError: there is no such server, or it is another deployment's.
+            ConfigurationError: there is no such server, or it is another deployment's, or the one that is left by
+                another name.
             InvalidInputError: the moment is past, for there is a copy still; or a number that is none.
             ConflictError: the tenant is being moved to another server.
             IntegrityError: sessions that are not as they were written; all others were moved.
@@ -164,7 +165,7 @@ class _Mover:
         return report
 
     async def _begin(self, route: Route, to: str) -> Route:
-        await self._servers.at(to)
+        await self._taking(route, route.place, to)  # for what it refuses, before anybody hears of a move
         await self._bring_up(to)
         moving = Route(route.version + 1, route.place, to)
         await self._set(route, moving)
@@ -203,8 +204,9 @@ class _Mover:
         self._check()
 
     async def _taking(self, route: Route, source: str, target: str) -> Callable[[bytes], Awaitable[int]]:
-        """Give what carries one session from one server to another."""
+        """Give what carries one session from one server to another, which has to be another."""
         servers = {"source": await self._servers.at(source), "target": await self._servers.at(target)}
+        await self._handover.check_apart(servers["source"], servers["target"], target)
         return lambda session: self._handover.take(session, route, self._way.renewed, **servers)
 
     async def _pages(self) -> AsyncIterator[list[bytes]]:

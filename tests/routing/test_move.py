@@ -202,6 +202,24 @@ async def test_a_server_of_another_deployment(stage: Stage) -> None:
         assert await everything(memory) == before
 
 
+async def test_one_database_by_two_names(stage: Stage) -> None:
+    """A server that is the tenant's own by another URL is refused, also where a move goes on; nothing is changed."""
+    url = stage.urls[HOME]
+    stage.urls[SECOND] = url.replace("/home.db", "/./home.db") if url.startswith("sqlite") else f"{url}?sslmode=prefer"
+    stage.settle(SECOND)
+    async with stage.open() as memory:
+        await _fill(memory)
+        before, rows = await everything(memory), await stage.count(HOME)
+        keystore = (await memory.host.ready()).keyring.keystore
+        for route in (Route(), Route(1, HOME, SECOND)):
+            with pytest.raises(ConfigurationError, match="'second' is the database that the tenant lies on already"):
+                await memory.tenants.move(SECOND)
+            assert (await everything(memory), await stage.count(HOME)) == (before, rows)
+            assert await keystore.set_route("messages\x1fdefault", Route(), Route(1, HOME, SECOND)) == (
+                route == Route()
+            )
+
+
 async def test_what_is_left_is_in_receipts(stage: Stage, clock: FakeClock) -> None:
     """A receipt of an erasure after a move names the copy in the backups of the server that was left, with its date."""
     async with stage.open(clock=clock) as memory:
