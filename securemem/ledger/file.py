@@ -14,6 +14,7 @@ from securemem.errors import ConfigurationError
 from securemem.ledger.home import BUSY_SECONDS, Peek, Work, revisions
 from securemem.model import Stamp
 from securemem.newfile import check_database_place, put_database, told
+from securemem.underway import UnderWay
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -36,6 +37,7 @@ class LedgerFile:
         self._opened: tuple[AsyncEngine, Tables] | None = None
         self._opening = asyncio.Lock()
         self._reading: sqlite3.Connection | None = None
+        self._under_way = UnderWay()
 
     async def peek(self) -> Peek | None:
         """As `home.Home`."""
@@ -66,6 +68,11 @@ class LedgerFile:
 
     async def transact(self, deployment: bytes, work: Work[T]) -> T:
         """As `home.Home`."""
+        steps = self._transact(deployment, work)
+        # SQLAlchemy drops the connection of whoever is cancelled, and a database in memory goes with its connection.
+        return await (self._under_way.through(steps) if self.place == MEMORY else steps)
+
+    async def _transact(self, deployment: bytes, work: Work[T]) -> T:
         async with self._opening:
             if self._opened is None:
                 self._opened = await self._open(deployment)
@@ -129,6 +136,7 @@ class LedgerFile:
 
     async def aclose(self) -> None:
         """As `home.Home`."""
+        await self._under_way.idle()
         if self._reading is not None:
             self._reading.close()
             self._reading = None

@@ -1,7 +1,8 @@
-"""The ledger in a file: handles only, and what is no ledger is refused."""
+"""The ledger in a file, or in memory: handles only, what is no ledger is refused, and no cancelled call destroys it."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from securemem import BackendUnavailableError, ConfigurationError, SecureMemory
 from securemem.ledger.acts import ActKind
+from securemem.ledger.file import MEMORY
 from securemem.ledger.store import Ledger
 
 from .acts import DEPLOYMENT, begin
@@ -71,3 +73,23 @@ async def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     """A ledger that cannot be made is an error of ours."""
     with pytest.raises((BackendUnavailableError, ConfigurationError)):
         await Ledger(str(tmp_path / "no" / "ledger.db")).create(DEPLOYMENT)
+
+
+async def test_a_call_that_is_cancelled() -> None:
+    """Wherever a call is cancelled a ledger in memory keeps what it has; what was begun is through before it closes."""
+    ledger = Ledger(MEMORY)
+    await ledger.create(DEPLOYMENT)
+    act = await begin(ledger, ActKind.CLEAR)
+    for steps in range(30):
+        call = asyncio.create_task(begin(ledger, ActKind.CLEAR))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.wait([call])
+        assert (await ledger.acts())[0] == act
+    call = asyncio.create_task(begin(ledger, ActKind.CLEAR))
+    await asyncio.sleep(0)
+    call.cancel()
+    await ledger.aclose()
+    await asyncio.wait([call])
+    assert asyncio.all_tasks() == {asyncio.current_task()}
