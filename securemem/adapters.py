@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from securemem.privacy.detector import Detector
 
 DEFAULT_SPACE = "messages"
+_REPLICA_PATIENCE = {"timeout": "1", "patience": "0.01"}
+"""What a replica is given where its URL does not say: a second, and no time for tries on end; the primary waits."""
 PATTERNS = "patterns"
 
 
@@ -94,7 +96,8 @@ def make_replica(settings: Settings, space: str) -> Replica | None:
     from securemem.backends.postgres import PostgresBackend  # noqa: PLC0415
     from securemem.postgres import OPTIONS  # noqa: PLC0415
 
-    return PostgresBackend(*options_of(settings.replica, OPTIONS), table_name=space)
+    url, options = options_of(settings.replica, OPTIONS)
+    return PostgresBackend(url, _REPLICA_PATIENCE | options, table_name=space)
 
 
 def _installed(scheme: str) -> Callable[[str, str], Backend]:

@@ -6,11 +6,13 @@ at least, after the answer is there and before anything of it is opened; and an 
 known already, is left for the primary's.
 Keys of guests are taken from the keystore anew for every such answer in which guests speak: of an erased guest's
 records a replica still has, the session's key says nothing.
+A replica that does not answer is left alone for a while, for longer each time; the primary has every answer meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable
 from typing import NamedTuple
 
@@ -21,12 +23,41 @@ from securemem.keys.unwrapped import SessionKeys
 from securemem.model import Tail
 from securemem.ports import Backend, Prefetching, Replica
 
+_FIRST_ABSENCE, _LONGEST_ABSENCE = 2.0, 60.0
+
 
 class Ahead(NamedTuple):
     """A page that was asked for before it was known whether it can be opened."""
 
     session: bytes
     tail: Awaitable[Tail]
+
+
+class _Absence:
+    """For how long a replica that did not answer is left alone: twice as long each time."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._until = 0.0
+
+    def look(self) -> float | None:
+        """Tell whether the replica is to be asked: gives what `failed` wants to know; None while it is left alone."""
+        if self._seconds:
+            now = time.monotonic()
+            if now < self._until:
+                return None
+            self._until = now + self._seconds  # whoever comes meanwhile does not wait for this one
+        return self._until
+
+    def failed(self, look: float) -> None:
+        """Leave the replica alone from now on; of several that asked at once the first one's failure counts."""
+        if look == self._until:
+            self._seconds = min(self._seconds * 2 or _FIRST_ABSENCE, _LONGEST_ABSENCE)
+            self._until = time.monotonic() + self._seconds
+
+    def over(self) -> None:
+        """Take note that it answered."""
+        self._seconds = 0.0
 
 
 class Pages:
@@ -46,6 +77,7 @@ class Pages:
         self._asked: set[asyncio.Task[Tail]] = set()
         self._backend = backend
         self._replica = replica
+        self._absence = _Absence()
         self._keystore = keystore
 
     async def ahead(self, session: bytes, limit: int, before: int | None) -> Ahead | None:
@@ -85,10 +117,7 @@ class Pages:
     async def _tail_of(
         self, replica: Replica, keys: SessionKeys, limit: int, before: int | None, least: int
     ) -> Tail | None:
-        try:
-            tail = await replica.tail(keys.handle, limit, before)
-        except BackendUnavailableError:
-            tail = Tail(b"", [])  # the primary has the answer, or says what is wrong
+        tail = await self._asked_of(replica, keys.handle, limit, before)
         owner = await self._keystore.owner_of(keys.handle)
         if owner is None:
             return None
@@ -100,4 +129,17 @@ class Pages:
         if any(is_of_guest(raw) for _, raw in tail.rows):
             keys.guests.clear()
             keys.guest_ids.clear()
+        return tail
+
+    async def _asked_of(self, replica: Replica, session: bytes, limit: int, before: int | None) -> Tail:
+        """Give a replica's answer; nothing where there is none: the primary has it, or says what is wrong."""
+        look = self._absence.look()
+        if look is None:
+            return Tail(b"", [])
+        try:
+            tail = await replica.tail(session, limit, before)
+        except BackendUnavailableError:
+            self._absence.failed(look)
+            return Tail(b"", [])
+        self._absence.over()
         return tail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +14,11 @@ import pytest
 from securemem import SecureMemory, UserErasedError
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import Tail
-from securemem.nearby import Pages
+from securemem.nearby import Pages, _Absence
 from securemem.testing.servers import PostgresServer
 from securemem.testing.servers.replica import PostgresReplica
 
-from .store import at_port, open_store, with_options
+from .store import at_port, faulty, open_store, with_options
 
 pytestmark = pytest.mark.servers
 
@@ -272,3 +273,47 @@ async def test_a_standby_that_is_not_there_at_open(place: Place) -> None:
     async with gone.open() as memory:
         await memory.session("s", user_id="alice").add("user", "hello")
         assert await _texts(memory) == ["hello"]
+
+
+async def test_a_standby_that_is_away_costs_no_time(postgres_url: str, tmp_path: Path) -> None:
+    """With nobody at its port, under the settings that a store has by default, every read is the primary's at once."""
+    async with open_store(postgres_url, tmp_path, replica=at_port(postgres_url, 1)) as memory:
+        await memory.session("s", user_id="alice").add("user", "hello")
+        async with asyncio.timeout(0.9):
+            for _ in range(6):
+                assert await _texts(memory) == ["hello"]
+
+
+async def test_a_silent_standby_is_waited_for_once(postgres_url: str, tmp_path: Path) -> None:
+    """Of reads that go on while it is silent, those that have asked it wait a second, and the others not at all."""
+    async with faulty(postgres_url) as (proxy, replica), open_store(postgres_url, tmp_path, replica=replica) as memory:
+        await memory.session("s", user_id="alice").add("user", "hello")
+        assert await _texts(memory) == ["hello"]
+        assert proxy.replies.passed, "the standby was not asked: this shows nothing"
+        proxy.replies.swallow()
+        async with asyncio.timeout(1.5):
+            assert await asyncio.gather(*(_texts(memory) for _ in range(3))) == [["hello"]] * 3
+        async with asyncio.timeout(0.5):
+            for _ in range(6):
+                assert await _texts(memory) == ["hello"]
+
+
+def test_a_standby_is_left_alone_for_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One read asks after 2, 4, 8 seconds and so on, after a minute at most; an answer ends it."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    absence, spans = _Absence(), list[float]()
+    together = [absence.look(), absence.look()]
+    for _ in range(7):
+        for look in together:
+            assert look is not None
+            absence.failed(look)
+        began = now
+        while (found := absence.look()) is None:
+            now += 1
+        spans.append(now - began)
+        assert absence.look() is None, "a second one asks as well"
+        together = [found]
+    assert spans == [2, 4, 8, 16, 32, 60, 60]
+    absence.over()
+    assert absence.look() is not None
