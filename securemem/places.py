@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from securemem.config import Settings, file_of, is_server, parted
 from securemem.errors import ConfigurationError
+from securemem.postgresurl import whereabouts
 
 HOME_VARIABLE = "SECUREMEM_HOME"
 _PORTS = {"redis": 6379, "redis+cluster": 6379, "redis+sentinel": 26379, "postgresql": 5432}
@@ -56,7 +57,11 @@ def home(settings: Settings) -> Path:
     try:
         parts = urlsplit(place)
         scheme = _SAME.get(parts.scheme, parts.scheme)
-        hosts, database = _hosts(scheme, parts.netloc.rpartition("@")[2]), parts.path.strip("/")
+        hosts, database = parts.netloc.rpartition("@")[2], parts.path.strip("/")
+        if scheme == "postgresql":
+            hosts, database, user = whereabouts(settings.url)
+            database = database or user
+        hosts = _hosts(scheme, hosts)
     except ValueError as exc:
         raise ConfigurationError("the URL of the data cannot be read") from exc
     within = [query.get("schema", ""), query.get("db", ""), settings.prefix or ""]

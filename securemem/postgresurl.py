@@ -1,30 +1,59 @@
-"""What the URL of a PostgreSQL database says of where it is."""
+"""What the URL of a PostgreSQL database says of where it is, as the driver takes it.
+
+Hosts, ports, database and user stand before the query or in it (`host`, `port`, `dbname` or `database`, `user`); what
+stands before it counts, and with hosts of its own no port of the query does.
+"""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, unquote, urlsplit
+from itertools import cycle
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from securemem.errors import ConfigurationError
 
 _PORT, _USUAL_PORT = re.compile(r":\d+\Z"), 5432
 
 
-def place_of(url: str) -> str:
-    """Give host, port and database of a URL, without user and password.
+class Whereabouts(NamedTuple):
+    """Where a database is: hosts with a comma between, each with its port where one is said; "" for the default's."""
+
+    hosts: str
+    database: str
+    user: str
+
+
+def whereabouts(url: str) -> Whereabouts:
+    """Give what a URL says of where its database is.
 
     Raises:
         ConfigurationError: it cannot be read, for a special character in the password perhaps.
     """
     parts = _parts(url)
-    return f"{parts.netloc.rpartition('@')[2] or 'the default host'}{parts.path}"
+    login, _, hosts = parts.netloc.rpartition("@")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    database = unquote(parts.path.strip("/")) if parts.path else query.get("dbname", query.get("database", ""))
+    return Whereabouts(
+        unquote(hosts) or _hosts_of(query), database, unquote(login.partition(":")[0]) or query.get("user", "")
+    )
+
+
+def place_of(url: str) -> str:
+    """Give host, port and database of a URL, without user and password.
+
+    Raises:
+        ConfigurationError: as `whereabouts`.
+    """
+    hosts, database, _ = whereabouts(url)
+    return f"{hosts or 'the default host'}{'/' if database else ''}{database}"
 
 
 def are_one(one: str, other: str) -> bool:
     """Tell whether two URLs name one database, by what they say: hosts, ports and the database.
 
     Raises:
-        ConfigurationError: as `place_of`.
+        ConfigurationError: as `whereabouts`.
     """
     here, there = _database_of(one), _database_of(other)
     return here[1] == there[1] and bool(here[0] & there[0])
@@ -32,10 +61,18 @@ def are_one(one: str, other: str) -> bool:
 
 def _database_of(url: str) -> tuple[set[str], str]:
     """Give the hosts of a URL, each with its port, and the database, which has the user's name if it has none."""
-    parts = _parts(url)
-    login, _, hosts = parts.netloc.rpartition("@")
+    hosts, database, user = whereabouts(url)
     ported = {host if _PORT.search(host) else f"{host}:{_USUAL_PORT}" for host in hosts.lower().split(",")}
-    return ported, unquote(parts.path.strip("/") or login.partition(":")[0])
+    return ported, database or user
+
+
+def _hosts_of(query: dict[str, str]) -> str:
+    """Give the hosts of a query; its ports are for each of them, or one for all, and count more than their own."""
+    hosts, ports = query.get("host", ""), query.get("port", "")
+    if not ports:
+        return hosts
+    pairs = zip(hosts.split(","), cycle(ports.split(",")), strict=False)
+    return ",".join(f"{_PORT.sub('', host)}:{port}" for host, port in pairs)
 
 
 def _parts(url: str) -> SplitResult:

@@ -56,7 +56,7 @@ class Tables(NamedTuple):
 
     def place(self) -> Place:
         """Give the tables as a place."""
-        where = f"PostgreSQL at {place_of(options_of(self.url, OPTIONS)[0].partition('?')[0])}"
+        where = f"PostgreSQL at {place_of(options_of(self.url, OPTIONS)[0])}"
         return Place(self.store, "tables", where, self._rows(), self.control, self.forbidden)
 
     def _rows(self) -> Reading:

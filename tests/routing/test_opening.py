@@ -67,12 +67,18 @@ SAME = (
     ("postgresql://u@a,b:6000/data?schema=public", "postgresql://u@b:6000,c/data"),
     ("postgresql://[::1]/data", "postgresql://[::1]:5432/data"),
     ("postgresql://data@a", "postgresql://somebody@a/data"),
+    ("postgresql://u@a:5433/data", "postgresql:///data?host=b,a&port=5433&user=u"),
+    ("postgresql://u@a/data", "postgresql://u@a?dbname=data"),
+    ("postgresql://u@%2Frun%2Fpg/data", "postgresql://u@/data?host=/run/pg"),
 )
 OTHERS = (
     ("postgresql://u@a/data", "postgresql://u@a:5433/data"),
     ("postgresql://u@a/data", "postgresql://u@a/keys"),
     ("postgresql://u@a/data", "postgresql://u@a/data?schema=keys"),
     ("postgresql://u@a/data", "postgresql://u@b/data"),
+    ("postgresql://u@a?dbname=data", "postgresql://u@a?dbname=keys"),
+    ("postgresql://u@a/data", "postgresql://u@a/keys?dbname=data"),
+    ("postgresql://u@a/data", "postgresql://u@b/data?host=a"),
 )
 
 
