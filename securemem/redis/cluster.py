@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from redis import exceptions as rx
@@ -24,6 +24,7 @@ SLOTS = 16384
 
 _OLD_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
+_SOME, _ROUNDS = 5, 3
 
 
 class Cluster:
@@ -91,36 +92,54 @@ class Cluster:
 
     def _node(self, host: str, port: int) -> Node:
         key = self._place.remap(host, port)
-        if key not in self._known:
+        return self._known.get(key) or self._take(self._place.addresses[0].at(*key))
+
+    def _take(self, address: Address) -> Node:
+        """Give the node at an address, known from now on."""
+        if address.key not in self._known:
             if self._closed:
-                raise BackendUnavailableError(f"{host}:{port}: the connections to this cluster were closed")
-            self._known[key] = self._make(self._place.addresses[0].at(*key))
-        return self._known[key]
+                raise BackendUnavailableError(f"{address.name}: the connections to this cluster were closed")
+            self._known[address.key] = self._make(address)
+        return self._known[address.key]
 
     async def _look(self) -> None:
-        """Ask one node after the other, until one has a map.
+        """Ask for the map, until one node has it.
 
         Raises:
             ConfigurationError: it is no cluster.
             UnsentError, redis.exceptions.RedisError, OSError: none could be asked.
         """
-        nodes = list(self._known.values())
-        random.shuffle(nodes)
         failed: Exception = rx.ClusterDownError("no node is known")
-        for node in nodes:
-            try:
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    [ranges] = await node.exchange([(b"CLUSTER", b"SLOTS")])
-            except (UnsentError, rx.RedisError, OSError) as exc:
-                failed = exc
-                continue
-            if isinstance(ranges, rx.ResponseError):
-                failed = self._refused(node, ranges)
-                continue
-            if ranges:
-                self._draw(node, ranges)
-                return
+        for nodes in self._rounds():
+            found = await asyncio.gather(*(self._map_of(node) for node in nodes))
+            for node, ranges in zip(nodes, found, strict=True):
+                if isinstance(ranges, Exception):
+                    failed = ranges
+                elif ranges:
+                    self._draw(node, ranges)
+                    return
         raise failed
+
+    def _rounds(self) -> Iterator[list[Node]]:
+        """Give who is asked at once: one node, then some, then those that were named: all may have moved meanwhile."""
+        known = list(self._known.values())
+        random.shuffle(known)
+        yield known[:1]
+        yield known[1:_SOME]
+        named = [self._take(address) for address in self._place.addresses]
+        yield [node for node in named if node not in known[:_SOME]]
+
+    async def _map_of(self, node: Node) -> list[Any] | Exception:
+        """Give a node's map, or why there is none, in time for all rounds within one try."""
+        try:
+            async with asyncio.timeout(min(_LOOK_SECONDS, node.seconds / _ROUNDS)):
+                [ranges] = await node.exchange([(b"CLUSTER", b"SLOTS")])
+        except (UnsentError, rx.RedisError, OSError) as exc:
+            return exc
+        if isinstance(ranges, rx.ResponseError):
+            return self._refused(node, ranges)
+        found: list[Any] = ranges
+        return found
 
     def _refused(self, node: Node, error: rx.ResponseError) -> Exception:
         if "cluster support disabled" in str(error):

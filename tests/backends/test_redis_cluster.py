@@ -16,6 +16,7 @@ from securemem.redis.cluster import Cluster
 from securemem.remote import Patience
 from securemem.testing import BackendContract
 from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
+from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers import ClusterNode, RedisCluster
 
 MANY = 64
@@ -123,6 +124,34 @@ async def test_opening_by_a_map_of_yesterday(
     assert drawn >= 2
     assert before.port not in {node.address.key[1] for node in backend._server._topology.primaries()}
     await backend.aclose()
+
+
+async def test_after_all_nodes_have_moved(redis_cluster: RedisCluster, redis_prefix: str) -> None:
+    """When every node that is known has another address, the one in the URL is asked again, which no map ever named."""
+    async with FaultProxy("127.0.0.1", redis_cluster.nodes[0].port) as proxy:
+        backend = RedisBackend(f"redis+cluster://127.0.0.1:{proxy.port}", {}, prefix=redis_prefix)
+        await backend.open()
+        head = await write(backend, session := handle(), 1, 3)
+        topology = backend._server._topology
+        assert isinstance(topology, Cluster)
+        while ("127.0.0.1", proxy.port) in topology._known:
+            topology._looked = 0.0
+            await topology.refresh()
+        await asyncio.to_thread(_move, redis_cluster)
+        proxy._server = ("127.0.0.1", redis_cluster.nodes[0].port)
+        assert await backend.tail(session, 9) == Tail(head, newest_first(rows(1, 3)))
+        assert {port for _, port in topology._known} <= {proxy.port, *(node.port for node in redis_cluster.nodes)}
+        await backend.aclose()
+
+
+def _move(cluster: RedisCluster) -> None:
+    """Give every node another port; they find each other by their buses, which stay."""
+    for node in cluster.nodes:
+        node.stop()
+        node.port = 0
+    for node in cluster.nodes:
+        node.start()
+    cluster.wait_until_whole()
 
 
 async def test_a_slot_on_its_way(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
