@@ -109,14 +109,14 @@ redis.call('DEL', KEYS[1])
 return rows
 
 -- name: stamp
--- ARGV: the deployment, the counter, the version of the format.
+-- ARGV: the deployment, the counter, the version of the format. Gives the deployment that it is of.
 redis.call('HSETNX', KEYS[1], 'format', ARGV[3])
 redis.call('HSETNX', KEYS[1], 'deployment', ARGV[1])
 local stood = redis.call('HGET', KEYS[1], 'counter')
 if not stood or tonumber(stood) < tonumber(ARGV[2]) then
     redis.call('HSET', KEYS[1], 'counter', ARGV[2])
 end
-return false
+return redis.call('HGET', KEYS[1], 'deployment')
 
 -- name: rights
 -- Does all that the others do, on a key that nobody has, and takes it away again. Gives the first refusal for want of

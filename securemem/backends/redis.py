@@ -10,7 +10,7 @@ Rows are contiguous, so a row's seq follows from `next`, the seq after the newes
 head and rows. An element of under 16 bytes, or whose `next` is above 2³² - 1, is none of ours: it is given as the head
 as it lies there, for the reader to refuse.
 
-The stamp is a hash at the prefix and `stamp`. A session that ends expires as a whole `GRACE_SECONDS` after the hour in
+The stamp lies beside them (`redis.stamps`). A session that ends expires as a whole `GRACE_SECONDS` after the hour in
 which its last record does, by the server's own clock: a net behind the readers, who go by each record, and the worker.
 Deleted lists are freed at once, not when the server finds time; freed memory is not overwritten.
 """
@@ -28,18 +28,18 @@ from typing import Any
 
 from securemem import sql
 from securemem.backends.settling import settle
-from securemem.errors import ConfigurationError, InvalidInputError, NotReadyError
+from securemem.errors import ConfigurationError, InvalidInputError
 from securemem.model import HANDLE_BYTES, NEVER, Change, Residue, Stamp, Tail
 from securemem.redis import Command, Node, Pipe, RedisServer, Script, place_of_client, place_of_url
 from securemem.redis.checks import examine
 from securemem.redis.durability import persist, purge
+from securemem.redis.stamps import Stamps
 from securemem.remote import Patience
 
 OPTIONS = frozenset({"timeout", "patience", "sentinel_username", "sentinel_password"})
 """What of a URL's query is ours; the rest is the driver's, `ssl_ca_certs` and `client_name` among it."""
 GRACE_SECONDS = 24 * 3600
 
-_FORMAT = 1
 _FULL = 0xFFFFFFFF
 _NEXT, _HEAD = 8, 16
 """Where in the last element what comes after `next`, and after `due`, begins."""
@@ -77,48 +77,26 @@ class RedisBackend:
         self._server = RedisServer(place, Patience.of(options, place.timeout), self._scripts.values(), self._greet)
         name = prefix.encode("utf-8", "surrogateescape")
         self._prefix = name + b"{"
-        self._stamp_key = name + b"stamp"
-        self._stamp_query = (b"HMGET", self._stamp_key, b"format", b"deployment", b"counter")
+        self._stamps = Stamps(name, self._scripts["stamp"], cluster=self._server.cluster)
         self._pattern = _GLOB.sub(rb"\\\1", self._prefix) + b"?" * (2 * HANDLE_BYTES) + b"}"
         self.caveats: list[str] = []
-        self._stood = 0
-        self._least: Callable[[], Awaitable[int]] | None = None
 
     async def open(self) -> Stamp | None:
         """As `ports.Backend`."""
-        self._stood, self._least = 0, None
+        self._stamps.let_go()
         await self._server.open()
         found = await self._server.survey(
             self._new_key, lambda node, key: examine(self._server, node, key, self._pattern, self._scripts)
         )
         self.caveats = list(dict.fromkeys(caveat for caveats in found for caveat in caveats))
-        fields, _ = await self._server.call(self._stamp_key, self._stamp_query)
-        stamp = self._read_stamp(*fields)
-        self._stood = stamp.counter if stamp is not None else 0
-        return stamp
+        return await self._stamps.begin(self._server)
 
     def hold_against(self, least: Callable[[], Awaitable[int]]) -> None:
         """As `ports.Reconnecting`."""
-        self._least = least
+        self._stamps.hold_against(least)
 
     async def _greet(self, node: Node, pipe: Pipe) -> None:
-        """Refuse a server that has gone back to an older state since this store was opened.
-
-        Raises:
-            NotReadyError: it has missed acts, which nobody may read or write without.
-        """
-        if self._least is None or self._server.owner(self._stamp_key) is not node:
-            return
-        least = max(self._stood, await self._least())
-        [fields] = await pipe.exchange([self._stamp_query])
-        if isinstance(fields, Exception):
-            return  # who asks next is told the same
-        stamp = self._read_stamp(*fields)
-        if (stamp.counter if stamp is not None else 0) < least:
-            raise NotReadyError(
-                f"{node.name} went back to an older state while the store was open: a restart or a failover has lost "
-                "what it had acknowledged. Open the store anew, which brings it up to date"
-            )
+        await self._stamps.greet(self._server, node, pipe)
 
     async def persist(self, seconds: float) -> None:
         """As `ports.Reconnecting`."""
@@ -129,9 +107,7 @@ class RedisBackend:
 
     async def stamp(self, stamp: Stamp) -> None:
         """As `ports.Backend`."""
-        command = self._scripts["stamp"].on(self._stamp_key, stamp.deployment, stamp.counter, _FORMAT)
-        await self._server.call(self._stamp_key, command)
-        self._stood = max(self._stood, stamp.counter)
+        await self._stamps.move(self._server, stamp)
 
     async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
         """As `ports.Backend`."""
@@ -202,15 +178,6 @@ class RedisBackend:
     async def aclose(self) -> None:
         """As `ports.Backend`."""
         await self._server.aclose()
-
-    def _read_stamp(self, version: bytes | None, deployment: bytes | None, counter: bytes | None) -> Stamp | None:
-        if version is None and deployment is None and counter is None:
-            return None
-        if version is None or not version.isdigit() or deployment is None or counter is None or not counter.isdigit():
-            raise ConfigurationError(f"{self._server.name} has something else under our names: give another prefix")
-        if int(version) > _FORMAT:
-            raise ConfigurationError(f"{self._server.name}: this data is of a newer version of SecureMem: install that")
-        return Stamp(deployment, int(counter))
 
     def _key(self, session: bytes) -> bytes:
         return b"%b%b}" % (self._prefix, session.hex().encode())

@@ -81,6 +81,8 @@ class Cluster:
         """Give the node where another one says that a slot is, for good or for this once."""
         node = self._node(_host(error.host.encode(), asked), error.port)
         if isinstance(error, rx.MovedError):
+            if node not in self._slots:
+                node.renew()
             self._slots[error.slot_id] = node
         return node
 
@@ -154,7 +156,10 @@ class Cluster:
             members = [self._node(_host(host, asked), port) for host, port, *_ in nodes]
             present.update(members)
             slots[first : last + 1] = [members[0]] * (last + 1 - first)
-        self._slots = slots
+        before, self._slots = self.primaries(), slots
+        if before:
+            for node in set(self.primaries()).difference(before):
+                node.renew()
         self._looked = time.monotonic()
         for key, node in list(self._known.items()):
             if node not in present and node is not asked:

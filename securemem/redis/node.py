@@ -177,6 +177,11 @@ class Node:
         """Be usable again after `aclose`."""
         self._closed = self._leaving = False
 
+    def renew(self) -> None:
+        """Let the next call open a connection, as to a server that was not known: it may have become a primary."""
+        if self._pipe is not None:
+            self._pipe.leave()
+
     def retire(self) -> None:
         """Keep no connection any longer than a call; what is asked of it still goes on."""
         self._leaving = True

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from securemem import NotReadyError, SecureMemory, UserRestrictedError
+from securemem import NotReadyError, SecureMemory, UserRestrictedError, marks
 from securemem.backends.redis import RedisBackend
-from securemem.testing.servers import RedisServer
+from securemem.redis import stamps
+from securemem.testing.servers import RedisCluster, RedisServer
 
-from .store import open_store
+from .store import open_store, with_options
 
 pytestmark = pytest.mark.servers
 
@@ -92,3 +93,44 @@ async def test_acts_under_another_prefix(snapshots: RedisServer, tmp_path: Path)
         await asyncio.to_thread(_snapshot, snapshots)
         await asyncio.to_thread(snapshots.restart)
         assert await _texts(one, "s") == ["word"]
+
+
+@pytest.mark.parametrize("count", [1, stamps.COUNT])
+async def test_a_hold_that_a_failover_undid(
+    redis_cluster: RedisCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Of a node that fails over to a replica without the hold its own stamp tells; that of another node does not."""
+    monkeypatch.setattr(marks, "PERSIST_SECONDS", 0.1)
+    monkeypatch.setattr(stamps, "COUNT", count)
+    url = with_options(redis_cluster.url, timeout=2, patience=30)
+    async with open_store(url, tmp_path) as memory:
+        session, key = await _apart_from(memory, redis_cluster, b"securemem:messages:{stamp:0}")
+        node, replica = redis_cluster.primary_of(key), redis_cluster.replica_of(key)
+        survivor = next(each for each in redis_cluster.running if each not in (node, replica))
+        replica.pause()
+        with node.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        await memory.holds.place(session, reason_code="court")
+        await asyncio.to_thread(node.kill)
+        replica.resume()
+        if count == 1:
+            assert await _texts(memory, session) == ["evidence"]
+            return
+        with pytest.raises(NotReadyError, match="older state"):
+            await _texts(memory, session)
+    there = with_options(f"redis+cluster://127.0.0.1:{survivor.port}", timeout=2, patience=30)
+    async with open_store(there, tmp_path) as memory:
+        with pytest.raises(UserRestrictedError):
+            await _texts(memory, session)
+
+
+async def _apart_from(memory: SecureMemory, cluster: RedisCluster, other: bytes) -> tuple[str, str]:
+    """Begin sessions until one lies on another node than a key; gives its id and the part of its key that says so."""
+    for number in range(99):
+        await memory.session(str(number)).add("user", "evidence")
+        keys = await (await memory.host.ready()).keyring.find(str(number), str(number))
+        assert keys is not None
+        key = f"{{{keys.handle.hex()}}}"
+        if cluster.primary_of(key) is not cluster.primary_of(other.decode()):
+            return str(number), key
+    raise AssertionError("all of them lie on one node")
