@@ -167,12 +167,12 @@ class PostgresServer:
                 if not self._watch.end(connection) and isinstance(exc, Exception):
                     raise TimeoutError from exc
                 if isinstance(exc, pg.PostgresError) and not isinstance(exc, _PASSING) and _is_idle(connection):
-                    self._free.append(connection)  # the server said no, and goes on
+                    self._take_back(connection)  # the server said no, and goes on
                 else:
                     connection.terminate()
                 raise
             self._watch.end(connection)
-            self._free.append(connection)
+            self._take_back(connection)
             return result
 
     async def _fenced(self, work: Work[T], connection: Connection, again: bool) -> T:  # noqa: FBT001
@@ -187,6 +187,12 @@ class PostgresServer:
         self._tenant = tenant.hex()
         while self._free:
             self._free.pop().terminate()
+
+    def _take_back(self, connection: Connection) -> None:
+        if self._closed:
+            connection.terminate()  # it was lent when the others were closed
+        else:
+            self._free.append(connection)
 
     def _taken(self) -> Connection | None:
         while self._free:

@@ -162,3 +162,32 @@ async def test_two_make_the_tables(postgres_url: str) -> None:
     await asyncio.gather(*(write(store, handle(), 1, 3) for store in stores))
     for store in stores:
         await store.aclose()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_connection_that_is_lent_while_all_are_closed(postgres_url: str, refused: bool) -> None:  # noqa: FBT001
+    """It is closed when it comes back, whether the server did what was asked or refused it; before that, it is kept."""
+    server = postgres.PostgresServer(postgres_url, {})
+    lent, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(connection: Connection, _: bool) -> Connection:  # noqa: FBT001
+        seen.append(connection)
+        lent.set()
+        await go_on.wait()
+        await connection.execute("SELECT nothing" if refused else "SELECT 1")
+        return connection
+
+    seen: list[Connection] = []
+    go_on.set()
+    for is_over in (False, True):
+        call = asyncio.create_task(server.call(work))
+        await lent.wait()
+        if is_over:
+            await server.aclose()
+        go_on.set()
+        [outcome] = await asyncio.gather(call, return_exceptions=True)
+        assert isinstance(outcome, BackendUnavailableError) is refused
+        assert seen[-1].is_closed() is is_over
+        lent.clear()
+        go_on.clear()
+    assert seen[0] is seen[1], "the control: a connection that comes back is lent again"
