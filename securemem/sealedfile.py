@@ -97,17 +97,27 @@ class SealedWriter:
             os.fsync(self._file.fileno())
             size = self._file.tell()
             self._file.close()
-            check_place(self._path)
-            self._part.rename(self._path)
+            self._name()
             flush(self._path.parent)
             return size
 
+    def _name(self) -> None:
+        try:
+            self._path.hardlink_to(self._part)  # unlike a renaming, this takes the place of nothing
+        except FileExistsError:
+            check_place(self._path)
+            raise
+        except OSError:  # as file systems say that have no hard links
+            check_place(self._path)
+            self._part.rename(self._path)
+        else:
+            self._part.unlink()
+
     def _remove(self) -> None:
-        if not self._file.closed:
-            self._part.unlink(missing_ok=True)
-            # What waits in its buffer goes with it: on a full disk it could not be written either.
-            with contextlib.suppress(OSError):
-                self._file.close()
+        self._part.unlink(missing_ok=True)
+        # What waits in its buffer goes with it: on a full disk it could not be written either.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class SealedReader:

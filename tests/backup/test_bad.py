@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +233,52 @@ async def test_a_full_disk(saved: Place, monkeypatch: pytest.MonkeyPatch, store:
             await memory.backup(saved.folder / "full", store=store)
         monkeypatch.undo()
     assert _everything(saved.folder) == before
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_name_that_is_taken_meanwhile(
+    saved: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    store: str,
+    late: bool,  # noqa: FBT001
+) -> None:
+    """A file that is made under its name, while it is written or at the last moment, stays, and nothing beside it."""
+    path = saved.folder / "taken"
+    before = _everything(saved.folder)
+
+    def take(_: int, __: int) -> None:
+        path.write_bytes(b"another's")
+
+    def just_before(real: Callable[[Path, Path], object]) -> Callable[[Path, Path], object]:
+        def taken(this: Path, other: Path) -> object:
+            take(0, 0)
+            return real(this, other)
+
+        return taken
+
+    async with saved.open() as memory:
+        if late:
+            for way in ("rename", "hardlink_to"):
+                monkeypatch.setattr(Path, way, just_before(getattr(Path, way)))
+        with pytest.raises(ConfigurationError, match="exists already"):
+            await memory.backup(path, store=store, progress=None if late else take)
+        monkeypatch.undo()
+    assert _everything(saved.folder) == before | {"taken": b"another's"}
+
+
+async def test_a_file_system_without_hard_links(saved: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup is given its name there too, and is what it would be elsewhere."""
+    before = set(_everything(saved.folder))
+
+    def refuse(this: Path, _: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(this))
+
+    async with saved.open() as memory:
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+        saved.saved["data"] = saved.folder / "linkless"
+        await memory.backup(saved.saved["data"])
+        monkeypatch.undo()
+    assert set(_everything(saved.folder)) == before | {"linkless"}
+    await saved.empty("data")
+    await saved.restore("data")
