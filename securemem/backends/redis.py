@@ -147,21 +147,29 @@ class RedisBackend:
 
     async def due(self, now: int, limit: int) -> list[bytes]:
         """As `ports.Backend`; there is no index, so every head is looked at."""
-        most: list[tuple[int, bytes]] = []
-        for node in await self._server.primaries():
-            async for keys in self._keys(node):
-                found = await self._dues(node, keys, now)
-                most = heapq.nsmallest(limit, {*most, *found})
-        return [session for _, session in most]
+
+        async def over(nodes: list[Node]) -> list[bytes]:
+            most: list[tuple[int, bytes]] = []
+            for node in nodes:
+                async for keys in self._keys(node):
+                    found = await self._dues(node, keys, now)
+                    most = heapq.nsmallest(limit, {*most, *found})
+            return [session for _, session in most]
+
+        return await self._server.walk(over)
 
     async def census(self, sessions: Sequence[bytes] | None) -> dict[bytes, int]:
         """As `ports.Countable`; list by list, each counted where it lies."""
+        if sessions is None:
+            return await self._server.walk(self._count_all)
         found: Counter[bytes] = Counter()
-        if sessions is not None:
-            for start in range(0, len(sessions), _AT_ONCE):
-                await self._count([self._key(session) for session in sessions[start : start + _AT_ONCE]], found)
-            return found
-        for node in await self._server.primaries():
+        for start in range(0, len(sessions), _AT_ONCE):
+            await self._count([self._key(session) for session in sessions[start : start + _AT_ONCE]], found)
+        return found
+
+    async def _count_all(self, nodes: list[Node]) -> Counter[bytes]:
+        found: Counter[bytes] = Counter()
+        for node in nodes:
             async for keys in self._keys(node):
                 await self._count(keys, found)
         return found

@@ -40,14 +40,16 @@ async def connected(url: str) -> AsyncIterator[RedisServer]:
 
 async def places_on(url: str, prefix: str, *, memory: bool) -> list[Place]:
     """Give the keys, files and memory of the servers that a URL names, as places."""
-    found: list[Place] = []
     async with connected(url) as server:
-        nodes = await server.primaries()
-        found.append(Place("data", "keys", nodes[0].name, _keys(url, prefix), _LIVING))
-        alone = len(nodes) == 1
-        for node in nodes:
-            found += await _on_this_machine(server, node, memory=memory, control=_LIVING if alone else frozenset())
-    return found
+
+        async def over(nodes: list[Node]) -> list[Place]:
+            found = [Place("data", "keys", nodes[0].name, _keys(url, prefix), _LIVING)]
+            control = _LIVING if len(nodes) == 1 else frozenset[Kind]()
+            for node in nodes:
+                found += await _on_this_machine(server, node, memory=memory, control=control)
+            return found
+
+        return await server.walk(over)
 
 
 def _keys(url: str, prefix: str) -> Reading:
@@ -55,8 +57,12 @@ def _keys(url: str, prefix: str) -> Reading:
 
     async def read(scan: Scan, missed: Missed) -> None:
         async with connected(url) as server:
-            for node in await server.primaries():
-                await _dump(server, node, pattern, scan, missed)
+
+            async def over(nodes: list[Node]) -> None:
+                for node in nodes:
+                    await _dump(server, node, pattern, scan, missed)
+
+            await server.walk(over)
 
     return read
 

@@ -226,18 +226,36 @@ class RedisServer:
             DepartedError: the cluster did not come to rest.
             BackendUnavailableError, ConfigurationError: what `look` raises.
         """
-        until, seen = time.monotonic() + self._patience.whole, dict[Node, T]()
+        seen = dict[Node, T]()
+
+        async def walk(_: list[Node]) -> list[T]:
+            places = self.keys_everywhere(make_key)
+            for node in places.keys() - seen.keys():
+                seen[node] = await look(node, places[node])
+            return list(seen.values())
+
+        return await self.walk(walk)
+
+    async def walk(self, over: Callable[[list[Node]], Awaitable[T]]) -> T:
+        """Go over the servers that have keys; from the beginning where a cluster changes meanwhile.
+
+        Args:
+            over: goes over them once.
+
+        Raises:
+            DepartedError: the cluster did not come to rest.
+            BackendUnavailableError, ConfigurationError: nobody can say which they are, or what `over` raises.
+        """
+        until = None
         while True:
             try:
-                places = self.keys_everywhere(make_key)
-                for node in places.keys() - seen.keys():
-                    seen[node] = await look(node, places[node])
-                return list(seen.values())
+                return await over(await self.primaries())
             except DepartedError:
-                if time.monotonic() > until:
+                now = time.monotonic()
+                until = until or now + self._patience.whole
+                if now > until:
                     raise
             await asyncio.sleep(_PAUSE_SECONDS)
-            await self.primaries()
 
     async def primaries(self) -> list[Node]:
         """Give the servers that have keys, as things are now.

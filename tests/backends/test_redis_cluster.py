@@ -90,6 +90,22 @@ async def test_after_a_failover(backend: RedisBackend, redis_cluster: RedisClust
     assert await backend.due(10**9, 99) == list(heads)
 
 
+async def test_walks_in_mid_failover(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
+    """What is due, and how many records there are, is found on all nodes also where a primary was killed just now."""
+    heads, clear = await _fill(backend), bytes(range(16))
+    for session, head in heads.items():
+        row = b"SM\1\1" + bytes(25) + clear
+        assert await backend.swap(Change(session, head, b"next", rows=[(3, row)])) is None
+    killed = redis_cluster.primary_of("any")
+    for node in redis_cluster.nodes:
+        assert not _has_slots(node) or node.ask("WAIT", "1", "10000") == 1
+    await asyncio.to_thread(killed.kill)
+    due, census = await asyncio.gather(backend.due(10**9, 99), backend.census(None))
+    assert due == list(heads)
+    assert census == {clear: MANY}
+    assert killed.port not in {node.address.key[1] for node in await backend._server.primaries()}
+
+
 async def test_opening_in_mid_failover(redis_cluster: RedisCluster, redis_prefix: str) -> None:
     """A store that is opened just after a primary was killed waits for who takes over; the map names the dead yet."""
     killed = redis_cluster.primary_of("any")

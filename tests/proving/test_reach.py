@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,11 @@ import pytest
 
 from securemem.proving import onpostgres, onredis
 from securemem.proving.files import of_files
-from securemem.proving.place import CLEAN, FOUND, LEFT, UNSEEN, Look, Place
+from securemem.proving.place import CLEAN, FOUND, LEFT, UNSEEN, Look, Missed, Place
 from securemem.proving.processes import is_here, of_memory, parent_of
 from securemem.proving.prove import Proof
-from securemem.proving.scan import Kind, Needles
-from securemem.testing.servers import PostgresServer, RedisServer
+from securemem.proving.scan import Kind, Needles, Scan
+from securemem.testing.servers import PostgresServer, RedisCluster, RedisServer
 from tests.faults.store import open_store
 
 MARK = "zukamoribexadofe"
@@ -48,6 +49,21 @@ async def test_a_user_that_may_not_dump_reads_lists(redis: RedisServer, tmp_path
     assert (of(proof, "files").state, of(proof, "files").control) == (CLEAN, True)
     assert "dump" in of(proof, "keys").why
     assert proof.is_proven
+
+
+async def test_keys_in_mid_failover(redis_cluster: RedisCluster, redis_prefix: str) -> None:
+    """Of a cluster that has just lost a primary the keys of all nodes are read, of who takes over too."""
+    killed = redis_cluster.primary_of("mine")
+    assert killed.ask("SET", f"{redis_prefix}{{mine}}", MARK)
+    assert killed.ask("WAIT", "1", "10000") == 1
+    await asyncio.to_thread(killed.kill)
+    url, scan, missed = f"redis+cluster://127.0.0.1:{redis_cluster.running[0].port}", Scan(NEEDLES), Missed()
+    places, _ = await asyncio.gather(
+        onredis.places_on(url, redis_prefix, memory=False), onredis._keys(url, redis_prefix)(scan, missed)
+    )
+    assert Kind.TEXT in scan.found
+    assert not missed
+    assert [place.what for place in places] == ["keys", "files", "files", "files"]
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "redis"])
