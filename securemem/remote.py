@@ -33,7 +33,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for, in seconds: one try, and all tries of a call together."""
+    """How long a server is waited for, in seconds: one try, and all tries of a call together, which is no less."""
 
     attempt: float = 5.0
     whole: float = 15.0
@@ -49,10 +49,8 @@ class Patience:
         Raises:
             ConfigurationError: one is no number, or out of range.
         """
-        return cls(
-            number(options, "timeout", timeout or cls.attempt, least=0.01),
-            number(options, "patience", cls.whole, least=0.01),
-        )
+        whole = number(options, "patience", cls.whole, least=0.01)
+        return cls(min(number(options, "timeout", timeout or cls.attempt, least=0.01), whole), whole)
 
 
 class _Passing(Exception):  # noqa: N818  (it says what failed, and is never seen outside)
@@ -171,7 +169,7 @@ class Remote:
         self._circuit.check(self.name)
         began = time.monotonic() if since is None else since
         try:
-            result = await self._once(attempt, self._patience.attempt, began, again=False)
+            result = await self._once(attempt, began, again=False)
         except _Passing as first:
             return await self._again(attempt, began, first)
         if self._circuit.failures:
@@ -197,23 +195,20 @@ class Remote:
         )
         await asyncio.sleep(_FIRST_WAIT)
         try:
-            result: T = await tries(self._before, attempt, since)
+            result: T = await tries(self._once, attempt, since, again=True)
         except _Passing as last:
             self._circuit.failed()
             raise last.error from first.error
         self._circuit.succeeded()
         return result
 
-    async def _before(self, attempt: Callable[[bool], Awaitable[T]], since: float) -> T:
-        """Try again, for no longer than all tries together may take."""
-        left = max(self._left(since), _FIRST_WAIT)
-        return await self._once(attempt, min(self._patience.attempt, left), since, again=True)
-
     def _left(self, since: float) -> float:
         """Give how long all tries of a call may still take that began then."""
         return since + self._patience.whole - time.monotonic()
 
-    async def _once(self, attempt: Callable[[bool], Awaitable[T]], seconds: float, since: float, *, again: bool) -> T:
+    async def _once(self, attempt: Callable[[bool], Awaitable[T]], since: float, *, again: bool) -> T:
+        """Try once, for no longer than all tries together may take."""
+        seconds = min(self._patience.attempt, max(self._left(since), _FIRST_WAIT))
         try:
             async with asyncio.timeout(None) as limit:
                 self._watch.begin(limit, seconds)

@@ -107,3 +107,19 @@ async def test_the_try_that_was_made_elsewhere_counts() -> None:
     assert not remote.well
     assert await remote.call(lambda _: asyncio.sleep(0, "there"), since=time.monotonic()) == "there"
     assert remote.well
+
+
+async def test_a_time_that_is_used_up_already() -> None:
+    """A first try that is late takes no longer than all may; the control is one that has all the time for itself."""
+    remote = Remote("a server", _failure, Patience(0.5, 1.0))
+    for since, least, most in ((0.9, 0.0, 0.4), (0.0, 0.9, 2.0)):
+        began = time.monotonic()
+        with pytest.raises(BackendUnavailableError, match="did not answer within"):
+            await remote.call(lambda _: asyncio.sleep(9), since=began - since)
+        assert least <= time.monotonic() - began < most
+
+
+def test_one_try_takes_no_longer_than_all() -> None:
+    """Where all tries together may take less than one could, that counts for one too."""
+    assert Patience.of({"patience": "2"}) == Patience.of({"patience": "2", "timeout": "9"}, 7) == Patience(2.0, 2.0)
+    assert Patience.of({"patience": "9"}, 7) == Patience(7.0, 9.0)

@@ -192,6 +192,7 @@ class Node:
         """Close the connections; whoever still waits gets an error."""
         self._closed = self._leaving = True
         if self._opening is not None:
+            self._opening.cancel()
             await asyncio.wait([self._opening])
         self._pipe = None
         await asyncio.gather(*(pipe.aclose() for pipe in list(self._pipes)))
@@ -204,16 +205,21 @@ class Node:
             BackendUnavailableError: this object was closed.
         """
         if self._closed:
-            raise BackendUnavailableError(f"{self.name}: this connection was closed")
+            raise self._was_closed()
         opening = self._opening
         if opening is None:
             opening = self._opening = asyncio.create_task(self._begin())
             opening.add_done_callback(self._opened)
         await asyncio.wait([opening])  # whoever is cancelled here does not take it from the others
+        if opening.cancelled():
+            raise self._was_closed()
         pipe = opening.result()
         if not pipe.usable:
             raise UnsentError from rx.ConnectionError("the connection ended at once")
         return pipe
+
+    def _was_closed(self) -> BackendUnavailableError:
+        return BackendUnavailableError(f"{self.name}: this connection was closed")
 
     def _opened(self, opening: asyncio.Task[Pipe]) -> None:
         self._opening = None

@@ -236,7 +236,7 @@ async def test_a_clients_sentinels_stay_its_own(sentinel: RedisSentinel, redis_p
 async def test_a_service_that_no_sentinel_knows(sentinel: RedisSentinel) -> None:
     """A wrong service is said to be none, by its name."""
     host, port = sentinel.addresses[0]
-    backend = RedisBackend(f"redis+sentinel://{host}:{port}/nobody", {"patience": "0.1"}, prefix="app:")
+    backend = RedisBackend(f"redis+sentinel://{host}:{port}/nobody", {"patience": "1"}, prefix="app:")
     with pytest.raises(BackendUnavailableError, match="Redis service nobody cannot be reached"):
         await backend.open()
     await backend.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -98,6 +99,17 @@ async def test_nobody_listens() -> None:
         "redis://user:hush@127.0.0.1:1/3", BackendUnavailableError, "Redis at 127.0.0.1:1/3 cannot be reached"
     )
     assert "hush" not in shown
+
+
+async def test_a_server_that_hangs() -> None:
+    """A server that takes connections and says nothing is given up within the patience, also where that is short."""
+    with RedisServer() as server:
+        server.pause()
+        store, began = _store(server.url, {"patience": "1"}), time.monotonic()
+        with pytest.raises(BackendUnavailableError, match=r"did not answer within|cannot be reached"):
+            await store.open()
+        await store.aclose()
+        assert time.monotonic() - began < 2
 
 
 async def test_the_number_of_a_database(redis_server: RedisServer) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from redis import exceptions as rx
 
+from securemem.errors import BackendUnavailableError
 from securemem.redis import Node, place_of_url
 from securemem.redis.pipe import Pipe, Reply
 from securemem.redis.refusals import UnsentError
@@ -199,15 +200,22 @@ async def test_closing_ends_every_connection() -> None:
         assert not node._pipes
 
 
-async def test_closing_while_a_connection_is_opened(redis_server: RedisServer) -> None:
-    """A connection that is opened while its node is closed does not stay."""
-    node = _node(redis_server.url)
-    call = asyncio.create_task(node.send((b"PING",)))
-    await asyncio.sleep(0)
-    await node.aclose()
-    assert not node._pipes
-    with pytest.raises((UnsentError, rx.ConnectionError)):
-        await call
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_closing_while_a_connection_is_opened(*, hangs: bool) -> None:
+    """A connection that is being opened when its node is closed does not stay, and is not waited for."""
+    with RedisServer() as server:
+        node = _node(server.url)
+        if hangs:
+            server.pause()
+        call = asyncio.create_task(node.send((b"PING",)))
+        await asyncio.sleep(0.1 if hangs else 0)
+        assert node._opening is not None
+        began = time.monotonic()
+        await node.aclose()
+        assert time.monotonic() - began < 1
+        assert not node._pipes
+        with pytest.raises(BackendUnavailableError, match="was closed"):
+            await call
 
 
 async def test_leaving_and_closing_by_tls(tmp_path: Path) -> None:
