@@ -97,6 +97,27 @@ async def test_a_part_of_another_deployment(file_url: str, folder: Path, part: s
     assert await _read(file_url, "alice") == ["of alice"]
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+async def test_a_table_of_another_deployment(request: pytest.FixtureRequest, folder: Path, store: str) -> None:
+    """A deployment's table beside another's is refused before a message is taken, and the other one opens as before."""
+    url = request.getfixturevalue({"sqlite": "file_url", "postgresql": "postgres_url"}[store])
+    (folder / "other").mkdir()
+    mine, theirs = (
+        {
+            "keystore": f"sqlite:///{place}/store.keys.db",
+            "ledger": f"sqlite:///{place}/store.ledger.db",
+            "kms": f"file:///{place}/store.kek",
+        }
+        for place in (folder, folder / "other")
+    )
+    await _write(url, "alice", **mine)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"belongs to deployment [0-9a-f]{32}"):
+            await _write(url, "bob", table_name="third", **theirs)
+    assert await _read(url, "alice", **mine) == ["of alice"]
+    assert await _read(url, "alice", table_name="second", **mine) == []
+
+
 async def test_a_missing_keystore_is_asked_for(file_url: str, folder: Path) -> None:
     """Data without its keystore says which deployment's it wants, makes no keys, and opens once that is back."""
     await _write(file_url, "alice")

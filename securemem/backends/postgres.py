@@ -150,9 +150,10 @@ class PostgresBackend:
         if 0 < version < len(self._part.steps):
             await migrate(con, self._part, self._server.name)
         self._there = version > 0
-        if not self._there:
+        if self._there:
+            self._server.row_security = bool(await con.fetchval(self._sql["row_security"]))
+        elif not await con.fetchval(self._sql["has_stamp"]):
             return None
-        self._server.row_security = bool(await con.fetchval(self._sql["row_security"]))
         row = await con.fetchrow(self._sql["stamp"])
         return Stamp(*row) if row else None
 

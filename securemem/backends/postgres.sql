@@ -6,6 +6,10 @@
 -- name: stamp
 SELECT deployment, counter FROM {stamp};
 
+-- name: has_stamp
+-- All tables of a schema have one, and so has a table that is not made yet.
+SELECT to_regclass('{stamp}') IS NOT NULL;
+
 -- name: row_security
 SELECT relrowsecurity FROM pg_class WHERE oid = '{table}'::regclass;
 

@@ -121,6 +121,16 @@ async def test_tables_of_another_program(postgres_url: str, admin: Connection) -
     await other.aclose()
 
 
+async def test_tables_of_a_schema_share_a_stamp(postgres_url: str, backend: PostgresBackend, admin: Connection) -> None:
+    """A table that is not there yet opens with the stamp of those that are, and is not made by that."""
+    await backend.stamp(Stamp(b"a" * 16, 3))
+    other = PostgresBackend(postgres_url, {}, table_name="other")
+    assert await other.open() == Stamp(b"a" * 16, 3)
+    assert await admin.fetchval("SELECT to_regclass('public.other')") is None
+    await write(other, handle(), 1, 3)
+    await other.aclose()
+
+
 async def test_a_newer_schema(postgres_url: str, backend: PostgresBackend, admin: Connection) -> None:
     """Tables of a newer version are refused at open."""
     await backend.stamp(Stamp(b"d" * 16, 0))
