@@ -33,6 +33,8 @@ SCHEMA = "public"
 """Where tables lie if the URL does not say."""
 PLANNING = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 """Our statements find rows by key, so that one plan does: to plan for every call would cost more than the call."""
+ISOLATION = {"default_transaction_isolation": "read committed"}
+"""What waited for a lock has to see what its holder wrote, whatever the database or the role has by default."""
 TENANT = "securemem.tenant"
 """The setting that tells a policy on rows whose they are: the tenant's handle in hex, on every connection."""
 OPTIONS = frozenset({"schema", "pool_size", "timeout", "patience", "pooler"})
@@ -177,7 +179,9 @@ class PostgresServer:
 
     async def _fenced(self, work: Work[T], connection: Connection, again: bool) -> T:  # noqa: FBT001
         """Do some work as the tenant, where the rows' own policy wants that and the connection is not ours alone."""
-        await connection.execute(f"BEGIN; SELECT set_config('{TENANT}', '{self._tenant}', true)")
+        await connection.execute(
+            f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('{TENANT}', '{self._tenant}', true)"
+        )
         result = await work(connection, again)
         await connection.execute("COMMIT")
         return result
@@ -209,7 +213,7 @@ class PostgresServer:
         """
         settings = {"application_name": "securemem"}
         if not self._by_transaction:
-            settings |= PLANNING | ({TENANT: self._tenant} if self._tenant else {})
+            settings |= PLANNING | ISOLATION | ({TENANT: self._tenant} if self._tenant else {})
         try:
             return await asyncpg.connect(
                 self._url,

@@ -90,7 +90,7 @@ async def look(connection: Connection, part: Part, server: str) -> int:
 
 async def migrate(connection: Connection, part: Part, server: str) -> None:
     """Bring a part up to date, in one transaction."""
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):  # who waited for the lock sees what was made
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         version = await look(connection, part, server)
         if version == len(part.steps):

@@ -64,6 +64,7 @@ def make_database_engine(connect: Connect, schema: str) -> AsyncEngine:
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
+        isolation_level="READ COMMITTED",
         poolclass=AsyncAdaptedQueuePool,
         pool_size=_CONNECTIONS,
         max_overflow=0,

@@ -17,6 +17,7 @@ from securemem.postgres import Connection
 from securemem.testing.backend import BackendContract
 from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
 from securemem.testing.servers import PostgresServer
+from securemem.testing.servers.postgres import execute
 
 
 class TestPostgres(BackendContract):
@@ -167,7 +168,11 @@ async def test_a_server_that_is_too_old(postgres_url: str, monkeypatch: pytest.M
 
 async def test_two_make_the_tables(postgres_url: str) -> None:
     """Stores that find an empty database at once all get their tables, and none an error."""
-    stores = [PostgresBackend(postgres_url, {}) for _ in range(6)]
+    await _make_the_tables(postgres_url, {})
+
+
+async def _make_the_tables(url: str, options: dict[str, str]) -> None:
+    stores = [PostgresBackend(url, options) for _ in range(6)]
     await asyncio.gather(*(store.open() for store in stores))
     await asyncio.gather(*(write(store, handle(), 1, 3) for store in stores))
     for store in stores:
@@ -201,3 +206,12 @@ async def test_a_connection_that_is_lent_while_all_are_closed(postgres_url: str,
         lent.clear()
         go_on.clear()
     assert seen[0] is seen[1], "the control: a connection that comes back is lent again"
+
+
+@pytest.mark.parametrize("options", [{}, {"pooler": "transaction"}], ids=["straight", "pooler"])
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_another_isolation_by_default(own_postgres_url: str, isolation: str, options: dict[str, str]) -> None:
+    """Stores that make the tables at once do so whatever isolation the database has by default."""
+    name = own_postgres_url.rpartition("/")[2]
+    await execute(own_postgres_url, f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
+    await _make_the_tables(own_postgres_url, options)

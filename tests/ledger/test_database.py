@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from securemem.backends.postgres import PostgresBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.keys.postgreskeystore import PostgresKeystore
 from securemem.ledger.acts import ActKind, Tombstone
+from securemem.ledger.schema import Tables
 from securemem.ledger.store import Ledger
 from securemem.model import Stamp
 from securemem.postgres import Connection
@@ -145,6 +148,21 @@ async def test_an_act_waits_for_the_one_before(postgres_url: str, admin: Connect
     assert (await beginning).counter == 2
     assert await ledger.settled(2) == 0
     await ledger.aclose()
+
+
+@pytest.mark.parametrize("options", ["", "?pooler=transaction"])
+async def test_another_isolation_by_default(own_postgres_url: str, options: str) -> None:
+    """A transaction that waited for another sees what that wrote, whatever the database has by default."""
+    name = urlsplit(own_postgres_url).path[1:]
+    await execute(own_postgres_url, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    ledger = Ledger(f"{own_postgres_url}{options}")
+    await ledger.create(DEPLOYMENT)
+    assert await ledger.transact(_isolation) == "read committed"
+    await ledger.aclose()
+
+
+async def _isolation(connection: AsyncConnection, _: Tables) -> object:
+    return await connection.scalar(text("SHOW transaction_isolation"))
 
 
 async def test_a_password_is_never_told(postgres_url: str) -> None:
