@@ -246,3 +246,11 @@ def test_the_readmes_example_is_short() -> None:
     """It has at most 15 lines."""
     [example] = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(example.splitlines()) <= _MOST_LINES
+
+
+def test_the_unit_of_workers_is_for_each_tenant() -> None:
+    """An instance's name is its tenant's, and a worker reads `securemem.toml` in the folder that the unit makes."""
+    unit = (ROOT / "deploy" / "securemem-worker@.service").read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in unit if "=" in line and not line.startswith("#"))
+    assert given["Environment"] == "SECUREMEM_TENANT=%i"
+    assert given["WorkingDirectory"] == f"/var/lib/{given['StateDirectory']}"
