@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import OrderedDict
 from weakref import WeakValueDictionary
 
 from securemem.conversation import Around, Conversation
+from securemem.errors import BackendUnavailableError
 from securemem.keys.rows import Floor
 
 RECENT_SESSIONS = 1024
@@ -23,11 +26,14 @@ class Conversations:
         self._around = around
         self._all: WeakValueDictionary[tuple[str, str], Conversation] = WeakValueDictionary()
         self._recent: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
+        self._raising = asyncio.Lock()
 
     async def get(self, user_id: str, session_id: str, tags: tuple[str, ...]) -> Conversation:
         """Give a session's conversation, a new one where there is none or its person was forgotten."""
-        if len(self._around.floors) > MOST_FLOORS:
-            await self.raise_floors()
+        if len(self._around.floors) > MOST_FLOORS and not self._raising.locked():
+            # While the keystore does not answer they are kept, and sessions in use go on.
+            with contextlib.suppress(BackendUnavailableError):
+                await self.raise_floors()
         key = (user_id, session_id)
         shared = self._recent.get(key)
         if shared is None or shared.erased:
@@ -52,11 +58,11 @@ class Conversations:
 
     async def raise_floors(self) -> None:
         """Record in the keystore how far sessions have come, so that no older state of them is accepted again."""
-        floors = [Floor(session, version, ends) for session, (version, ends) in self._around.floors.items()]
-        self._around.floors.clear()
-        if floors:
-            await self._around.keyring.keystore.raise_floors(floors)
-
-    def clear(self) -> None:
-        """Let go of all that no handle holds."""
-        self._recent.clear()
+        async with self._raising:
+            known = self._around.floors
+            floors = [Floor(session, version, ends) for session, (version, ends) in known.items()]
+            if floors:
+                await self._around.keyring.keystore.raise_floors(floors)
+            for session, version, ends in floors:
+                if known.get(session) == (version, ends):  # else it has come further meanwhile
+                    del known[session]

@@ -6,7 +6,16 @@ import copy
 
 import pytest
 
-from securemem import CorruptRecordError, IntegrityError, Message, PlaintextError, ReorderedError, SecureMemory
+from securemem import (
+    BackendUnavailableError,
+    CorruptRecordError,
+    IntegrityError,
+    Message,
+    PlaintextError,
+    ReorderedError,
+    SecureMemory,
+)
+from securemem.keys.rows import Floor
 
 from .access import HEAD, Rows, at, opened
 from .attacks import ATTACKS, Attack
@@ -121,6 +130,56 @@ async def test_floors_of_all_sessions(file_store: Store, monkeypatch: pytest.Mon
         await store.chat(TRIP).add("user", "SECRET 9")
         for number in range(3):
             await store.memory.session(f"other-{number}").add("user", "SECRET")
+    store.put({row: body for row, body in store.rows().items() if row >> 32 != TRIP} | _of(older, TRIP))
+    async with store.open() as memory:
+        with pytest.raises(ReorderedError):
+            await store.chat(TRIP, memory).history()
+
+
+async def test_floors_that_the_keystore_did_not_take(file_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are kept till it does, and the sessions in use go on meanwhile."""
+    monkeypatch.setattr("securemem.conversations.MOST_FLOORS", 1)
+    store, older, asked = file_store, file_store.rows(), list[list[Floor]]()
+
+    async def refuse(floors: list[Floor]) -> None:
+        asked.append(floors)
+        raise BackendUnavailableError("away")
+
+    async with store.memory:
+        await store.chat(TRIP).add("user", "SECRET 9")
+        with monkeypatch.context() as patch:
+            patch.setattr((await store.memory.host.ready()).keyring.keystore, "raise_floors", refuse)
+            for number in range(3):
+                await store.memory.session(f"other-{number}").add("user", "SECRET")
+        assert asked, "the control: it was told before the store was closed"
+    store.put({row: body for row, body in store.rows().items() if row >> 32 != TRIP} | _of(older, TRIP))
+    async with store.open() as memory:
+        with pytest.raises(ReorderedError):
+            await store.chat(TRIP, memory).history()
+
+
+async def test_a_session_that_comes_further_while_floors_are_raised(
+    file_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is held to where it has come to then, and not to what the keystore was being told."""
+    monkeypatch.setattr("securemem.conversations.MOST_FLOORS", 0)
+    store, told = file_store, list[Floor]()
+    async with store.memory:
+        chat = store.chat(TRIP)
+        await chat.add("user", "SECRET 9")
+        older = store.rows()
+        keystore = (await store.memory.host.ready()).keyring.keystore
+        raise_floors = keystore.raise_floors
+
+        async def late(floors: list[Floor]) -> None:
+            if not told:
+                told.extend(floors)
+                await chat.add("user", "SECRET 10")
+            await raise_floors(floors)
+
+        monkeypatch.setattr(keystore, "raise_floors", late)
+        await store.memory.session("other").add("user", "SECRET")
+        assert store.handle(TRIP) in {floor.session.hex() for floor in told}
     store.put({row: body for row, body in store.rows().items() if row >> 32 != TRIP} | _of(older, TRIP))
     async with store.open() as memory:
         with pytest.raises(ReorderedError):
