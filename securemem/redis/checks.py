@@ -58,6 +58,7 @@ async def examine(
     await server.require(
         node,
         scripts["rights"].on(key),
+        *([(b"ASKING",)] if server.cluster else []),  # it holds for the next one alone
         (b"EVAL", b"return 1", 1, key),
         (b"LRANGE", key, 0, 0),
         (b"LINDEX", key, 0),

@@ -120,10 +120,11 @@ class Node:
     async def send_asking(self, command: Command) -> Any:
         """Send a command for a slot that is on its way here, as `send`."""
         # ASKING holds for one command only, so there is no second try for a script that the node does not know.
-        _, reply = await self.exchange([(b"ASKING",), self.whole(command)])
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        replies = await self.exchange([(b"ASKING",), self.whole(command)])
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies[1]
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands one right after the other, and give their replies; refusals are among them, as errors.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from securemem.backends.redis import RedisBackend
-from securemem.errors import BackendUnavailableError
+from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.model import Change, Stamp, Tail
 from securemem.redis import Node, RedisServer, place_of_url
 from securemem.redis.cluster import Cluster
@@ -197,6 +197,50 @@ async def test_a_slot_on_its_way(backend: RedisBackend, redis_cluster: RedisClus
     assert await backend.tail(session, 9) == Tail(b"next", newest_first(rows(1, 4)))
     assert await backend.delete([session, new], heads=True) == 5
     _give_back(source, target, slot, ids)
+
+
+@pytest.fixture
+def limited(redis_cluster: RedisCluster) -> Iterator[Callable[[str], str]]:
+    """Give a function that makes a user with all rights but one on every node, and gives the URL with that user."""
+
+    def limit(right: str) -> str:
+        for node in redis_cluster.nodes:
+            node.ask("ACL", "SETUSER", "app", "reset", "on", ">secret", "~*", "+@all", right)
+        return redis_cluster.url.replace("://", "://app:secret@")
+
+    yield limit
+    for node in redis_cluster.nodes:
+        node.ask("ACL", "DELUSER", "app")
+
+
+async def test_the_right_to_a_slot_on_its_way(
+    limited: Callable[[str], str], redis_cluster: RedisCluster, redis_prefix: str
+) -> None:
+    """Who may not send ASKING is told so at open, and not when a slot is on its way; who may gets in."""
+    backend = RedisBackend(limited("-asking"), {}, prefix=redis_prefix)
+    with pytest.raises(ConfigurationError, match="does not let this user do that"):
+        await backend.open()
+    limited("+asking")
+    await backend.open()
+    session = handle()
+    source = _node_of(redis_cluster, backend, session)
+    target = next(node for node in redis_cluster.nodes if node.port != source.port and _has_slots(node))
+    slot = str(source.ask("CLUSTER", "KEYSLOT", backend._key(session).decode()))
+    ids = {node: node.ask("CLUSTER", "MYID").decode() for node in (source, target)}
+    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
+    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
+    try:
+        head = await write(backend, session, 1, 3)
+        limited("-asking")
+        with pytest.raises(ConfigurationError, match="does not let this user do that"):
+            await backend.tail(session, 9)
+        limited("+asking")
+        assert await backend.tail(session, 9) == Tail(head, newest_first(rows(1, 3)))
+        assert await backend.delete([session], heads=True) == 2
+    finally:
+        for node in (source, target):
+            node.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+    await backend.aclose()
 
 
 def _has_slots(node: ClusterNode) -> bool:
