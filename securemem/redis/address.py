@@ -10,6 +10,7 @@ caller's client only its settings are taken, and what it decodes is not decoded 
 
 from __future__ import annotations
 
+import codecs
 import copy
 import re
 from collections.abc import Callable, Mapping
@@ -54,6 +55,8 @@ _OURS = frozenset(
 """Of a client's settings what is decided here: bytes stay bytes, and time limits and further tries are `Remote`'s."""
 _BLOCKING = frozenset({"redis_connect_func", "command_packer"})
 """Settings of a client that blocks which an asyncio connection cannot use."""
+_OBJECTS = ("credential_provider", "redis_connect_func", "socket_keepalive_options")
+"""Parameters of which redis-py takes any text, and can use none."""
 _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
@@ -131,6 +134,8 @@ def place_of_url(url: str, options: Mapping[str, str]) -> Place:
     several = hosts.split(",") if form else [hosts]
     urls = [f"{scheme}://{user}{at}{host}/{number}?{parts.query}" for host in several]
     pools = [_pool(each) for each in urls]
+    if form == "cluster" and not all("host" in pool.connection_kwargs for pool in pools):
+        raise ConfigurationError(_UNREADABLE)
     timeout = pools[0].connection_kwargs.get("socket_timeout")
     if form == "sentinel":
         return _behind_sentinels(pools, service, options, timeout)
@@ -255,9 +260,12 @@ def _pool(url: str) -> aio.ConnectionPool:
         pool = aio.ConnectionPool.from_url(url)
         if issubclass(pool.connection_class, SSLConnection) and pool.connection_kwargs.get("ssl_cert_reqs") != "none":
             pool.connection_kwargs.setdefault("ssl_check_hostname", True)
-        return pool
     except (ValueError, TypeError, RedisError):
         raise ConfigurationError(_UNREADABLE) from None
+    for name in _OBJECTS:
+        if name in pool.connection_kwargs:
+            raise ConfigurationError(f"{name} cannot be given in a URL: give a client that has it")
+    return pool
 
 
 def _asyncio(kind: type, settings: Mapping[str, Any]) -> tuple[type[AbstractConnection], dict[str, Any]]:
@@ -291,7 +299,9 @@ def _address(kind: type[AbstractConnection], settings: Mapping[str, Any], name: 
             raise ConfigurationError(f"{address.name}: the file that {setting} names is not there")
     try:
         address.connection()
-    except (TypeError, ValueError, RedisError) as exc:
+        "".encode(cleaned.get("encoding", "utf-8"))
+        codecs.lookup_error(cleaned.get("encoding_errors", "strict"))
+    except (TypeError, ValueError, LookupError, RedisError) as exc:
         unknown = re.search(r"argument '(\w+)'", str(exc))
         which = f"redis-py knows no parameter {unknown[1]}" if unknown else "a parameter cannot be used"
         raise ConfigurationError(f"{address.name}: {which}") from None
