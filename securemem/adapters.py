@@ -285,5 +285,11 @@ def url_of(client: Any, url: str | None) -> str:
     if pool is None:
         raise ConfigurationError("client has to be a redis-py client, asyncio or synchronous")
     settings = pool.connection_kwargs
-    host = settings.get("path") or settings.get("host") or getattr(pool, "service_name", "localhost")
+    sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", ())
+    if sentinels:  # sorted, for redis-py moves the one that answered to the front
+        asked = [each.connection_pool.connection_kwargs for each in sentinels]
+        hosts = ",".join(sorted(f"{each.get('host', 'localhost')}:{each.get('port', 6379)}" for each in asked))
+        number = f"/{settings['db']}" if settings.get("db") else ""
+        return f"redis+sentinel://{hosts}/{quote(str(pool.service_name), safe='')}{number}"
+    host = settings.get("path") or settings.get("host") or "localhost"
     return f"redis://{quote(str(host), safe='')}:{settings.get('port', 6379)}/{settings.get('db') or 0}"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import redis.sentinel
+from redis.asyncio.sentinel import Sentinel
 
+from securemem.adapters import url_of
 from securemem.config import Settings
 from securemem.places import home
 
@@ -36,6 +39,18 @@ def _home(url: str, prefix: str | None = None) -> Path:
 def test_one_folder_for_one_place(forms: tuple[str, ...]) -> None:
     """User, password, TLS, the usual port and the first database say nothing of which deployment it is."""
     assert len({_home(url) for url in forms}) == 1
+
+
+@pytest.mark.parametrize("kind", [Sentinel, redis.sentinel.Sentinel])
+def test_sentinels_by_a_client(kind: type[Sentinel]) -> None:
+    """Services that are called alike are told apart by their sentinels, in whichever order these are asked."""
+
+    def by(*ports: int, db: int = 0) -> Path:
+        sentinel = kind([("127.0.0.1", port) for port in ports])
+        return _home(url_of(sentinel.master_for("main", db=db, password="secret"), None))
+
+    assert by(1, 2, 3) == by(2, 3, 1) == _home("redis+sentinel://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/main")
+    assert len({by(1, 2, 3), by(4, 5, 6), by(1, 2, 3, db=7)}) == 3
 
 
 def test_other_places_have_other_folders() -> None:

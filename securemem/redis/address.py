@@ -206,7 +206,7 @@ def _of_sentinels(
         check_connection=pool.check_connection,
         **{name: value for name, value in _clean(settings).items() if name != "connection_pool"},
     )
-    address = _address(ours.connection_class, ours.connection_kwargs)
+    address = _address(ours.connection_class, ours.connection_kwargs, _service_name(pool.service_name))
     return Place([address], timeout=timeout, sentinel=sentinel, pool=ours)
 
 
@@ -239,7 +239,7 @@ def _behind_sentinels(
     asked = _brief({**secure, **shared, **own}, len(hosts), Patience.of(options, timeout))
     sentinel = Sentinel(hosts, sentinel_kwargs=asked, **secure, **settings)  # type: ignore[no-untyped-call]
     pool = sentinel.master_for(service).connection_pool
-    address = _address(pool.connection_class, pool.connection_kwargs, f"Redis service {service}")
+    address = _address(pool.connection_class, pool.connection_kwargs, _service_name(service))
     return Place([address], timeout=timeout, sentinel=sentinel, pool=pool)
 
 
@@ -248,6 +248,10 @@ def _brief(settings: Mapping[str, Any], count: int, patience: Patience) -> dict[
     most, limits = patience.attempt / (count + 1), ("socket_timeout", "socket_connect_timeout")
     seconds = {name: min(settings.get(name) or _SENTINEL_SECONDS, most) for name in limits}
     return {**settings, **seconds, "retry": Retry(NoBackoff(), 0)}
+
+
+def _service_name(service: str) -> str:
+    return f"Redis service {service}"
 
 
 def _port(pool: aio.ConnectionPool) -> int:

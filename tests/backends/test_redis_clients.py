@@ -233,10 +233,21 @@ async def test_a_clients_sentinels_stay_its_own(sentinel: RedisSentinel, redis_p
     assert ours.sentinels[0].connection_pool.connection_kwargs["port"] != 1
 
 
-async def test_a_service_that_no_sentinel_knows(sentinel: RedisSentinel) -> None:
+def _nobody_by_url(host: str, port: int) -> RedisBackend:
+    return RedisBackend(f"redis+sentinel://{host}:{port}/nobody", {"patience": "1"}, prefix="app:")
+
+
+def _nobody_by_client(host: str, port: int) -> RedisBackend:
+    client = Sentinel([(host, port)]).master_for("nobody")  # type: ignore[no-untyped-call]
+    return RedisBackend(None, {"patience": "1"}, prefix="app:", client=client)
+
+
+@pytest.mark.parametrize("name", [_nobody_by_url, _nobody_by_client])
+async def test_a_service_that_no_sentinel_knows(
+    sentinel: RedisSentinel, name: Callable[[str, int], RedisBackend]
+) -> None:
     """A wrong service is said to be none, by its name."""
-    host, port = sentinel.addresses[0]
-    backend = RedisBackend(f"redis+sentinel://{host}:{port}/nobody", {"patience": "1"}, prefix="app:")
+    backend = name(*sentinel.addresses[0])
     with pytest.raises(BackendUnavailableError, match="Redis service nobody cannot be reached"):
         await backend.open()
     await backend.aclose()
