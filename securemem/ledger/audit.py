@@ -6,14 +6,14 @@ before what it tells of is done.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.crypto.merkle import Frontier, consistency, inclusion
 from securemem.errors import IntegrityError, InvalidInputError, ReorderedError
 from securemem.ledger.events import BEGINNING, Event, EventKind, rule_name
 from securemem.ledger.store import Ledger, in_order
-from securemem.ledger.tree import Inclusion, frontier, heads, size_of
+from securemem.ledger.tree import Inclusion, frontier, heads, nodes, size_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -40,10 +40,19 @@ class Entry(NamedTuple):
     hash: bytes
 
 
-async def append(connection: AsyncConnection, tables: Tables, *events: Event) -> list[int]:
+async def append(
+    connection: AsyncConnection, tables: Tables, *events: Event, given: dict[int, bytes] | None = None
+) -> list[int]:
     """Write events at the chain's end, within a transaction of somebody else's; gives their numbers.
 
     They are durable, and others write on, when the transaction ends. It takes what it locks after the acts, if it does.
+
+    Args:
+        connection: of the transaction.
+        tables: of the ledger.
+        events: what happened.
+        given: the hashes that an earlier try of the transaction gave them, by number; takes those that this one gives.
+            Where they stand nothing is written again: that try was carried out, and its answer lost.
 
     Raises:
         ValueError: as `Event.check`.
@@ -51,6 +60,8 @@ async def append(connection: AsyncConnection, tables: Tables, *events: Event) ->
     for event in events:
         event.check()
     await in_order(connection, tables.audit)
+    if given and await _stand(connection, tables, given):
+        return list(given)
     tree, last = await frontier(connection, tables, await size_of(connection, tables))
     values, before = [], last or BEGINNING
     for event in events:
@@ -59,7 +70,11 @@ async def append(connection: AsyncConnection, tables: Tables, *events: Event) ->
         values.append(event._asdict() | {"number": tree.size, "kind": event.kind.value, "hash": before, "node": node})
     if values:
         await connection.execute(tables.audit.insert(), values)
-    return [value["number"] for value in values]
+    written = {value["number"]: value["hash"] for value in values}
+    if given is not None:
+        given.clear()
+        given.update(written)
+    return list(written)
 
 
 class Audit:
@@ -70,7 +85,7 @@ class Audit:
         self._ledger = ledger
 
     async def write(self, *events: Event) -> list[int]:
-        """Write events, durably, at the chain's end; gives their numbers.
+        """Write events, durably and once, at the chain's end; gives their numbers.
 
         Raises:
             ValueError: as `Event.check`.
@@ -79,7 +94,8 @@ class Audit:
             event.check()
         if not events:
             return []
-        return await self._ledger.transact(lambda connection, tables: append(connection, tables, *events))
+        given: dict[int, bytes] = {}
+        return await self._ledger.transact(lambda connection, tables: append(connection, tables, *events, given=given))
 
     async def entries(self, tree: Frontier | None = None) -> AsyncIterator[Entry]:
         """Go through the chain, oldest first, a page at a time.
@@ -169,6 +185,12 @@ async def rules_since(connection: AsyncConnection, tables: Tables, person: bytes
         audit.c.number > number, audit.c.kind == EventKind.RESTRICT.value, audit.c.person == person
     )
     return frozenset((await connection.execute(query.distinct())).scalars()) - {None}
+
+
+async def _stand(connection: AsyncConnection, tables: Tables, given: Mapping[int, bytes]) -> bool:
+    """Tell whether the events of an earlier try are there; the last one's hash commits to those before it."""
+    last = max(given)
+    return (await nodes(connection, tables, [last]))[last].hash == given[last]
 
 
 async def _prove(connection: AsyncConnection, tables: Tables, number: int) -> Inclusion:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.ledger.audit import Event, append
 from securemem.ledger.outbox import drop
-from securemem.ledger.store import Besides, Ledger
+from securemem.ledger.store import Besides, Ledger, stands
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -149,7 +149,8 @@ class Requests:
     ) -> Row | None:
         """Move a request on if it stands as it was read, or in one of some states; None where it does not.
 
-        Whoever changes its time has reckoned that from the one that was read, which has to stand still.
+        Whoever changes its time has reckoned that from the one that was read, which has to stand still. Where an
+        earlier try has moved it, and the answer was lost, it is moved.
 
         Args:
             row: as it was read.
@@ -159,13 +160,17 @@ class Requests:
             values: what is set.
         """
         states = list(where) if where is not None else [row.state]
+        tried: list[bool] = []
 
         async def work(connection: AsyncConnection, tables: Tables) -> bool:
             requests = tables.requests
+            if any(tried) and await _is_left(connection, tables, row.id, values):
+                return True
             mine = [requests.c.id == row.id, requests.c.tenant == self._tenant, requests.c.state.in_(states)]
             if not values.keys().isdisjoint(_TIMES):
                 mine += [requests.c[name].is_not_distinct_from(getattr(row, name)) for name in _TIMES]
             done = await connection.execute(requests.update().where(*mine).values(**values))
+            tried.append(bool(done.rowcount))
             if done.rowcount and event is not None:
                 await append(connection, tables, event)
             if done.rowcount and also is not None:
@@ -251,6 +256,15 @@ async def select_requests(
         query = query.where(requests.c.person == person)
     rows = await connection.execute(query.order_by(requests.c.due_at, requests.c.received_at))
     return [Row(*row) for row in rows]
+
+
+async def _is_left(connection: AsyncConnection, tables: Tables, request: bytes, values: Mapping[str, Any]) -> bool:
+    """Tell whether a request is as an earlier try was to leave it, once that one has ended."""
+    from sqlalchemy import select  # noqa: PLC0415
+
+    requests = tables.requests
+    await connection.execute(select(requests.c.id).where(requests.c.id == request).with_for_update())
+    return await stands(connection, requests, {"id": request, **values})
 
 
 async def _add(connection: AsyncConnection, tables: Tables, row: Row, event: Event) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from securemem.ledger.store import Ledger, in_order
+from securemem.ledger.store import Ledger, in_order, stands
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -57,13 +57,18 @@ class Standing:
         self._tenant = tenant
 
     async def put(self, policy: bytes, document: str, *, actor: bytes | None, at: int, applied: bool) -> None:
-        """Write that a policy is applied, or proposed."""
+        """Write that a policy is applied, or proposed; once, whatever becomes of the answer."""
         values: dict[str, Any] = {"tenant": self._tenant, "policy": policy, "document": document}
         values |= {"actor": actor, "at": at, "applied": applied}
+        given: list[int] = []
 
         async def work(connection: AsyncConnection, tables: Tables) -> None:
             await in_order(connection, tables.policies)
-            await connection.execute(tables.policies.insert().values(**values))
+            for number in given:
+                if await stands(connection, tables.policies, {"number": number, **values}):
+                    return
+            row = await connection.execute(tables.policies.insert().values(**values))
+            given.append(int(row.inserted_primary_key[0]))  # type: ignore[index]
 
         await self._ledger.transact(work)
 

@@ -93,7 +93,7 @@ class Ledger:
         async def work(connection: AsyncConnection, tables: Tables) -> int:
             await in_order(connection, tables.acts)
             for counter in given:
-                if await _stands(connection, tables, counter, values):
+                if await stands(connection, tables.acts, {"counter": counter, **values}):
                     return counter
             row = await connection.execute(tables.acts.insert().values(**values))
             counter = int(row.inserted_primary_key[0])  # type: ignore[index]
@@ -262,13 +262,12 @@ async def in_order(connection: AsyncConnection, table: Table) -> None:
         await connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
-async def _stands(connection: AsyncConnection, tables: Tables, counter: int, values: Mapping[str, Any]) -> bool:
-    """Tell whether the act of an earlier try is there."""
-    from sqlalchemy import select  # noqa: PLC0415
+async def stands(connection: AsyncConnection, table: Table, values: Mapping[str, Any]) -> bool:
+    """Tell whether a row is there as an earlier try was to leave it, which has ended for sure."""
+    from sqlalchemy import literal, select  # noqa: PLC0415
 
-    acts = tables.acts.c
-    same = (acts[name].is_not_distinct_from(value) for name, value in values.items())
-    found = await connection.execute(select(acts.counter).where(acts.counter == counter, *same))
+    same = (table.c[name].is_not_distinct_from(value) for name, value in values.items())
+    found = await connection.execute(select(literal(1)).select_from(table).where(*same))
     return found.first() is not None
 
 
