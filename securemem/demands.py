@@ -42,11 +42,12 @@ class Demands:
     """What has to be kept of what an act destroys.
 
     Attributes:
-        act: which; what another one preserved is left as it is.
+        act: which.
         lives: by the rules that it was decided under; None where no law demands anything.
         people: whose data a hold is on, whatever session it is in.
         sessions: those that a hold is on, and those in which something is preserved.
-        preserving: the latter alone.
+        held: the former alone, and
+        preserving: the latter.
         vaults: those that stayed for what a hold was on when another act came by.
         copies: those in which this act preserved something, by the session that it is of.
         guests: by session and handle, whose records may have to be opened once their key is destroyed, for they were
@@ -61,6 +62,7 @@ class Demands:
     values: KeptValues
     people: frozenset[bytes] = frozenset()
     sessions: set[bytes] = field(default_factory=set)
+    held: frozenset[bytes] = frozenset()
     preserving: set[bytes] = field(default_factory=set)
     vaults: set[bytes] = field(default_factory=set)
     copies: dict[bytes, set[bytes]] = field(default_factory=dict)
@@ -80,8 +82,21 @@ class Demands:
         preserved = [each for each in standing if each.kind == Kind.PRESERVED and each.session is not None]
         self.preserving = {each.session for each in preserved if each.session and each.reason != PSEUDONYMS}
         self.vaults = {each.session for each in preserved if each.session and each.reason == PSEUDONYMS}
-        self.sessions = {each.session for each in holds if each.session is not None} | self.preserving
+        self.held = frozenset(each.session for each in holds if each.session is not None)
+        self.sessions = {*self.held, *self.preserving}
 
     def spares(self, session: bytes, owner: bytes) -> bool:
         """Tell whether a session stays as it is."""
         return session in self.sessions or owner in self.people
+
+    def are_holds_on(self, session: bytes, owner: bytes) -> bool:
+        """Tell whether a session stays for a hold, whatever is preserved in it."""
+        return session in self.held or owner in self.people
+
+    def judges(self, session: bytes) -> bool:
+        """Tell whether what another act has preserved in a session is judged anew.
+
+        What stood when an act that a restored store has missed was decided says nothing of what has to be kept now.
+        """
+        own = any(session in made for made in self.copies.values())
+        return session in self.preserving and not own and not self.act.done

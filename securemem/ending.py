@@ -114,7 +114,8 @@ class Ending:
     async def close(self, session: bytes, going: Going) -> None:
         """Close a session's head, so that nothing is appended any more, whatever is cached anywhere; or spare it.
 
-        What has to be kept of a session that is closed is preserved before.
+        What has to be kept of a session that is closed is preserved before; one in which another act preserved
+        something is closed too, unless all of that has to be kept still.
         """
         seal, demands = self._keyring.head_seal(session), going.demands
         while True:
@@ -127,20 +128,31 @@ class Ending:
                 if were_none and not demands.are_none:
                     continue  # its records are wanted now
             owner = await self._owner(session, demands) if not head.closed else None
-            if owner is not None and (
-                demands.spares(session, owner.user)
-                or (not raw and await self._preserving.is_preserving(session, owner.user, demands))
-            ):
-                if await self._spare(session, going, partial(demands.spares, session, owner.user)):
+            lying = Lying(session, owner, head, rows) if owner is not None else None
+            if lying is not None and await self._stays(lying, raw, demands):
+                on_it = demands.are_holds_on(session, lying.owner.user)
+                spares = demands.are_holds_on if on_it else demands.spares
+                if await self._spare(session, going, partial(spares, session, lying.owner.user)):
                     return
                 continue
-            if owner is not None and raw and not demands.are_none:
+            if lying is not None and raw and not demands.are_none:
                 # What is damaged keeps nobody from being forgotten.
                 with contextlib.suppress(IntegrityError):
-                    await self._preserving.preserve(Lying(session, owner, head, rows), demands)
+                    await self._preserving.preserve(lying, demands)
             if head.closed or await self._backend.swap(_closing(session, raw, seal, self._closed(head))) is None:
                 going.closed.add(session)
                 return
+
+    async def _stays(self, lying: Lying, raw: bytes, demands: Demands) -> bool:
+        """Tell whether a session stays: a hold is on it, or what is preserved in it, or about to be, has to be kept."""
+        session, owner = lying.session, lying.owner.user
+        if demands.are_holds_on(session, owner):
+            return True
+        if not raw:
+            return demands.spares(session, owner) or await self._preserving.is_preserving(session, owner, demands)
+        return demands.spares(session, owner) and (
+            not demands.judges(session) or await self._preserving.keeps_all(lying, demands)
+        )
 
     async def _spare(self, session: bytes, going: Going, spared: Callable[[], bool]) -> bool:
         """Let a session stay; what was preserved of it, before the hold that spares it was placed, goes again.
@@ -151,7 +163,8 @@ class Ending:
         Returns:
             Whether it stays: not if the hold was released meanwhile.
         """
-        strays = set() if session in going.demands.preserving else await self._preserving.strays(session, going.demands)
+        made = session not in going.demands.preserving or going.demands.judges(session)
+        strays = await self._preserving.strays(session, going.demands) if made else set()
         for stray in sorted(strays):
             seal = self._keyring.head_seal(stray)
             while True:

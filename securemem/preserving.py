@@ -40,7 +40,7 @@ from securemem.policy import Policy
 from securemem.policy.decide import HOLD, Action, Asked, Decision
 from securemem.policy.rules import rules_of
 from securemem.ports import Backend, Clock
-from securemem.setapart import Preserved, filled, is_of, name_for, preserves, records_in, still_lie
+from securemem.setapart import Preserved, filled, is_of, name_for, preserves, records_in, shown_name, still_lie
 
 _ERASED = Asked(erasure=True)
 _ALL_ROWS = 0xFFFFFFFF
@@ -90,6 +90,21 @@ class Preserving:
             demands.sessions.add(session)
             demands.preserving.add(session)
         return found
+
+    async def keeps_all(self, lying: Lying, demands: Demands) -> bool:
+        """Tell of a session in which something is preserved whether all of it has to be kept still.
+
+        What is damaged, or of a class that the ledger knows no more, was preserved for a reason too.
+        """
+        if demands.lives is None:
+            return False
+        try:
+            records = self._verified(lying)
+        except IntegrityError:
+            return True
+        chosen = await self._choose(records, lying.owner.user, demands)
+        kept = sum(len(of_theirs) for of_theirs in chosen.values())
+        return kept == len(records) or not all(demands.lives.is_known(each.retention_class) for each in records)
 
     async def strays(self, session: bytes, demands: Demands) -> set[bytes]:
         """Give the sessions in which this act preserved something of one that stays after all."""
@@ -144,18 +159,26 @@ class Preserving:
         Raises:
             IntegrityError: the session is not as it was written.
         """
-        session, owner, head, rows = lying
-        records = only
-        if records is None:
-            walk = Walk(self._keyring.head_seal(session), head, session=session, owner=owner.user)
-            records = walk.page(rows)[::-1]
-            walk.finish()
+        session, owner, _, _ = lying
+        records = only if only is not None else self._verified(lying)
         chosen = await self._choose(records, owner.user, demands)
         keys = await self._keyring.at(owner.user, session) if chosen else None
         if keys is None or keys.title.session_id == VAULT:
             return
         for subject, of_theirs in chosen.items():
             await self._copy(lying, keys, subject, of_theirs, demands)
+
+    def _verified(self, lying: Lying) -> list[Sealed]:
+        """Give a session's records, oldest first.
+
+        Raises:
+            IntegrityError: it is not as it was written.
+        """
+        session, owner, head, rows = lying
+        walk = Walk(self._keyring.head_seal(session), head, session=session, owner=owner.user)
+        records = walk.page(rows)[::-1]
+        walk.finish()
+        return records
 
     async def _choose(self, records: list[Sealed], owner: bytes, demands: Demands) -> dict[bytes, Chosen]:
         """Give what has to be kept, by the person whose data it is, oldest first."""
@@ -201,7 +224,8 @@ class Preserving:
         stubbed = (keys.handle, subject) in demands.stubbed
         beside = Beside.STUBS if stubbed and not own else Beside.PERHAPS if demands.resumed and not own else Beside.NO
         for attempt in itertools.count():
-            name = name_for(keys.handle, demands.act.counter, attempt, keys.title.session_id if own else "")
+            called = shown_name(keys.title.session_id) if own else ""
+            name = name_for(keys.handle, demands.act.counter, attempt, called)
             title = Title(name, keys.title.created_at, keys.title.tags if own else ())
             to = await self._mint(subject, user_id, title)
             if to is None:

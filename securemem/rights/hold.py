@@ -152,15 +152,14 @@ class Holding:
     async def _mark(self, session: bytes, person: bytes) -> None:
         """Mark a session as held; in somebody else's nothing is hidden, but nothing is trimmed either.
 
-        The latter is moved even where it is marked, for what is kept there already: a worker that judged it before the
-        hold was there must not come through with that.
+        It is moved even where it is marked, by a hold that was released or for what is kept there already: whoever
+        judged it before the hold was there must not come through with that.
         """
 
         async def marked(head: Head, owner: bytes) -> Head | None:
             if owner != person:
                 return changed(head, head.flags | _KEEP, head.due)
-            new = held_head(head)
-            return new if new.flags != head.flags else None
+            return held_head(head)
 
         await self._marks.move(session, marked, until=NEVER)
 

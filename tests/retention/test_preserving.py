@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from securemem import LegalHoldError, Message, SecureMemory, Session, UserErasedError, UserRestrictedError
 from securemem.conversation import Conversation
+from securemem.demands import Demands
 from securemem.destruction import Destruction
 from securemem.errors import WrongKeyError
+from securemem.ledger.acts import ActKind
 from securemem.ledger.audit import EventKind, rule_name
 from securemem.ledger.holds import Holds, Kind
 from securemem.preserving import Preserving
+from securemem.rights.hold import Holding
 from securemem.writer import Copies, Writer
 
 from .store import (
@@ -400,6 +407,125 @@ async def test_a_held_guest_is_spared_in_a_session_that_goes(url: str, clock: Fa
         await memory.holds.release(hold.id)
         assert (await memory.sweep()).records == 1
         assert await exported(memory, "bob") == []
+
+
+@LASTING
+async def test_the_last_release_ends_what_outlived_its_session(url: str, clock: FakeClock) -> None:
+    """A held guest whose host went first is forgotten when their hold is released: no word of theirs opens any more."""
+    async with opened(url, clock, KEEPING) as memory:
+        await add(memory.session("s", user_id="alice"), "said", user_id="bob")
+        hold = await memory.holds.place("bob", reason_code="CASE-1")
+        await memory.erase_user("alice")
+        with pytest.raises(LegalHoldError) as caught:
+            await memory.erase_user("bob")
+        assert await exported(memory, "bob") == ["said"], "the control: it was there"
+        await memory.holds.release(hold.id)
+        request, receipt = await memory.requests.show(caught.value.request or "")
+        assert request.state == "complete"
+        assert receipt is not None
+        assert receipt["receipt"]["stores"]["data"]["preserved"] == 0
+        assert await exported(memory, "bob") == []
+        assert await (await inside(memory)).keyring.keystore.counts() == (0, 0)
+        assert await _preserved(memory) == []
+
+
+async def test_an_erasure_judges_anew_what_was_set_apart(file_url: str, clock: FakeClock) -> None:
+    """Of a guest's words that a hold kept, the invoice stays when they are erased after its release; the rest goes."""
+    async with opened(file_url, clock, KEEPING) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "said", user_id="bob")
+        await add(chat, "invoice", user_id="bob", **INVOICE)
+        hold = await memory.holds.place("bob", reason_code="CASE-1")
+        await memory.erase_user("alice")
+        await memory.holds.release(hold.id)
+        assert await exported(memory, "bob") == ["said", "invoice"]
+        receipt = await memory.erase_user("bob")
+        assert receipt.stores["data"]["preserved"] == 1
+        assert await exported(memory, "bob") == ["invoice"]
+        assert [request.state for request in await memory.requests.list(everything=True)] == ["complete", "partial"]
+        [left] = await _preserved(memory)
+        await memory.erase_user("bob")
+        assert await _preserved(memory) == [left], "what has to be kept whole is left as it is"
+        clock.advance(YEAR.total_seconds())
+        assert (await memory.erase_user("bob")).stores["data"]["preserved"] == 0, "no law keeps it any more"
+        assert await exported(memory, "bob") == []
+        assert await (await inside(memory)).keyring.keystore.counts() == (0, 0)
+
+
+async def test_what_is_set_apart_keeps_its_name(file_url: str, clock: FakeClock) -> None:
+    """What is kept of it once more is called what its session was."""
+    rules = policy(
+        rules=INVOICES + "  - {id: bills, match: {tag: bill}, keep_for: 2d, keep_basis: {article: gdpr-17-3-e}}\n"
+    )
+    async with opened(file_url, clock, rules) as memory:
+        chat = memory.session("s", user_id="alice")
+        await add(chat, "invoice", **INVOICE)
+        await add(chat, "bill", metadata={"tags": ["bill"]})
+        await memory.erase_user("alice")
+        clock.advance(3 * 86_400)
+        await memory.erase_user("alice")
+        assert await infos(memory) == {"s": 1}
+        assert await exported(memory, "alice") == ["invoice"]
+
+
+@pytest.mark.parametrize("place", [1, 0xFFFFFFFF], ids=["a record", "the head"])
+async def test_what_was_set_apart_and_is_damaged_stays(
+    file_url: str, tmp_path: Path, clock: FakeClock, place: int
+) -> None:
+    """Where a law keeps anything, what cannot be judged any more is left as it is, and the request is partial."""
+    async with opened(file_url, clock, KEEPING) as memory:
+        await add(memory.session("s", user_id="alice"), "invoice", **INVOICE)
+        await memory.erase_user("alice")
+        [left] = await _preserved(memory)
+    with closing(sqlite3.connect(tmp_path / "store.db")) as con:
+        [(number,)] = con.execute("SELECT number FROM messages_sessions WHERE handle = ?", (left,))
+        con.execute("UPDATE messages SET body = zeroblob(200) WHERE id = ?", (number << 32 | place,))
+        con.commit()
+    clock.advance(YEAR.total_seconds())
+    async with opened(file_url, clock, KEEPING) as memory:
+        await memory.erase_user("alice")
+        assert await _preserved(memory) == [left]
+        assert [request.state for request in await memory.requests.list(everything=True)] == ["partial", "partial"]
+
+
+async def test_an_act_of_long_ago_judges_nothing_anew(file_url: str, clock: FakeClock) -> None:
+    """What a restored store has missed is done as it was decided; what is kept longer by today's rules stays."""
+    async with opened(file_url, clock, KEEPING) as memory:
+        await add(memory.session("s", user_id="alice"), "invoice", **INVOICE)
+        for _ in range(2):
+            await memory.erase_user("alice")
+    clock.advance(YEAR.total_seconds())
+    async with opened(file_url, clock, policy(rules=INVOICES.replace("1y", "10y"))) as memory:
+        deployment = await inside(memory)
+        acts = [act for act in await deployment.ledger.acts() if act.kind is ActKind.ERASE]
+        await deployment.destruction.catch_up(acts, purge_seconds=0)
+        assert await exported(memory, "alice") == ["invoice"]
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["not held", "marked as held still"])
+async def test_a_hold_forestalls_the_end_of_what_was_set_apart(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, stale: bool
+) -> None:
+    """A hold that comes once nothing was found to keep it, and before it is closed, wins."""
+    async with opened(file_url, clock, KEEPING) as memory, opened(file_url, clock, KEEPING) as other:
+        await add(memory.session("s", user_id="alice"), "said", user_id="bob")
+        hold = await memory.holds.place("bob", reason_code="CASE-1")
+        await memory.erase_user("alice")
+        with monkeypatch.context() as patch:
+            if stale:
+                patch.setattr(Holding, "_unmark", AsyncMock(return_value=True))
+            await memory.holds.release(hold.id)
+        ask_anew = Preserving.ask_anew
+
+        async def late(self: Preserving, demands: Demands) -> None:
+            monkeypatch.setattr(Preserving, "ask_anew", ask_anew)
+            await ask_anew(self, demands)
+            await other.holds.place("bob", reason_code="CASE-2")
+
+        monkeypatch.setattr(Preserving, "ask_anew", late)
+        with pytest.raises(LegalHoldError):
+            await memory.erase_user("bob")
+        assert await exported(memory, "bob") == ["said"]
 
 
 @LASTING
