@@ -20,15 +20,11 @@ async def info_of(keys: SessionKeys, conversation: OpenConversation, reader: Rea
     """
     if keys.title.session_id == VAULT:
         return None
-    key = (keys.user_id, keys.title.session_id, keys.title.tags)
-    shared = await conversation(*key)
     try:
-        page = await reader.newest(shared, 1)
+        page = await _newest(keys, conversation, reader)
     except UserErasedError:
-        # Another process forgot the person since; this row is one of theirs who came back.
-        page = await reader.newest(await conversation(*key), 1)
-    except UserRestrictedError:
-        page = Page([], shared.newest.head)
+        # Another process forgot the person since; this row is one of theirs who came back, or that a hold spared.
+        page = await _newest(keys, conversation, reader)
     messages, head = page.messages, page.head
     if head is None:
         return None
@@ -42,3 +38,12 @@ async def info_of(keys: SessionKeys, conversation: OpenConversation, reader: Rea
         held=head.held,
         restricted=head.restricted and not head.held,
     )
+
+
+async def _newest(keys: SessionKeys, conversation: OpenConversation, reader: Reader) -> Page:
+    """Read a session's newest message; none of one that nobody may read."""
+    shared = await conversation(keys.user_id, keys.title.session_id, keys.title.tags)
+    try:
+        return await reader.newest(shared, 1)
+    except UserRestrictedError:
+        return Page([], shared.newest.head)

@@ -248,6 +248,18 @@ async def test_another_process_sees_a_hold(url: str, clock: FakeClock) -> None:
         assert await texts(one.session("s", user_id="alice")) == await texts(chat) == ["x"]
 
 
+async def test_a_held_session_is_listed_that_another_process_spared(file_url: str, clock: FakeClock) -> None:
+    """Who lists sessions is given one that they had in memory and an erasure elsewhere has spared, and all others."""
+    async with opened(file_url, clock, RULES) as one, opened(file_url, clock, RULES) as other:
+        await add(one.session("s", user_id="alice"), "x")
+        await add(one.session("t", user_id="bob"), "x")
+        await other.holds.place("alice", session_id="s", reason_code="CASE-1")
+        with pytest.raises(LegalHoldError):
+            await other.erase_user("alice")
+        listed = [(info.session_id, info.held, info.messages) async for info in one.sessions()]
+        assert listed == [("s", True, 1), ("t", False, 1)]
+
+
 async def test_what_is_no_hold_is_said(file_url: str, clock: FakeClock) -> None:
     """People and sessions that are not there, codes that are none, and ids of nothing are refused; nothing is held."""
     async with opened(file_url, clock, RULES) as memory:
