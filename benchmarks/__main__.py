@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import agent, capacity, core, erasure, linkage, peers, pii, retention, rights, servers
+try:
+    from benchmarks import agent, capacity, core, erasure, linkage, peers, pii, retention, rights, servers
+except ModuleNotFoundError as exc:
+    sys.exit(f"the benchmarks need the package {exc.name}: run `pip install -e '.[test]'`")
 
 SUBCOMMANDS = {
     "core": core,

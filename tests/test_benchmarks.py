@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import dataclasses
 import random
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -257,3 +258,12 @@ def test_processes_are_told_no_url() -> None:
     server_places.add_arguments(options)
     given = options.parse_args(["--backend", "redis", "--redis", "redis://:secret@host:6379"])
     assert server_places.passed_on(given) == ["--backend", "redis"]
+
+
+def test_without_the_test_extra_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a package of the extra is missing, what to install is said instead of a traceback."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(SystemExit, match=r"need the package asyncpg: run `pip install"):
+        runpy.run_module("benchmarks", run_name="__main__")
