@@ -108,8 +108,8 @@ def _installed(scheme: str) -> Callable[[str, str], Backend]:
         make: Callable[[str, str], Backend] = entry.load()
         return make
     raise ConfigurationError(
-        "data lies in memory://, sqlite:///file.db, postgresql://…, redis://…, rediss://…, redis+cluster://… or "
-        "redis+sentinel://…"
+        "data lies in memory://, sqlite:///file.db, postgresql://…, redis://…, redis+cluster://… or "
+        "redis+sentinel://…; with TLS rediss://…, rediss+cluster://… or rediss+sentinel://…"
     )
 
 

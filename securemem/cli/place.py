@@ -23,15 +23,19 @@ Url = Annotated[
 ]
 KeystoreUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", envvar="SECUREMEM_KEYSTORE", help="Wrapped keys; beside the data if not given."),
+    typer.Option(
+        metavar="URL",
+        envvar="SECUREMEM_KEYSTORE",
+        help="Wrapped keys; else beside the data, or in SECUREMEM_HOME for a server's.",
+    ),
 ]
 LedgerUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", envvar="SECUREMEM_LEDGER", help="What was decided; beside the data."),
+    typer.Option(metavar="URL", envvar="SECUREMEM_LEDGER", help="What was decided; else as the keystore."),
 ]
 KmsUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", envvar="SECUREMEM_KMS", help="What the keys are wrapped under; beside the data."),
+    typer.Option(metavar="URL", envvar="SECUREMEM_KMS", help="What the keys are wrapped under; else as the keystore."),
 ]
 PolicyName = Annotated[
     str | None,
