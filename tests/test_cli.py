@@ -7,17 +7,19 @@ import contextlib
 import json
 import os
 import pty
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from securemem import KMSUnavailableError, SecureMemory
@@ -104,6 +106,20 @@ def test_every_command_has_json_and_help() -> None:
         shown = run(*name, "--help")
         assert shown.exit_code == 0
         assert "--json" in shown.stdout, name
+
+
+def test_the_documents_name_every_command_that_purges() -> None:
+    """docs/cli.md names those that take `--purge-seconds`, and no other."""
+    page = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+    [named] = [line for line in page.splitlines() if "take `--purge-seconds" in line]
+    assert set(re.findall("`([a-z -]+)`", named.partition(" take ")[0])) == set(_purging(typer.main.get_command(app)))
+
+
+def _purging(command: Any, *above: str) -> Iterator[str]:
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _purging(below, *above, name)
+    if any(option.name == "purge_seconds" for option in command.params):
+        yield " ".join(above)
 
 
 def test_misuse_is_one_line_without_what_was_typed() -> None:
@@ -195,6 +211,7 @@ def test_init_makes_a_store_and_names_its_files() -> None:
     assert paths["kek"].stat().st_mode & 0o777 == 0o600
     assert objects(run("init", "--json"))[0]["created"] is False
     told = run("init").stdout
+    assert "there already, and opens" in told
     assert all(str(path) in told for path in paths.values())
 
 
@@ -256,7 +273,10 @@ def test_keystore_ledger_and_kms_can_lie_apart(tmp_path: Path) -> None:
 def test_tenants_see_nothing_of_each_other() -> None:
     """Another tenant's sessions are not listed."""
     written()
-    assert run("init", "--tenant", "other").exit_code == 0
+    made = run("init", "--tenant", "other").stdout
+    assert "there already; the tenant other is new in it" in made
+    again = objects(run("init", "--tenant", "other", "--json"))[0]
+    assert (again["created"], again["tenant_created"]) == (False, False)
     assert len(objects(run("session", "list", "--json"))) == 1
     assert objects(run("session", "list", "--json", "--tenant", "other")) == []
 
@@ -554,6 +574,18 @@ def test_the_doctor_finds_a_good_store_good() -> None:
     assert (done.exit_code, objects(done)[0]["ok"], done.stderr) == (0, True, "")
     assert {what for what, state in findings(done).items() if state != "ok"} == {"placement"}
     assert "one disk" in run("doctor").stdout
+
+
+def test_the_doctor_gives_paths_whole(tmp_path: Path) -> None:
+    """A path that is longer than the line, into a pipe too, goes on in the next one, and no character is left out."""
+    folder = tmp_path / ("a" * 99)
+    folder.mkdir()
+    url = f"sqlite:///{folder}/store.db"
+    assert run("init", url=url).exit_code == 0
+    (folder / "store.kek").chmod(0o644)
+    told = run("doctor", url=url).stdout
+    assert str(folder / "store.kek") in "".join(told.split())
+    assert "…" not in told
 
 
 def test_the_doctor_warns_of_an_epoch_left_open() -> None:

@@ -206,6 +206,9 @@ def _table(findings: list[Finding]) -> object:
     from rich.text import Text  # noqa: PLC0415
 
     table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for finding in findings:
         state = Text(finding.state, style=_STYLES[finding.state])
         table.add_row(state, Text(finding.what, style="bold"), Text(printable(finding.says)))

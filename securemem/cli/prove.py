@@ -125,17 +125,15 @@ def _table(proof: Proof) -> object:
     from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Store", no_wrap=True)
-    table.add_column("Where", overflow="fold", ratio=1)
+    table.add_column("Where", overflow="fold")
     table.add_column("Searched", justify="right", no_wrap=True)
     table.add_column("Control", no_wrap=True)
-    table.add_column("Of the erased", overflow="fold", ratio=1)
+    table.add_column("Of the erased", overflow="fold", min_width=len("unproven:"))
     for look in proof.looks:
         state = Text(look.state, style=_STYLES[look.state])
         says = "; ".join([*sorted(look.wrong | look.left), *([look.why] if look.why else [])])
         table.add_row(
-            f"{look.place.store} {look.place.what}",
-            printable(look.place.where),
+            Text.assemble((f"{look.place.store} {look.place.what}", "bold"), f"\n{printable(look.place.where)}"),
             f"{size(look.size)} in {look.seconds:.1f} s" if look.size else "",
             "found" if look.control else "not found" if look.place.control and look.size else "",
             Text.assemble(state, f": {printable(says)}" if says else ""),

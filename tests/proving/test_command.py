@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from securemem import SecureMemory, sqlitefile
 from securemem.cli.app import app
+from securemem.cli.prove import _table
+from securemem.proving.place import Look, Missed, Place
+from securemem.proving.prove import Proof
+from securemem.proving.scan import Scan
 
 URL = "sqlite:///store.db"
 INTERRUPTED = 130
@@ -68,6 +73,24 @@ def test_a_store_is_proven() -> None:
     assert "Proven: nothing of the erased is left" in done.stdout
     assert all(place in done.stdout for place in ("data files", "keystore files", "ledger files", "not looked at"))
     assert counts() == (1, 1)
+
+
+async def _unread(_: Scan, __: Missed) -> None:
+    """Read nothing."""
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_narrow_table_breaks_paths_and_no_words(columns: int) -> None:
+    """At 60 columns what a place came to is whole, and its path is there to the last character."""
+    path = f"/srv/{'long/' * 20}store.keys.db"
+    place = Place("keystore", "files", path, _unread)
+    looks = (Look(place, 110_600), Look(place, why="its processes may not be read by this user"))
+    console = Console(width=columns)
+    with console.capture() as printed:
+        console.print(_table(Proof(looks, 1, 0, 1, 1, 1, ())))
+    lines = printed.get().splitlines()
+    assert {"clean", "looked", "processes"} <= set(printed.get().split())
+    assert path in "".join(line.split(" ")[1] for line in lines if line.startswith(" ") and line.strip())
 
 
 @pytest.mark.usefixtures("store")
