@@ -35,10 +35,18 @@ class TiktokenTokenizer:
     """Counts with a vocabulary of the `tiktoken` package, for models that use it."""
 
     def __init__(self, encoding: Any = "o200k_base") -> None:
-        """Take an encoding by name, or a `tiktoken.Encoding`; a name may make tiktoken fetch its file once."""
-        if isinstance(encoding, str):
-            import tiktoken  # noqa: PLC0415  (an extra)
+        """Take an encoding by name, or a `tiktoken.Encoding`; a name may make tiktoken fetch its file once.
 
+        Raises:
+            ConfigurationError: the package is missing, or it knows no encoding of this name.
+        """
+        if isinstance(encoding, str):
+            try:
+                import tiktoken  # noqa: PLC0415  (an extra)
+            except ImportError as exc:
+                raise ConfigurationError(
+                    f"the tokenizer tiktoken needs the package {exc.name}: run `pip install 'securemem[tiktoken]'`"
+                ) from exc
             try:
                 encoding = tiktoken.get_encoding(encoding)
             except ValueError as exc:

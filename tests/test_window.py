@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from securemem import Message, SecureMemory
+from securemem import ConfigurationError, Message, SecureMemory
 from securemem.window import EstimatingTokenizer, TiktokenTokenizer, are_ordinary, cost, fit
 
 CHAT, CHAT_METADATA, ANTHROPIC = "chat", "chat-metadata", "anthropic"
@@ -187,6 +188,13 @@ def test_tiktoken_counts_by_its_vocabulary() -> None:
     encoding = tiktoken.Encoding("bytes", pat_str=r".+|\s+", mergeable_ranks=ranks, special_tokens={"<|end|>": 256})
     count = TiktokenTokenizer(encoding).count
     assert [count(text) for text in ("", "abc", "日本", "<|end|>")] == [0, 3, 6, 7]
+
+
+def test_without_tiktoken_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that wants tiktoken where that is not installed is refused, and says what to install."""
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'securemem\[tiktoken\]'"):
+        SecureMemory.open("memory://", tokenizer="tiktoken")
 
 
 async def test_context_gives_the_stores_window(url: str) -> None:
