@@ -19,6 +19,7 @@ _UNSYNCED = {
 }
 _VOLATILE = "neither append-only file nor snapshots are on: a restart of the server loses everything"
 _SNAPSHOTS = "appendonly is no: a crash of the server loses what was written since its last snapshot"
+_UNTOLD = "appendonly is no; whether snapshots are on cannot be told: this user may not CONFIG GET"
 _UNKNOWN = "the server does not say how it syncs its append-only file (CONFIG GET)"
 
 
@@ -106,7 +107,9 @@ async def _caveats(node: Node, facts: Mapping[str, str]) -> list[str]:
         if "appendfsync" not in settings:
             return [_UNKNOWN]
         return [_UNSYNCED[settings["appendfsync"]]] if settings["appendfsync"] in _UNSYNCED else []
-    return [_VOLATILE if settings.get("save") == b"" else _SNAPSHOTS]
+    if "save" not in settings:
+        return [_UNTOLD]
+    return [_SNAPSHOTS if settings["save"] else _VOLATILE]
 
 
 async def configured(ask: Ask, *names: str) -> dict[str, bytes]:

@@ -297,6 +297,18 @@ async def test_caveats(settings: dict[str, str], said: list[str]) -> None:
         assert all(caveat.startswith(beginning) for caveat, beginning in zip(store.caveats, said, strict=True))
 
 
+async def test_what_cannot_be_told() -> None:
+    """Of a server without an append-only file, whose settings its user may not see, no snapshots are spoken of."""
+    with RedisServer(settings={"appendonly": "no", "save": ""}) as server:
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", "-config")
+        store = _store(server.url.replace("redis://", "redis://app:secret@"))
+        await store.open()
+        await store.aclose()
+        [said] = store.caveats
+        assert "cannot be told: this user may not CONFIG GET" in said
+
+
 @pytest.mark.machine
 async def test_tls(tls: Tls, other_tls: Tls) -> None:
     """By TLS a server is verified: with its authority a store opens, with another and in clear it is refused."""
