@@ -704,3 +704,14 @@ def test_it_speaks_to_a_terminal_without_unicode() -> None:
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert b"Gr??e" in done.stdout
+
+
+def test_a_locale_that_cannot_read_an_id_is_named() -> None:
+    """Where the locale has no characters for the bytes of an id, what to set is said, and not the id."""
+    written()
+    command = [*RUN, "session", "show", "order", "--user", "zoë", "--url", URL]
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.endswith("this locale reads what is typed as ascii; set LC_ALL=C.UTF-8 or PYTHONUTF8=1")

@@ -57,7 +57,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     except (typer.Exit, typer.Abort, BrokenPipeError):
         raise
     except SecureMemError as exc:
-        fail(str(exc), code_of(exc))
+        fail(f"{exc}{_of_the_locale(exc)}", code_of(exc))
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
     except OSError as exc:
@@ -65,6 +65,14 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         fail(f"{exc.filename or 'a file'}: {exc.strerror or type(exc).__name__}", code)
     except Exception as exc:  # noqa: BLE001  (its text may hold anything, so only its kind and place are told)
         fail(f"{type(exc).__name__} in {place_in(exc)}: a defect of SecureMem, please report this line", UNAVAILABLE)
+
+
+def _of_the_locale(error: SecureMemError) -> str:
+    """Give what to do about an id that came in bytes which the locale has no characters for."""
+    encoding = sys.getfilesystemencoding()
+    if not isinstance(error, InvalidInputError) or "lone surrogate" not in str(error) or encoding == "utf-8":
+        return ""
+    return f": this locale reads what is typed as {encoding}; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
 
 
 def code_of(error: SecureMemError) -> int:
