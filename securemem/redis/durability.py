@@ -175,13 +175,28 @@ class _Purge:
         async with self._node.connection(self._seconds() + _GRACE_SECONDS) as ask:
             settings = await configured(ask, "appendfsync", "save")
             facts = parsed(await ask(b"INFO"))
+            await self._check_same(facts)
             files = _files(facts, settings)
             hindrances = [await self._renew(ask, file) for file in files]
             left = [_Left(what, await self._until(ask, what, settings)) for what in hindrances if what is not None]
             if left and None not in hindrances and not await self._synced(ask, facts, settings):
                 left.append(_Left(_UNSYNCED))
             replicas = facts.get("connected_slaves", "0") != "0"
+            if replicas:
+                await ask(*self._write)
+                await _replicated(ask, facts, self._deadline)
             return left + ([_Left(_REPLICAS, kind=ResidueKind.COPY)] if replicas else [])
+
+    async def _check_same(self, facts: Mapping[str, str]) -> None:
+        """Refuse another server than the one that the deletions were sent to: sentinels may name a new one by now.
+
+        Raises:
+            BackendUnavailableError: it is another; the next call goes to this one.
+        """
+        [reply] = await self._node.remote.call(lambda _: self._node.exchange([(b"INFO", b"server")]))
+        if not isinstance(reply, Exception) and parsed(reply).get("run_id") != facts.get("run_id"):
+            self._node.renew()
+            raise BackendUnavailableError(f"{self._node.name} is another server by now than what was deleted from")
 
     async def _until(self, ask: Ask, hindrance: str, settings: Mapping[str, bytes]) -> datetime | None:
         """Give when the server does by itself what it could not be had to do in time."""

@@ -12,6 +12,7 @@ from securemem import NotReadyError, SecureMemory, UserRestrictedError, marks
 from securemem.backends.redis import RedisBackend
 from securemem.redis import stamps
 from securemem.testing.servers import RedisCluster, RedisServer
+from securemem.testing.servers.sentinel import RedisSentinel
 
 from .store import open_store, with_options
 
@@ -122,6 +123,25 @@ async def test_a_hold_that_a_failover_undid(
     async with open_store(there, tmp_path) as memory:
         with pytest.raises(UserRestrictedError):
             await _texts(memory, session)
+
+
+async def test_an_erasure_on_a_primary_of_yesterday(sentinel: RedisSentinel, tmp_path: Path) -> None:
+    """What was deleted from a primary that was replaced is not said to be gone: it is, once it is gone there."""
+    places = ",".join(f"{host}:{port}" for host, port in sentinel.addresses)
+    url = with_options(f"redis+sentinel://{places}/{sentinel.service}/0", timeout=2, patience=30)
+    async with open_store(url, tmp_path) as memory:
+        await memory.session("s", user_id="alice").add("user", "word")
+        await asyncio.to_thread(sentinel.fail_over)
+        try:
+            receipt = await memory.erase_user("alice")
+        except NotReadyError:
+            receipt = None  # the one that was deleted from took writes still
+    async with open_store(url, tmp_path) as memory:
+        assert [item async for item in memory.export_user("alice") if item["kind"] == "message"] == []
+        with sentinel.primary().client() as client:
+            rows = [client.llen(key) - 1 for key in client.keys("*{*")]
+        assert not any(rows)
+        assert receipt is None or receipt.stores["data"]["records"] == 1
 
 
 async def _apart_from(memory: SecureMemory, cluster: RedisCluster, other: bytes) -> tuple[str, str]:
