@@ -191,15 +191,13 @@ class Backups:
         if handle == ours.tenant:
             yield self._deployment.backend, ours
             return
-        keyring = await open_keyring(self._keystore, self._stores.kms, name)
-        backend = self._deployment.make_data(named(name)[0], name, keyring)
-        try:
+        async with (
+            contextlib.aclosing(await open_keyring(self._keystore, self._stores.kms, name)) as keyring,
+            contextlib.aclosing(self._deployment.make_data(named(name)[0], name, keyring)) as backend,
+        ):
             await backend.open()
             bind(backend, handle)
             yield backend, keyring
-        finally:
-            await backend.aclose()
-            await keyring.aclose()
 
 
 def _read(file: BinaryIO) -> bytes:

@@ -194,10 +194,12 @@ async def assemble(
     route = TenantRoute(keystore, space_name(space, tenant), settings.servers)
     backend, replica = make_data(settings, space, route, client), make_replica(settings, space)
     stores = Stores(backend, keystore, ledger, kms, clock, route)
+    closes = [backend.aclose, keystore.aclose, ledger.aclose, kms.aclose]
     try:
         stamps = await agree(stores, create=create)
         is_new = await keystore.tenant(route.name) is None
         keyring = await open_keyring(keystore, kms, route.name, confirm=route.current)
+        closes.insert(0, keyring.aclose)
         bind(backend, keyring.tenant)
         bind(replica, keyring.tenant)
         follow(backend, keyring, clock)
@@ -212,7 +214,7 @@ async def assemble(
             backend.hold_against(lambda: least_counter(keystore, space))
         privacy = await _privacy(policy, keyring)
     except BaseException:
-        await _close_all(backend.aclose, keystore.aclose, ledger.aclose, kms.aclose)
+        await _close_all(*closes)
         raise
     opened = _Opened(stamps.deployment, stores, data, keyring, replica, privacy)
     return _put_together(settings, policy, clock, opened)

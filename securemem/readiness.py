@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -228,12 +229,14 @@ async def catch_up(stores: Stores, stamps: Stamps, keyring: Keyring, make_data: 
         acts = await _wanted(stores, stamps, name, missed, missed.acts.get(tenant, []))
         if not acts:
             continue
-        ring = keyring if tenant == keyring.tenant else await open_keyring(stores.keystore, stores.kms, name)
-        other = named(name)[0]
-        ours = other == space and (tenant == keyring.tenant or not isinstance(stores.backend, TenantBound))
-        backend = stores.backend if ours else make_data(other, name, ring)
-        try:
-            if backend is not stores.backend:
+        ring, backend, other = keyring, stores.backend, named(name)[0]
+        async with AsyncExitStack() as stack:
+            if tenant != keyring.tenant:
+                ring = await open_keyring(stores.keystore, stores.kms, name)
+                stack.push_async_callback(ring.aclose)
+            if other != space or (tenant != keyring.tenant and isinstance(backend, TenantBound)):
+                backend = make_data(other, name, ring)
+                stack.push_async_callback(backend.aclose)
                 await backend.open()
                 bind(backend, tenant)
             await carry_out(
@@ -245,11 +248,6 @@ async def catch_up(stores: Stores, stamps: Stamps, keyring: Keyring, make_data: 
                 clock=stores.clock,
                 purge_seconds=PURGE_SECONDS,
             )
-        finally:
-            if backend is not stores.backend:
-                await backend.aclose()
-            if ring is not keyring:
-                await ring.aclose()
 
 
 class _Missed(NamedTuple):

@@ -77,9 +77,10 @@ async def relearn(stores: Stores) -> Relearned:
     newest = (await stores.keystore.stamp_now()).counter
     tenants = sorted(await stores.keystore.tenants())
     for _, _, name in tenants:
-        keyring = await open_keyring(stores.keystore, stores.kms, name)
-        backend = stores.make(name)
-        try:
+        async with (
+            contextlib.aclosing(await open_keyring(stores.keystore, stores.kms, name)) as keyring,
+            contextlib.aclosing(stores.make(name)) as backend,
+        ):
             follow(backend, keyring, stores.clock)
             stamp = await backend.open()
             if stamp is None:
@@ -88,9 +89,6 @@ async def relearn(stores: Stores) -> Relearned:
             bind(backend, keyring.tenant)
             told = await _Tenant(stores, backend, keyring).relearn()
             found = Relearned(*map(sum, zip(found, told, strict=True)))
-        finally:
-            await backend.aclose()
-            await keyring.aclose()
     # Last: until then nobody opens the store.
     await stores.ledger.skip(newest, tenant=tenants[0][1], at=to_milliseconds(stores.clock()))
     return found

@@ -160,9 +160,10 @@ class DataRestore:
         if found is None or found[1] != tenant:
             yield None
             return
-        keyring = await open_keyring(self._keystore, self._target.kms, name)
-        backend = self._target.make(name)
-        try:
+        async with (
+            contextlib.aclosing(await open_keyring(self._keystore, self._target.kms, name)) as keyring,
+            contextlib.aclosing(self._target.make(name)) as backend,
+        ):
             follow(backend, keyring, self._target.clock)
             stamp, ours = await backend.open(), Stamp(self._reader.header.deployment, self._reader.header.counter)
             if stamp not in (None, ours):
@@ -174,9 +175,6 @@ class DataRestore:
             # Whose it is, before anything lies there; and that it has missed all since.
             await backend.stamp(ours)
             yield _Place(name, backend, keyring)
-        finally:
-            await backend.aclose()
-            await keyring.aclose()
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         done = 0

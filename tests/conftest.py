@@ -8,10 +8,12 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from securemem import SecureMemory
+from securemem.keys.keyring import Keyring
 
 pytest_plugins = ["securemem.testing.servers.plugin", "fixtures_models", "fixtures_tls"]
 
@@ -87,6 +89,20 @@ async def memory(url: str, clock: FakeClock) -> AsyncIterator[SecureMemory]:
     """Give an open store on each backend, that goes by `clock`."""
     async with SecureMemory.open(url, clock=clock) as memory:
         yield memory
+
+
+@pytest.fixture
+def keyrings(monkeypatch: pytest.MonkeyPatch) -> list[Keyring]:
+    """Give a list that every keyring is put in which is made from now on."""
+    made: list[Keyring] = []
+    begin = Keyring.__init__
+
+    def noted(keyring: Keyring, *arguments: Any, **options: Any) -> None:
+        begin(keyring, *arguments, **options)
+        made.append(keyring)
+
+    monkeypatch.setattr(Keyring, "__init__", noted)
+    return made
 
 
 @pytest.fixture

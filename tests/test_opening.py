@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -21,7 +22,12 @@ from securemem import (
     SecureMemory,
     Session,
     WrongKeyError,
+    compose,
 )
+from securemem.adapters import make_data
+from securemem.config import Settings
+from securemem.keys.keyring import Keyring
+from securemem.ports import Backend
 
 PARTS = ("store.db", "store.kek", "store.keys.db", "store.ledger.db")
 
@@ -127,6 +133,51 @@ async def test_a_tenant_is_made_only_where_it_may_be(file_url: str, folder: Path
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert await _read(file_url, "alice", tenant="tow") == []
     assert await _read(file_url, "alice", tenant="tow", create=False) == []
+
+
+async def _refuse(*_: object, **__: object) -> Any:
+    raise ConfigurationError("there is no such thing here")
+
+
+async def test_what_cannot_be_opened_leaves_no_keys(
+    file_url: str, keyrings: list[Keyring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where opening fails after a tenant's keys were unwrapped, they are wiped; in an open store they are not."""
+    async with SecureMemory.open(file_url) as memory:
+        await memory.session("s").add("user", "hello")
+        assert keyrings.pop().keyed_hash(b"the control")
+    monkeypatch.setattr(compose, "_privacy", _refuse)
+    with pytest.raises(ConfigurationError, match="no such thing"):
+        await _read(file_url, "alice")
+    with pytest.raises(ValueError, match="wiped"):
+        keyrings.pop().keyed_hash(b"")
+
+
+async def test_catching_up_another_tenant_leaves_no_keys(
+    file_url: str, folder: Path, keyrings: list[Keyring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a restored store misses an act on a tenant whose data store cannot be made, the keys of both are wiped."""
+    await _write(file_url, "alice")
+    async with SecureMemory.open(file_url, table_name="other") as memory:
+        await memory.session("s", user_id="bob").add("user", "of bob")
+    shutil.copy(folder / "store.db", folder / "backup")
+    async with SecureMemory.open(file_url, table_name="other") as memory:
+        await memory.erase_user("bob")
+    shutil.copy(folder / "backup", folder / "store.db")
+    keyrings.clear()
+
+    def make(settings: Settings, space: str, *others: Any) -> Backend:
+        if space == "other":
+            raise ConfigurationError("there is no such thing here")
+        return make_data(settings, space, *others)
+
+    monkeypatch.setattr(compose, "make_data", make)
+    with pytest.raises(ConfigurationError, match="no such thing"):
+        await _read(file_url, "alice")
+    assert len(keyrings) == 2
+    for keyring in keyrings:
+        with pytest.raises(ValueError, match="wiped"):
+            keyring.keyed_hash(b"")
 
 
 @pytest.mark.parametrize("name", ["1a", "a b", 'a"; DROP TABLE messages; --', "sqlite_x", "securemem_x", "ä", "x" * 64])

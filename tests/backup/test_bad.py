@@ -21,9 +21,12 @@ from securemem import (
     SecureMemory,
     WrongKeyError,
 )
+from securemem.adapters import make_data
 from securemem.crypto.envelope import HEADER_BYTES, MAGIC
 from securemem.crypto.head import HEAD_MAGIC
 from securemem.crypto.secret import RawKey
+from securemem.keys.keyring import Keyring
+from securemem.ports import Backend
 from securemem.sealedfile import SealedReader
 
 from .place import STORES, Place, fill, read
@@ -282,3 +285,37 @@ async def test_a_file_system_without_hard_links(saved: Place, monkeypatch: pytes
     assert set(_everything(saved.folder)) == before | {"linkless"}
     await saved.empty("data")
     await saved.restore("data")
+
+
+@pytest.mark.parametrize("step", ["backup", "restore", "relearn"])
+async def test_a_data_store_that_cannot_be_made(
+    saved: Place, step: str, keyrings: list[Keyring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a tenant's keys were unwrapped for it already, they are wiped."""
+    made = step == "backup"
+
+    def make(*arguments: Any) -> Backend:
+        nonlocal made
+        if made:
+            raise ConfigurationError("there is no such thing here")
+        made = True  # to look whether anything is there
+        return make_data(*arguments)
+
+    async with saved.open(tenant="another") as memory:
+        await memory.session("s").add("user", "hello")
+    async with saved.open() as memory:
+        await memory.host.ready()
+        keyrings.clear()
+        monkeypatch.setattr("securemem.compose.make_data", make)
+        if step == "backup":
+            with pytest.raises(ConfigurationError, match="no such thing"):
+                await memory.backup(saved.folder / "new")
+    if step != "backup":
+        monkeypatch.setattr("securemem.restoring.make_data", make)
+        await saved.empty("data" if step == "restore" else "ledger")
+        with pytest.raises(ConfigurationError, match="no such thing"):
+            await (saved.restore("data") if step == "restore" else saved.restore(accept_older_ledger=True))
+    assert keyrings
+    for keyring in keyrings:
+        with pytest.raises(ValueError, match="wiped"):
+            keyring.keyed_hash(b"")
