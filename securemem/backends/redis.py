@@ -139,11 +139,15 @@ class RedisBackend:
         """As `ports.Backend`."""
         deleted = 0
         for start in range(0, len(sessions), _AT_ONCE):
-            keys = [self._key(session) for session in sessions[start : start + _AT_ONCE]]
-            script = self._scripts["delete"]
-            answers = await asyncio.gather(*(self._server.call(key, script.on(key, int(heads))) for key in keys))
-            deleted += sum(rows for rows, _ in answers)
+            batch = sessions[start : start + _AT_ONCE]
+            deleted += sum(await asyncio.gather(*(self._delete(self._key(session), heads=heads) for session in batch)))
         return deleted
+
+    async def _delete(self, key: bytes, *, heads: bool) -> int:
+        """Delete the rows of one session; gives how many these were, also where the answer that says so was lost."""
+        held, _ = await self._server.call(key, (b"LLEN", key))
+        rows, lost = await self._server.call(key, self._scripts["delete"].on(key, int(heads)))
+        return max(held - 1, 0) if lost and not rows else int(rows)
 
     async def due(self, now: int, limit: int) -> list[bytes]:
         """As `ports.Backend`; there is no index, so every head is looked at."""

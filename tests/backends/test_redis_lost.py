@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from securemem.backends.redis import RedisBackend
 from securemem.errors import BackendUnavailableError
 from securemem.model import Change, Tail
+from securemem.redis import Command, RedisServer
+from securemem.testing import servers
 from securemem.testing.backend.hooks import handle, newest_first, rows, write
 from securemem.testing.faultproxy import FaultProxy
-from securemem.testing.servers import RedisServer
 
 MANY = 40
 
 
 @pytest.fixture
-async def proxy(redis_server: RedisServer) -> AsyncIterator[FaultProxy]:
+async def proxy(redis_server: servers.RedisServer) -> AsyncIterator[FaultProxy]:
     """Give a proxy before the session's server."""
     async with FaultProxy("127.0.0.1", redis_server.port) as proxy:
         yield proxy
@@ -37,7 +39,7 @@ async def backend(proxy: FaultProxy, redis_prefix: str) -> AsyncIterator[RedisBa
 
 
 @pytest.fixture
-async def other(redis_server: RedisServer, redis_prefix: str) -> AsyncIterator[RedisBackend]:
+async def other(redis_server: servers.RedisServer, redis_prefix: str) -> AsyncIterator[RedisBackend]:
     """Give an open store over the same data, with no proxy before it."""
     backend = RedisBackend(redis_server.url, {}, prefix=redis_prefix)
     await backend.open()
@@ -52,6 +54,29 @@ async def test_an_append_whose_answer_was_lost(backend: RedisBackend, proxy: Fau
     proxy.replies.cut_after(0)
     assert await backend.swap(Change(session, head, b"next", rows=rows(3, 5), trim=(1, 2), due=7)) is None
     assert await backend.tail(session, 9) == Tail(b"next", newest_first(rows(2, 5)))
+
+
+@pytest.mark.parametrize("heads", [False, True])
+async def test_a_deletion_whose_answer_was_lost(
+    backend: RedisBackend, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, *, heads: bool
+) -> None:
+    """Rows that a deletion took count, though nobody heard of it; where there are none the count is none."""
+    call = RedisServer.call
+
+    async def loses(server: RedisServer, key: bytes, command: Command) -> tuple[Any, bool]:
+        if command[0] == b"EVALSHA":
+            proxy.replies.cut_after(0)
+        answer = await call(server, key, command)
+        assert answer[1] == (command[0] == b"EVALSHA")
+        return answer
+
+    session = handle()
+    head = await write(backend, session, 1, 6)
+    monkeypatch.setattr(RedisServer, "call", loses)
+    assert await backend.delete([session], heads=heads) == 5
+    assert await backend.delete([session], heads=heads) == 0
+    monkeypatch.undo()
+    assert await backend.tail(session, 9) == Tail(b"" if heads else head, [])
 
 
 async def test_a_page_that_was_asked_for_ahead(backend: RedisBackend) -> None:
