@@ -11,7 +11,7 @@ import pytest
 from securemem.backends.redis import RedisBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.model import Change, Stamp, Tail
-from securemem.redis import Node, RedisServer, place_of_url
+from securemem.redis import Node, RedisServer, durability, place_of_url
 from securemem.redis.cluster import Cluster
 from securemem.remote import Patience
 from securemem.testing import BackendContract
@@ -327,3 +327,20 @@ async def test_purge_reaches_all_primaries(backend: RedisBackend, redis_cluster:
     [replicas] = [residue for residue in left if "the server's replicas" in residue.what]
     assert replicas.store == "data"
     assert not any(character.isdigit() for residue in left for character in residue.what)
+
+
+async def test_a_purge_that_misses_one_primary(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
+    """Where one primary is gone the others are purged and say what is left; of that one all that may be is named."""
+    await backend.delete(list(await _fill(backend)), heads=True)
+    killed = redis_cluster.primary_of("any")
+    others = [node for node in redis_cluster.nodes if _has_slots(node) and node is not killed]
+    before = [node.info("persistence")["aof_rewrites"] for node in others]
+    await asyncio.to_thread(killed.kill)
+    left = await backend.purge(3.0)
+    assert [node.info("persistence")["aof_rewrites"] for node in others] == [count + 1 for count in before]
+    assert {residue.what for residue in left} == {
+        durability._UNANSWERED,
+        durability._REPLICAS_IF_ANY,
+        durability._REPLICAS,
+        durability._MEMORY,
+    }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from securemem.backends.redis import RedisBackend
-from securemem.errors import BackendUnavailableError
 from securemem.model import Change, Residue, ResidueKind, Tail
 from securemem.redis import durability
 from securemem.testing import assert_absent, assert_found, make_canary
@@ -249,9 +249,18 @@ async def test_the_line_is_cut(server: RedisServer) -> None:
         await backend.aclose()
 
 
-async def test_the_server_is_gone(server: RedisServer) -> None:
-    """A server that cannot be reached is no residue but an error."""
-    async with _open(server) as backend:
-        await asyncio.to_thread(server.stop)
-        with pytest.raises(BackendUnavailableError):
-            await backend.purge(1.0)
+@pytest.mark.parametrize("strike", [RedisServer.stop, RedisServer.pause])
+async def test_the_server_does_not_answer(server: RedisServer, strike: Callable[[RedisServer], None]) -> None:
+    """Of a server that does not answer all is named that may be left: on its disk, at its replicas, in its memory."""
+    backend = RedisBackend(server.url, {"timeout": "1"}, prefix="app:")
+    await backend.open()
+    await asyncio.to_thread(strike, server)
+    began = time.monotonic()
+    left = await backend.purge(1.0)
+    assert 1.0 <= time.monotonic() - began < 1.0 + durability._GRACE_SECONDS
+    assert left == [
+        Residue("data", durability._UNANSWERED),
+        Residue("data", durability._REPLICAS_IF_ANY, kind=ResidueKind.COPY),
+        FREED,
+    ]
+    await backend.aclose()
