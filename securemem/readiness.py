@@ -3,7 +3,8 @@
 All three carry the deployment's id and a counter that moves with every act. An empty data store adopts the deployment;
 keys are never made for data that is there already. A data store or keystore that is behind the ledger was restored:
 the acts that it missed are carried out on it again, and so are acts that were interrupted. A ledger that is behind the
-others is refused, for what it has forgotten could not be applied.
+others is refused, for what it has forgotten could not be applied; and so is one that is not there any more, for it was
+made before the first tenant.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from securemem.ledger.store import Ledger
 from securemem.model import HANDLE_BYTES, Route, Stamp, to_milliseconds
 from securemem.ports import Backend, Clock, KeyManagementService, TenantBound
 from securemem.residue import PURGE_SECONDS
+from securemem.sqlitefile import MEMORY
 
 MakeData = Callable[[str, str, Keyring], Backend]
 """Gives a tenant's data store by its table, the tenant's name in the keystore, and its keyring."""
@@ -111,10 +113,12 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
                 f"{keys.deployment.hex()}: name the stores that were made together"
             )
     newest = decided.counter if decided is not None else 0
-    if max(keys.counter, data.counter if data is not None else 0) > newest:
+    behind = max(keys.counter, data.counter if data is not None else 0) > newest
+    if behind or (peek is None and await _has_lost_its_ledger(stores)):
         raise NotReadyError(
-            "the ledger is missing, or older than the data or the keystore: restore its newest copy, "
-            "or who was forgotten since may come back (`securemem restore --accept-older-ledger`, where none is left)"
+            f"the ledger {stores.ledger.place} is missing, or older than the data or the keystore: its URL may not be "
+            "the right one; if it is, restore its newest copy, or who was forgotten since may come back "
+            "(`securemem restore --accept-older-ledger`, where none is left)"
         )
     await stores.ledger.create(keys.deployment)
     unfinished = peek.unfinished if peek is not None else 0
@@ -134,6 +138,14 @@ async def least_counter(keystore: Keystore, space: str) -> int:
     """
     spaces = {named(name)[0] for _, _, name in await keystore.tenants()}
     return (await keystore.stamp_now()).counter if spaces <= {space} else 0
+
+
+async def _has_lost_its_ledger(stores: Stores) -> bool:
+    """Tell whether there was a ledger, which was made before the first tenant, and is none; one in memory never lasts."""
+    if stores.ledger.place == MEMORY or not await stores.keystore.tenants():
+        return False
+    # Another process may have begun the deployment since it was looked for.
+    return await stores.ledger.peek() is None
 
 
 async def _check_tenant(stores: Stores) -> None:

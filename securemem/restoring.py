@@ -138,9 +138,10 @@ class Restoring:
             )
         if "ledger" in readers:
             await self._put_ledger(readers["ledger"], deployment)
-        elif not self._accepts and await self._ledger.peek() is None and (await self._keystore.stamp_now()).counter:
+        elif not self._accepts and await self._ledger.peek() is None:
             raise NotReadyError(
-                f"the ledger {self._ledger.place} is missing, which knows who was forgotten: restore its newest backup"
+                f"the ledger {self._ledger.place} is missing, which knows who was forgotten: its URL may not be the "
+                "right one; if it is, restore its newest backup, or accept an empty ledger, if there is none"
             )
         await self._ledger.create(deployment)
         if "data" in readers:

@@ -250,6 +250,17 @@ def test_a_missing_part_is_named(name: str, ending: str, tmp_path: Path) -> None
     assert not (tmp_path / f"store.{ending}.db").exists()
 
 
+def test_a_missing_part_of_data_on_a_server_is_named(tmp_path: Path) -> None:
+    """The same where only keystore and ledger are files, before the server is asked."""
+    written()
+    apart = ["--keystore", "sqlite:///store.keys.db", "--ledger", "sqlite:///typo.db"]
+    nobody = "postgresql://127.0.0.1:1/nobody"
+    assert_says_one_line(run("doctor", *apart, url=nobody), 2, "ledger", "typo.db", "name the right one")
+    assert not (tmp_path / "typo.db").exists()
+    apart[1], apart[3] = "sqlite:///typo.db", "sqlite:///store.ledger.db"
+    assert_says_one_line(run("doctor", *apart, url=nobody), 2, "keystore", "typo.db", "name the right one")
+
+
 def test_a_store_is_named_by_options_or_environment(tmp_path: Path) -> None:
     """--url is stronger than SECUREMEM_URL; with neither, the line says what to give; memory:// is refused."""
     written()

@@ -170,10 +170,46 @@ async def test_a_ledger_that_is_gone_after_an_act(file_url: str, folder: Path) -
     assert await _read(file_url, "alice") == []
 
 
-async def test_a_ledger_that_is_gone_before_any_act(file_url: str, folder: Path) -> None:
-    """Where nothing was decided yet a missing ledger is made anew."""
-    await _write(file_url, "alice")
+@pytest.mark.parametrize("create", [True, False])
+async def test_a_ledger_that_is_gone_before_any_act(file_url: str, folder: Path, create: bool) -> None:  # noqa: FBT001
+    """A missing or mistyped one is not made anew, for it has requests and the audit; with the right one all is there."""
+    async with SecureMemory.open(file_url) as memory:
+        await memory.session("s", user_id="alice").add("user", "of alice")
+        await memory.requests.receive("access", "alice")
+    _keep(folder, "ledger")
     (folder / PARTS["ledger"]).unlink()
+    with pytest.raises(NotReadyError, match=r"store\.ledger\.db is missing.* URL may not be the right one.*restore"):
+        await _read(file_url, "alice", create=create)
+    assert not (folder / PARTS["ledger"]).exists()
+    _restore(folder)
+    with pytest.raises(NotReadyError, match=r"typo\.db is missing"):
+        await _read(file_url, "alice", create=create, ledger=f"sqlite:///{folder}/typo.db")
+    async with SecureMemory.open(file_url, create=create) as memory:
+        assert await _texts(memory.session("s", user_id="alice")) == ["of alice"]
+        assert len(await memory.requests.list()) == 1
+
+
+async def test_a_ledger_in_memory_beside_a_file(file_url: str) -> None:
+    """It is a new one at each opening, as whoever named it there knows."""
+    await _write(file_url, "alice", ledger="memory://")
+    assert await _read(file_url, "alice", ledger="memory://", create=False) == ["of alice"]
+
+
+async def test_a_beginning_that_was_cut_off_before_its_ledger(
+    file_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keystore with no tenant yet has the ledger made that whoever began it had not come to."""
+
+    async def killed(*_: object) -> None:
+        raise ConnectionAbortedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("securemem.ledger.store.Ledger.create", killed)
+        with pytest.raises(ConnectionAbortedError):
+            await _write(file_url, "alice")
+    assert (folder / PARTS["keystore"]).exists()
+    assert not (folder / PARTS["ledger"]).exists()
+    await _write(file_url, "alice")
     assert await _read(file_url, "alice") == ["of alice"]
 
 

@@ -167,15 +167,16 @@ class Place:
             ConfigurationError: what is missing, and what to do.
         """
         files = self.files()
-        if files.data is None:
-            return
-        if not files.data.is_dir() and not _holds_something(files.data):
-            raise ConfigurationError(f"there is no store at {files.data}: `securemem init` makes one")
-        if not _is_sqlite(files.data):
-            raise ConfigurationError(f"{files.data} is not a SecureMem store: name the right file")
-        for name, path in files.databases.items():
-            if not _holds_something(path):
-                raise ConfigurationError(f"the {name} {path} is missing: restore it, or name the right one")
+        if files.data is not None:
+            if not files.data.is_dir() and not _holds_something(files.data):
+                raise ConfigurationError(f"there is no store at {files.data}: `securemem init` makes one")
+            if not _is_sqlite(files.data):
+                raise ConfigurationError(f"{files.data} is not a SecureMem store: name the right file")
+        missing = {name: path for name, path in files.databases.items() if not _holds_something(path)}
+        if len(missing) == len(files.databases):
+            return  # whether there is a store at all, its servers say
+        for name, path in missing.items():
+            raise ConfigurationError(f"the {name} {path} is missing: name the right one, or restore it")
 
 
 def _holds_something(path: Path) -> bool:

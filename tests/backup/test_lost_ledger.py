@@ -53,6 +53,24 @@ async def test_nobody_comes_back(place: Place, stores: tuple[str, ...]) -> None:
                 assert [(hold.reason_code, hold.session) for hold in await memory.holds.list()] == [(REASON, None)]
 
 
+@pytest.mark.parametrize("place", ["sqlite", "all on postgresql"], indirect=True)
+async def test_a_ledger_that_had_decided_nothing(place: Place) -> None:
+    """Missing, it is asked for by whoever opens or restores; an empty one is begun where its keeper says so."""
+    async with place.open() as memory:
+        await memory.session("s", user_id="bob").add("user", "bob 0")
+        await place.save(memory, "data")
+    await place.empty("ledger")
+    with pytest.raises(NotReadyError, match="ledger .* is missing.* URL may not be the right one"):
+        async with place.open():
+            pass
+    await place.empty("data")
+    with pytest.raises(NotReadyError, match="ledger .* is missing.* URL may not be the right one"):
+        await place.restore("data")
+    assert (await place.restore("data", **LOST)).is_open
+    async with place.open(create=False) as memory:
+        assert await read(memory, "bob") == ["bob 0"]
+
+
 async def test_life_goes_on(place: Place) -> None:
     """Acts are counted on behind those that were lost, so that the next restore of the data knows of them."""
     await _lose(place, ("ledger",))
