@@ -11,7 +11,7 @@ from typing import NamedTuple
 from securemem.crypto.secret import RawKey
 from securemem.crypto.wrapping import enclose
 from securemem.keys.keyring import Keyring
-from securemem.keys.rows import Minted, Renewed, SessionRow, UserRow
+from securemem.keys.rows import GuestKey, Minted, Renewed, SessionRow, UserRow
 from securemem.keys.unwrapped import UserKey, seal_name, title_of, user_context
 
 
@@ -55,10 +55,7 @@ async def renew(keyring: Keyring, person: UserRow, going: GoingOn, *, known: set
     new, row = await _next(keyring, old)
     user_tag, _ = keyring.tags(old.user_id, "")
     sessions = [_session(keyring, old, new, session) for _, session in rows]
-    guesting = [
-        (session, new.wrap_session_key(session, key.generation, old.unwrap_session_key(session, *key)))
-        for (_, key), session in visits
-    ]
+    guesting = [(session, _visit(old, new, session, guest.key)) for guest, session in visits]
     renewed = Renewed(person.handle, person.generation, row.epoch, row.wrapped, row.name, user_tag, sessions, guesting)
     status = await keyring.keystore.renew_user(renewed, known=known)
     new.wipe()
@@ -84,3 +81,11 @@ def _session(keyring: Keyring, old: UserKey, new: UserKey, row: SessionRow) -> t
     wrapped = new.wrap_session_key(row.handle, row.generation, key)
     key.wipe()
     return row.handle, tag, wrapped
+
+
+def _visit(old: UserKey, new: UserKey, session: bytes, row: GuestKey) -> bytes:
+    """Give a guest's key in somebody's session under the new one."""
+    key = old.unwrap_session_key(session, *row)
+    wrapped = new.wrap_session_key(session, row.generation, key)
+    key.wipe()
+    return wrapped

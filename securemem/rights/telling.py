@@ -188,10 +188,12 @@ class Telling:
         try:
             endpoint = endpoint_of(due.url_env)
             raw = await unwrap_key(self._keyring.kms, key)
-            body = open_notice(raw, due.body, tenant=key.tenant, request=key.request, recipient=due.recipient)
+            try:
+                body = open_notice(raw, due.body, tenant=key.tenant, request=key.request, recipient=due.recipient)
+            finally:
+                raw.wipe()
         except (ConfigurationError, IntegrityError) as exc:
             return Reply(None, str(exc))
-        raw.wipe()
         return await send(endpoint, Webhook(f"msg_{name[:32]}", self._now() // 1000, body))
 
     async def _open_epoch(self) -> int:

@@ -13,9 +13,11 @@ import pytest
 
 from securemem import LegalHoldError, Message, SecureMemory, Session, UserErasedError, UserRestrictedError
 from securemem.conversation import Conversation
+from securemem.crypto.secret import RawKey
 from securemem.demands import Demands
 from securemem.destruction import Destruction
 from securemem.errors import WrongKeyError
+from securemem.keys.unwrapped import UserKey
 from securemem.ledger.acts import ActKind
 from securemem.ledger.audit import EventKind, rule_name
 from securemem.ledger.holds import Holds, Kind
@@ -407,6 +409,30 @@ async def test_a_held_guest_is_spared_in_a_session_that_goes(url: str, clock: Fa
         await memory.holds.release(hold.id)
         assert (await memory.sweep()).records == 1
         assert await exported(memory, "bob") == []
+
+
+async def test_a_next_key_leaves_none_in_memory(url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session keys that go on under a person's next key are wiped once they are wrapped, a guest's among them."""
+    keys: list[tuple[bytes, RawKey]] = []
+    unwrap = UserKey.unwrap_session_key
+
+    def noted(user: UserKey, session: bytes, generation: int, wrapped: bytes) -> RawKey:
+        keys.append((session, unwrap(user, session, generation, wrapped)))
+        return keys[-1][1]
+
+    async with opened(url, clock, KEEPING) as memory:
+        chat, own = memory.session("s", user_id="alice"), memory.session("s", user_id="bob")
+        await add(chat, "said", user_id="bob")
+        await add(own, "invoice", **INVOICE)
+        await memory.holds.place("alice", session_id="s", reason_code="CASE-1")
+        held = await handle_of(memory, chat)
+        monkeypatch.setattr(UserKey, "unwrap_session_key", noted)
+        with pytest.raises(LegalHoldError):
+            await memory.erase_user("bob")
+        assert held in {session for session, _ in keys}, "the control: the guest's key goes on"
+    for _, key in keys:
+        with pytest.raises(ValueError, match="wiped"):
+            key.expose_secret()
 
 
 @LASTING

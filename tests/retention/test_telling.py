@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from securemem import InvalidInputError, SecureMemory
+from securemem.crypto.notice import open_notice
+from securemem.crypto.secret import RawKey
+from securemem.rights import telling
 from securemem.rights.receipt import verify_receipt
 
 from .receivers import OLD_SECRET, SECRET, answers, is_signed, receiver
@@ -229,6 +232,29 @@ async def test_what_is_missing_is_a_failure(file_url: str, clock: FakeClock, mon
         clock.advance(DAY)
         await memory.retention.work()
         assert await state_of(memory, request) == "complete"
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+async def test_a_notice_that_does_not_open(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, damaged: bool
+) -> None:
+    """It is a failure like another, and its key is wiped as after one that does."""
+    keys: list[RawKey] = []
+
+    def kept(raw: RawKey, sealed: bytes, **place: Any) -> bytes:
+        keys.append(raw)
+        return open_notice(raw, sealed[:-1] + bytes([sealed[-1] ^ damaged]), **place)
+
+    monkeypatch.setattr(telling, "open_notice", kept)
+    async with receiver(answers(200)) as crm, opened(file_url, clock, CRM) as memory:
+        monkeypatch.setenv("CRM_URL", crm.url)
+        request, _ = await erased(memory)
+        await memory.retention.work()
+        assert await state_of(memory, request) == ("awaiting" if damaged else "complete")
+    assert keys
+    for key in keys:
+        with pytest.raises(ValueError, match="wiped"):
+            key.expose_secret()
 
 
 @pytest.mark.parametrize("where", ["file", "postgres"])
