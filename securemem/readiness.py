@@ -141,7 +141,7 @@ async def least_counter(keystore: Keystore, space: str) -> int:
 
 
 async def _has_lost_its_ledger(stores: Stores) -> bool:
-    """Tell whether there was a ledger, which was made before the first tenant, and is none; one in memory never lasts."""
+    """Tell whether a ledger, which is made before the first tenant, is there no more; one in memory never lasts."""
     if stores.ledger.place == MEMORY or not await stores.keystore.tenants():
         return False
     # Another process may have begun the deployment since it was looked for.

@@ -172,7 +172,7 @@ async def test_a_ledger_that_is_gone_after_an_act(file_url: str, folder: Path) -
 
 @pytest.mark.parametrize("create", [True, False])
 async def test_a_ledger_that_is_gone_before_any_act(file_url: str, folder: Path, create: bool) -> None:  # noqa: FBT001
-    """A missing or mistyped one is not made anew, for it has requests and the audit; with the right one all is there."""
+    """A missing or mistyped one is not made anew, for it has requests and the audit; by the right one all is there."""
     async with SecureMemory.open(file_url) as memory:
         await memory.session("s", user_id="alice").add("user", "of alice")
         await memory.requests.receive("access", "alice")

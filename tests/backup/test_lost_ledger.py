@@ -60,11 +60,11 @@ async def test_a_ledger_that_had_decided_nothing(place: Place) -> None:
         await memory.session("s", user_id="bob").add("user", "bob 0")
         await place.save(memory, "data")
     await place.empty("ledger")
-    with pytest.raises(NotReadyError, match="ledger .* is missing.* URL may not be the right one"):
+    with pytest.raises(NotReadyError, match=r"ledger .* is missing.* URL may not be the right one"):
         async with place.open():
             pass
     await place.empty("data")
-    with pytest.raises(NotReadyError, match="ledger .* is missing.* URL may not be the right one"):
+    with pytest.raises(NotReadyError, match=r"ledger .* is missing.* URL may not be the right one"):
         await place.restore("data")
     assert (await place.restore("data", **LOST)).is_open
     async with place.open(create=False) as memory:
