@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from securemem import (
     BackendUnavailableError,
+    ConfigurationError,
     IntegrityError,
     Message,
     Receipt,
@@ -19,7 +21,7 @@ from securemem import (
     Session,
     UserErasedError,
 )
-from securemem.model import Change
+from securemem.model import Change, Residue
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock, Stored
@@ -144,6 +146,30 @@ async def test_an_altered_receipt_does_not_verify(memory: SecureMemory, part: st
     issued.verify(key)
     with pytest.raises(IntegrityError):
         forged.verify(key)
+
+
+async def test_a_receipt_says_what_was_signed(memory: SecureMemory, clock: FakeClock) -> None:
+    """One of which an attribute was changed is refused, and so is one whose key is none."""
+    await _fill(memory)
+    issued = await memory.erase_user("alice")
+    key = await memory.keys.public_key()
+    changes: dict[str, tuple[Any, ...]] = {
+        "id": ("x",),
+        "handle": ("0" * 32,),
+        "state": ("BACKUP_CLOSED", object()),
+        "at": (clock.now + timedelta(days=1), None),
+        "stores": ({},),
+        "residue": ((), (*issued.residue, Residue("data", "more")), None),
+        "horizon": (clock.now, "never"),
+    }
+    assert {field.name for field in dataclasses.fields(issued)} == {*changes, "dsse", "statement"}
+    for name, values in changes.items():
+        for value in values:
+            with pytest.raises(IntegrityError):
+                dataclasses.replace(issued, **{name: value}).verify(key)
+    issued.verify(key)
+    with pytest.raises(ConfigurationError):
+        issued.verify(None)  # type: ignore[arg-type]
 
 
 async def test_residue_is_dated_or_the_operators(memory: SecureMemory, clock: FakeClock) -> None:

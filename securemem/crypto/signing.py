@@ -67,7 +67,7 @@ def from_pem(text: str | bytes) -> bytes:
     """
     try:
         key = load_pem_public_key(text.encode() if isinstance(text, str) else text)
-    except ValueError as exc:
+    except (TypeError, ValueError) as exc:
         raise ConfigurationError("no PEM public key: give the file that `securemem receipt key` wrote") from exc
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigurationError("the key is not an Ed25519 public key")

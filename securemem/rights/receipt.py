@@ -13,6 +13,7 @@ of the person in it, only random handles.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ PAYLOAD_TYPE = "application/vnd.securemem.receipt+json"
 VERSION = 1
 LOGICAL, SHREDDED, BACKUP_CLOSED = "LOGICAL", "SHREDDED", "BACKUP_CLOSED"
 _KEY_BYTES = 32
+_ALTERED = "the receipt was altered: what it says is not what was signed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,27 @@ class Receipt:
 
         Raises:
             IntegrityError: it does not hold.
+            ConfigurationError: the key is none.
         """
-        verify_receipt(self.to_json(), public_key)
+        statement = verify_receipt(self.to_json(), public_key)
+        try:
+            says = canonical(statement | self._says())
+        except (AttributeError, TypeError, ValueError):
+            raise IntegrityError(_ALTERED) from None
+        if says != canonical(statement):
+            raise IntegrityError(_ALTERED)
+
+    def _says(self) -> dict[str, Any]:
+        """Give what the attributes say, as the statement has it."""
+        return {
+            "id": self.id,
+            "handle": self.handle,
+            "state": self.state,
+            "at": self.at.isoformat(),
+            "stores": self.stores,
+            "residue": _entries(self.residue),
+            "horizon": self.horizon.isoformat() if self.horizon is not None else None,
+        }
 
 
 def verify_receipt(document: dict[str, Any], public_key: bytes | str) -> dict[str, Any]:
@@ -74,6 +95,7 @@ def verify_receipt(document: dict[str, Any], public_key: bytes | str) -> dict[st
 
     Raises:
         IntegrityError: malformed, altered, or signed by another key.
+        ConfigurationError: the key is none, or the receipt is of another version.
     """
     raw = public_key if isinstance(public_key, bytes) and len(public_key) == _KEY_BYTES else from_pem(public_key)
     if not isinstance(document.get("dsse"), dict):
@@ -84,7 +106,7 @@ def verify_receipt(document: dict[str, Any], public_key: bytes | str) -> dict[st
     except (KeyError, TypeError, ValueError):
         same = False
     if not same:
-        raise IntegrityError("the receipt was altered: what it says is not what was signed")
+        raise IntegrityError(_ALTERED)
     if statement.get("version") != VERSION:
         raise ConfigurationError("the receipt is of another version: check it with the SecureMem that made it")
     if "audit" in statement:
@@ -120,10 +142,7 @@ def issue(
         "at": at.isoformat(),
         "policy": policy,
         "stores": stores,
-        "residue": [
-            {"store": entry.store, "what": entry.what, "until": entry.until.isoformat() if entry.until else None}
-            for entry in residue
-        ],
+        "residue": _entries(residue),
         "horizon": horizon.isoformat() if horizon else None,
     }
     if inclusion is not None:
@@ -132,3 +151,10 @@ def issue(
     return Receipt(
         receipt_id, handle.hex() if handle else "", state, at, stores, tuple(residue), horizon, dsse, statement
     )
+
+
+def _entries(residue: Iterable[Residue]) -> list[dict[str, Any]]:
+    return [
+        {"store": entry.store, "what": entry.what, "until": entry.until.isoformat() if entry.until else None}
+        for entry in residue
+    ]

@@ -129,9 +129,9 @@ async def test_pem() -> None:
     public = _signer().public_key
     assert from_pem(to_pem(public)) == public
     assert len(key_id(public)) == 16
-    for wrong in ("", "no PEM", to_pem(public)[:60]):
+    for wrong in ("", "no PEM", to_pem(public)[:60], None, 5):
         with pytest.raises(ConfigurationError):
-            from_pem(wrong)
+            from_pem(wrong)  # type: ignore[arg-type]
 
 
 async def test_receipt_alterations() -> None:
