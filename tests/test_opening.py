@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,13 @@ import pytest
 from securemem import (
     ConfigurationError,
     InvalidInputError,
+    Message,
     SecureMemError,
     SecureMemory,
     Session,
     WrongKeyError,
     compose,
+    config,
 )
 from securemem.adapters import make_data
 from securemem.config import Settings
@@ -352,3 +355,23 @@ async def test_the_settings_file_is_checked(file_url: str, folder: Path, line: s
     assert [path.name for path in folder.iterdir()] == ["securemem.toml"]
     (folder / "securemem.toml").write_text(f"url = {file_url!r}\nbackup_days = 30")
     await _write("", "alice")
+
+
+def test_the_documents_name_every_setting_that_variables_give() -> None:
+    """docs/library.md names those options that the environment and the file give besides, and no other."""
+    page = (Path(__file__).parents[1] / "docs" / "library.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith("Of these, variables")]
+    assert set(re.findall("`([a-z_]+)`", line.partition(" as well")[0])) == config._NAMES
+
+
+async def test_options_that_are_arguments_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A variable named after another option changes nothing of a store that is opened by the library."""
+    for name, value in {"TTL": "1", "MAX_MESSAGES": "2", "TENANT": "acme"}.items():
+        monkeypatch.setenv(f"SECUREMEM_{name}", value)
+    url = f"sqlite:///{tmp_path}/store.db"
+    async with SecureMemory.open(url) as memory:
+        said = await memory.session("s").add_many([Message("user", str(number)) for number in range(5)])
+        assert len(await memory.session("s").history()) == 5
+        assert {message.expires_at for message in said} == {None}
+    async with SecureMemory.open(url, tenant="default") as memory:
+        assert len(await memory.session("s").history()) == 5
