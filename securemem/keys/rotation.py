@@ -14,15 +14,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from hmac import HMAC
 from pathlib import Path
 
-from securemem.crypto.mac import hmac_sha256
-from securemem.crypto.pae import pae
 from securemem.crypto.secret import RawKey
 from securemem.crypto.wrapping import box_of, check, enclose
 from securemem.keys.keyring import Keyring
-from securemem.keys.rows import COMING, OPEN, SEALED, TENANT_KEY_KINDS, Rewrapped, SessionRow, UserRow
-from securemem.keys.tenant import unwrap_tenant_key, wrap_tenant_key
+from securemem.keys.rows import COMING, OPEN, SEALED, TENANT_KEY_KINDS, Rewrapped, UserRow
+from securemem.keys.tenant import session_tag, unwrap_index_key, unwrap_tenant_key, user_tag, wrap_tenant_key
 from securemem.keys.unwrapped import UserKey, open_name, title_of, user_context
 from securemem.model import from_milliseconds, to_milliseconds
 from securemem.newfile import check_place
@@ -157,36 +156,28 @@ class Rotation:
     async def _rewrap_all(self, epoch: int) -> None:
         """Put every user's key that is under an older epoch under this one, with new lookup tags."""
         tenants = {number: handle for number, handle, _ in await self._keystore.tenants()}
-        index: dict[int, RawKey] = {}
+        index: dict[int, HMAC] = {}
         for number, handle in tenants.items():
             for row in await self._keystore.tenant_keys(number):
                 if row.kind == "index" and row.epoch == epoch:
-                    index[number] = await unwrap_tenant_key(self._kms, handle, row)
+                    index[number] = await unwrap_index_key(self._kms, handle, row)
         while batch := await self._keystore.users_under(epoch, _BATCH):
             for tenant, user in batch:
                 await self._rewrap(tenants[tenant], index[tenant], user, epoch)
-        for key in index.values():
-            key.wipe()
         await self._elsewhere(epoch)
         await self._keystore.purge(PURGE_SECONDS)
         await self._keyring.reload()
 
-    async def _rewrap(self, tenant: bytes, index: RawKey, row: UserRow, epoch: int) -> None:
+    async def _rewrap(self, tenant: bytes, index: HMAC, row: UserRow, epoch: int) -> None:
         context = user_context(tenant, row.handle, row.generation)
         key = check(await self._kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
         user_id = open_name(key, tenant, row)
         user = UserKey(tenant, row, user_id, key)
-
-        def tag(*name: bytes) -> bytes:
-            return hmac_sha256(index.expose_secret(), pae(*name))
-
-        def session_tag(session: SessionRow) -> bytes:
-            return tag(b"session", tenant, user_id.encode(), title_of(user, session).session_id.encode())
-
         sessions = [
-            (session_tag(session), session.handle) for session in await self._keystore.sessions_to_retag(row.number)
+            (session_tag(index, tenant, user_id, title_of(user, session).session_id), session.handle)
+            for session in await self._keystore.sessions_to_retag(row.number)
         ]
         wrapped = enclose(key, await self._kms.wrap(epoch, key, context=context))
-        user_tag = tag(b"user", tenant, user_id.encode())
-        await self._keystore.rewrap(row, Rewrapped(epoch, wrapped, user_tag, sessions))
+        tag = user_tag(index, tenant, user_id)
+        await self._keystore.rewrap(row, Rewrapped(epoch, wrapped, tag, sessions))
         key.wipe()

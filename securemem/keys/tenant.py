@@ -40,20 +40,14 @@ class TenantKeys:
 
     def user_tags(self, user_id: str) -> list[bytes]:
         """Give a user's lookup tags under every index key that lives, the open epoch's first."""
-        return self._tags(pae(b"user", self.handle, user_id.encode()))
+        return [user_tag(index, self.handle, user_id) for index in self._living()]
 
     def session_tags(self, user_id: str, session_id: str) -> list[bytes]:
         """Give a session's lookup tags likewise."""
-        return self._tags(pae(b"session", self.handle, user_id.encode(), session_id.encode()))
+        return [session_tag(index, self.handle, user_id, session_id) for index in self._living()]
 
-    def _tags(self, name: bytes) -> list[bytes]:
-        tags = []
-        for epoch in sorted(self.index, reverse=True):
-            if epoch <= self.open_epoch:
-                state = self.index[epoch].copy()
-                state.update(name)
-                tags.append(state.digest())
-        return tags
+    def _living(self) -> list[HMAC]:
+        return [self.index[epoch] for epoch in sorted(self.index, reverse=True) if epoch <= self.open_epoch]
 
     def keyed_hash(self, data: bytes) -> bytes:
         """Give a hash that is the same for all of the tenant's epochs, and means nothing to whoever lacks its key."""
@@ -63,6 +57,22 @@ class TenantKeys:
         """Overwrite the keys; OpenSSL overwrites its states of the index keys when they are freed."""
         self.head.wipe()
         self.index.clear()
+
+
+def user_tag(index: HMAC, tenant: bytes, user_id: str) -> bytes:
+    """Give a user's lookup tag under one index key."""
+    return _tag(index, pae(b"user", tenant, user_id.encode()))
+
+
+def session_tag(index: HMAC, tenant: bytes, user_id: str, session_id: str) -> bytes:
+    """Give a session's lookup tag likewise."""
+    return _tag(index, pae(b"session", tenant, user_id.encode(), session_id.encode()))
+
+
+def _tag(index: HMAC, name: bytes) -> bytes:
+    state = index.copy()
+    state.update(name)
+    return state.digest()
 
 
 async def wrap_tenant_key(kms: KeyManagementService, tenant: bytes, kind: str, epoch: int, key: RawKey) -> TenantKeyRow:
@@ -81,7 +91,7 @@ async def unwrap_tenant_key(kms: KeyManagementService, tenant: bytes, row: Tenan
     return check(await kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
 
 
-async def _index(kms: KeyManagementService, tenant: bytes, row: TenantKeyRow) -> HMAC:
+async def unwrap_index_key(kms: KeyManagementService, tenant: bytes, row: TenantKeyRow) -> HMAC:
     """Unwrap an index key, as `unwrap_tenant_key`, for the one use that it has."""
     key = await unwrap_tenant_key(kms, tenant, row)
     state = hmac_sha256_state(key)
@@ -114,7 +124,7 @@ async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) 
             number,
             handle,
             open_epoch,
-            {row.epoch: await _index(kms, handle, row) for row in rows if row.kind == "index"},
+            {row.epoch: await unwrap_index_key(kms, handle, row) for row in rows if row.kind == "index"},
             await unwrap_tenant_key(kms, handle, found["head"]),
             Signer(await unwrap_tenant_key(kms, handle, found["signing"])),
         )
