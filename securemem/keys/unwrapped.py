@@ -157,9 +157,9 @@ class SessionKeys:
         guest_ids: the same people by real id.
         fresh: whether the key was made just now, so that nothing can have been written under it yet.
         has_new_guest: whether somebody was given a key in it just now.
-        pinned: the owner's pinned messages that were opened, likewise.
-        known: the owner's newest messages that were opened, so that they are not opened again; they are no more than
+        pinned: the owner's pinned messages that were opened, so that they are not opened again; they are no more than
             these keys could open, and go with them.
+        known: the owner's newest messages that were opened, likewise.
         made: what whoever reads the session has made of all that lies in it, likewise.
     """
 

@@ -31,7 +31,7 @@ class Kind(enum.StrEnum):
 
 
 class Hold(NamedTuple):
-    """One hold, or restriction.
+    """One hold, or restriction, or keeping of what is preserved.
 
     Attributes:
         id: by which it is released.
@@ -40,7 +40,7 @@ class Hold(NamedTuple):
         session: the session's; None where it is on all that is held of the person.
         reason: a code of the caller's own, such as the number of a case.
         placed_at: when it was placed, in milliseconds.
-        kind: which of the two it is.
+        kind: why, as `Kind` says.
     """
 
     id: bytes
@@ -154,7 +154,7 @@ class Holds:
         return await self._select(None, standing=False)
 
     async def active(self, kind: Kind | None = Kind.HOLD) -> list[Hold]:
-        """Give the holds that were not released, or the restrictions, or both; the oldest first."""
+        """Give the holds that were not released, or what else is of a kind; of all kinds if None; the oldest first."""
         return await self._select(kind, standing=True)
 
     async def _select(self, kind: Kind | None, *, standing: bool) -> list[Hold]:

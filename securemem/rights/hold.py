@@ -3,7 +3,8 @@
     ledger's hold → audit → heads marked (compare-and-swap, committed) → stamps; only then it is reported
 
 A worker reads the holds after the heads that it judges, and deletes by compare-and-swap on these: a hold that comes
-between moves the head, and the deletion fails. Sessions that are begun later are marked by the worker.
+between moves the head, and the deletion fails. Sessions that are begun later are marked by whoever begins them, as
+soon as their first head is there; by a worker where that one was killed in between.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     ledger's restriction → audit → heads marked (compare-and-swap, committed) → stamps; only then it is reported
 
-It lengthens no life: what is past its time goes as before. Sessions that are begun later are marked by the worker.
+It lengthens no life: what is past its time goes as before. Sessions that are begun later are marked by whoever begins
+them, as soon as their first head is there; by a worker where that one was killed in between.
 """
 
 from __future__ import annotations
