@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 
 import pytest
 
@@ -37,15 +37,6 @@ def test_when_a_request_is_due(regime: str, received: datetime, due: datetime, e
     """The last moment of the day that the law names; of a month without that day, of its last."""
     term = TERMS[regime]
     assert (term.due(received), term.due(received, extended=True)) == (due, extended)
-
-
-@pytest.mark.parametrize(
-    ("paused", "days"),
-    [(timedelta(0), 0), (timedelta(seconds=1), 0), (timedelta(days=3), 3), (timedelta(days=3, hours=23), 3)],
-)
-def test_a_clock_that_stood(paused: timedelta, days: int) -> None:
-    """The end is later by the whole days that it stood: a moment gives nobody a day."""
-    assert TERMS["ukgdpr"].due(_at(2026, 3, 15), paused=paused) == _end(2026, 4, 15) + timedelta(days=days)
 
 
 @pytest.mark.parametrize(

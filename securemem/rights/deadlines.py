@@ -41,18 +41,17 @@ class Term:
     business_days: int = 0
     pauses: bool = False
 
-    def due(self, received: datetime, *, extended: bool = False, paused: timedelta = timedelta(0)) -> datetime:
+    def due(self, received: datetime, *, extended: bool = False) -> datetime:
         """Give the last moment at which a request may be answered.
 
         Args:
             received: when it came.
             extended: whether the time was extended.
-            paused: how long the clock stood still; what is begun of a day does not count.
         """
         more = self.more if extended and self.more is not None else Duration(0, 0, "")
         whole = Duration(self.answer.months + more.months, self.answer.seconds + more.seconds, "")
         last = from_milliseconds(whole.after(to_milliseconds(received))).date()
-        return _end_of(last + paused // _DAY * _DAY)
+        return _end_of(last)
 
     def confirm_by(self, received: datetime) -> datetime | None:
         """Give until when its receipt has to be confirmed; None where the law has no time for that."""

@@ -14,7 +14,6 @@ class Standing(NamedTuple):
     """How many recipients are how far, and what those have still who did not confirm."""
 
     waiting: int
-    acknowledged: int
     given_up: int
     residue: list[Residue]
 
@@ -28,11 +27,11 @@ def standing_of(answers: Sequence[Answer], recipients: Sequence[str]) -> Standin
     """
     if not answers:
         untold = [Residue("recipients", f"what recipient {name!r} was given: tell them") for name in recipients]
-        return Standing(0, 0, len(untold), untold)
+        return Standing(0, len(untold), untold)
     acknowledged = sum(each.acked_at is not None for each in answers)
     given_up = sum(each.given_up_at is not None for each in answers)
     residue = [_residue(each) for each in answers if each.acked_at is None]
-    return Standing(len(answers) - acknowledged - given_up, acknowledged, given_up, residue)
+    return Standing(len(answers) - acknowledged - given_up, given_up, residue)
 
 
 def state_after(standing: Standing, *, is_kept: bool) -> RequestState:

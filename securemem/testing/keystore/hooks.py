@@ -104,10 +104,10 @@ async def tenant_of(keystore: Keystore) -> int:
     return known[0]
 
 
-async def person(keystore: Keystore, *, epoch: int = FIRST) -> Person:
+async def person(keystore: Keystore) -> Person:
     """Insert somebody with one session."""
-    made = Person(new_user(await tenant_of(keystore), epoch=epoch), new_session())
-    assert await mint(keystore, *made, epoch=epoch) is Minted.DONE
+    made = Person(new_user(await tenant_of(keystore)), new_session())
+    assert await mint(keystore, *made) is Minted.DONE
     return made
 
 

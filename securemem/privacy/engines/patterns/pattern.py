@@ -13,6 +13,8 @@ Check = Callable[[str, int, int], int]
 CHECKED, SHAPED, TOLD = 1.0, 0.85, 0.7
 """Scores: vouched for by a check digit or an unmistakable form; by its form; by a word near it."""
 
+_SEPARATORS = " .-/"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pattern:
@@ -67,15 +69,15 @@ def whole(holds: Callable[[str], bool]) -> Check:
     return check
 
 
-def shrinking(holds: Callable[[str], bool], separators: str = " .-/") -> Check:
+def shrinking(holds: Callable[[str], bool]) -> Check:
     """Make a check that leaves out groups at the end until the rest holds."""
 
     def check(text: str, start: int, end: int) -> int:
         while end > start and not holds(text[start:end]):
             end -= 1
-            while end > start and text[end] not in separators:
+            while end > start and text[end] not in _SEPARATORS:
                 end -= 1
-            while end > start and text[end - 1] in separators:
+            while end > start and text[end - 1] in _SEPARATORS:
                 end -= 1
         return end
 

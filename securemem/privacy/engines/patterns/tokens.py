@@ -25,23 +25,20 @@ def token_end(text: str, start: int, end: int) -> int:
     return end if any(char.isdigit() for char in value) or not (value.islower() or value.isupper()) else start
 
 
-def _token(
-    name: str, seen: Trigger, regex: str, *, trigger: Trigger = _LONG, check: Check | None = token_end
-) -> Pattern:
+def _token(name: str, seen: Trigger, regex: str, *, check: Check | None = token_end) -> Pattern:
     """Give the row of one issuer.
 
     Args:
         name: of the issuer.
         seen: what its tokens begin with, or what stands in them.
         regex: of a token, that begins with a letter or digit.
-        trigger: where a token has no long word in it.
         check: where others than `token_end` are wanted.
     """
     first, rest = _split(regex)
     return Pattern(
         name=f"token of {name}",
         entity="SECRET",
-        trigger=trigger,
+        trigger=_LONG,
         also=(seen,),
         regex=f"(?a){first}(?<![A-Za-z0-9]{first}){rest}",
         check=check,
