@@ -19,9 +19,7 @@ from securemem.keys.unwrapped import SessionKeys
 from securemem.ledger.acts import Act, ActKind, Edit, Tombstone
 from securemem.ledger.store import Ledger
 from securemem.model import Change, Head, to_milliseconds
-from securemem.ports import Backend, Clock
-
-_ALL_ROWS = 0xFFFFFFFF
+from securemem.ports import ALL_ROWS, Backend, Clock
 
 
 class Corrections:
@@ -84,7 +82,7 @@ class Corrections:
         if not act.done:
             await self.give_up(act)
             return None
-        stood, rows = await self._backend.tail(session, _ALL_ROWS)
+        stood, rows = await self._backend.tail(session, ALL_ROWS)
         if stood != raw:
             return await self._change(act, tombstone, owner)
         walk = Walk(seal, head, session=session, owner=owner)

@@ -18,10 +18,9 @@ import msgspec
 from securemem.crypto.head import HeadSeal
 from securemem.errors import CorruptRecordError, IntegrityError
 from securemem.model import Head, Tail
-from securemem.ports import Backend
+from securemem.ports import ALL_ROWS, Backend
 
 ROWS = 500
-_ALL_ROWS = 0xFFFFFFFF
 _TRIES = 5
 _LENGTH = struct.Struct(">I")
 _MOST_BYTES = 2**31
@@ -108,7 +107,7 @@ async def of_session(
             if head is None or head.closed:
                 break
     if len(rows) == ROWS:
-        raw, rows = await backend.tail(session, _ALL_ROWS)
+        raw, rows = await backend.tail(session, ALL_ROWS)
     if raw:
         yield raw, rows[::-1]
 

@@ -20,13 +20,12 @@ from securemem.keys.rows import Owner
 from securemem.keys.unwrapped import GENERATION, SessionKeys
 from securemem.ledger.acts import Act
 from securemem.model import Change, Head, HeadFlag, Residue, Tail, to_milliseconds
-from securemem.ports import Backend, Clock
+from securemem.ports import ALL_ROWS, Backend, Clock
 from securemem.preserving import Lying, Preserving
 
 CLOSED_HEAD_SECONDS = 600
 """How long a closed head stays, to turn away whoever still has its keys in memory (300 seconds at most)."""
 
-_ALL_ROWS = 0xFFFFFFFF
 _LAST_VERSION = 2**62
 
 
@@ -119,7 +118,7 @@ class Ending:
         """
         seal, demands = self._keyring.head_seal(session), going.demands
         while True:
-            raw, rows = await self._backend.tail(session, 0 if demands.are_none else _ALL_ROWS)
+            raw, rows = await self._backend.tail(session, 0 if demands.are_none else ALL_ROWS)
             head = self._for_closing(seal, raw)
             if head.restricted or head.keep:
                 were_none = demands.are_none
@@ -221,7 +220,7 @@ class Ending:
         """
         owner = await self._keyring.keystore.owner_of(session)
         while True:
-            tail = await self._backend.tail(session, _ALL_ROWS)
+            tail = await self._backend.tail(session, ALL_ROWS)
             if owner and not late and await self._is_spared(session, tail.head, owner, guest, going.demands):
                 going.left.discard(session)
                 if await self._spare(session, going, partial(_are_spared, going.demands, session, owner, guest)):

@@ -16,12 +16,11 @@ from securemem.errors import IntegrityError, InvalidInputError
 from securemem.keys.keyring import Keyring
 from securemem.keys.unwrapped import SessionKeys
 from securemem.model import VAULT, Message
-from securemem.ports import Backend
+from securemem.ports import ALL_ROWS, Backend
 from securemem.privacy import reveal
 from securemem.privacy.vault import Entry, Vault
 from securemem.setapart import Preserved
 
-_ALL_ROWS = 0xFFFFFFFF
 _BEFORE_ANY_END = datetime.min.replace(tzinfo=UTC)
 """The time at which entries are asked for: those past theirs too, for what they stand in is kept for longer."""
 
@@ -79,7 +78,7 @@ class KeptValues:
             keys = await self._find(user_id)
             if keys is None or (generation is not None and keys.person.generation > generation):
                 return vault
-        _, rows = await self._backend.tail(keys.handle, _ALL_ROWS)
+        _, rows = await self._backend.tail(keys.handle, ALL_ROWS)
         for seq, raw in reversed(rows):
             with contextlib.suppress(IntegrityError):  # what is damaged keeps nobody from being forgotten
                 sealed = parse(raw, session=keys.handle, seq=seq)

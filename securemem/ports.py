@@ -16,6 +16,9 @@ from securemem.model import Change, Residue, Span, Stamp, Tail
 Clock = Callable[[], datetime]
 """Gives the present moment as an aware datetime in UTC. Every deadline is reckoned by it."""
 
+ALL_ROWS = 0xFFFFFFFF
+"""More rows than any session has: the limit for `Backend.tail` to give them all."""
+
 
 class Backend(Protocol):
     """A data store: sealed records and heads, by session handle; it can read neither.

@@ -39,11 +39,10 @@ from securemem.model import NEVER, VAULT, Change, Head, to_milliseconds
 from securemem.policy import Policy
 from securemem.policy.decide import HOLD, Action, Asked, Decision
 from securemem.policy.rules import rules_of
-from securemem.ports import Backend, Clock
+from securemem.ports import ALL_ROWS, Backend, Clock
 from securemem.setapart import Preserved, filled, is_of, name_for, preserves, records_in, shown_name, still_lie
 
 _ERASED = Asked(erasure=True)
-_ALL_ROWS = 0xFFFFFFFF
 
 
 class Lying(NamedTuple):
@@ -271,7 +270,7 @@ class Preserving:
         """
         held = any(decision.rule == HOLD for decision in decisions)
         while True:
-            raw, rows = await self._backend.tail(to.handle, _ALL_ROWS)
+            raw, rows = await self._backend.tail(to.handle, ALL_ROWS)
             if not await self._stands(lying):
                 return True
             head = to.head.decode(raw) if raw else Head(version=0, generation=GENERATION)

@@ -29,7 +29,7 @@ from securemem.ledger.holds import Holds, Kind
 from securemem.ledger.store import Ledger
 from securemem.marks import mark_anew
 from securemem.model import VAULT, Change, Head, to_milliseconds
-from securemem.ports import Backend, Clock, KeyManagementService
+from securemem.ports import ALL_ROWS, Backend, Clock, KeyManagementService
 from securemem.readiness import bind
 from securemem.setapart import shown_name
 from securemem.together import few_at_once
@@ -37,7 +37,6 @@ from securemem.together import few_at_once
 REASON = "LEDGER-LOST"
 """The code of holds and restrictions that are known by heads alone."""
 _AT_ONCE = 500
-_ALL_ROWS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class _Tenant:
         """Put stubs in place of records whose guests have no key any more: only the ledger knew of their erasure."""
         seal = self._keyring.head_seal(session)
         while (owner := await self._keyring.keystore.owner_of(session)) is not None:
-            raw, rows = await self._backend.tail(session, _ALL_ROWS)
+            raw, rows = await self._backend.tail(session, ALL_ROWS)
             head = seal.decode(raw) if raw else None
             if head is None or head.closed or not any(is_of_guest(row) for _, row in rows):
                 return

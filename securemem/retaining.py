@@ -12,6 +12,7 @@ from securemem.errors import IntegrityError, InvalidInputError
 from securemem.lives import HOUR
 from securemem.model import NEVER, from_milliseconds, to_milliseconds
 from securemem.policy.decide import Asked
+from securemem.ports import ALL_ROWS
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from securemem.retention.keeper import Pace
     from securemem.retention.plan import Plan
     from securemem.retention.sweep import SweepReport
-
-_ALL_ROWS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ class Retention:
             return await self._explain(deployment, owner, session_id, seq)
 
     async def _explain(self, deployment: Deployment, owner: str, session_id: str, seq: int) -> Explanation:
-        found = await (await self._host.conversation(owner, session_id, ())).read(_ALL_ROWS)
+        found = await (await self._host.conversation(owner, session_id, ())).read(ALL_ROWS)
         sealed = next((each for each in (found.records() if found is not None else []) if each.seq == seq), None)
         if found is None or sealed is None:
             raise InvalidInputError("there is no such message: it was never there, or is gone")

@@ -19,12 +19,11 @@ from securemem.keys.rows import Person
 from securemem.keys.unwrapped import SessionKeys
 from securemem.lives import HOUR, Lives
 from securemem.model import NEVER, Message, from_milliseconds, to_milliseconds
-from securemem.ports import Clock
+from securemem.ports import ALL_ROWS, Clock
 from securemem.reader import FORGOTTEN_SINCE, Reader, check_restriction, stands
 from securemem.sealing import Prepared, Room, Step, in_order, seal_step
 
 CONFLICT_SECONDS = 30.0
-_ALL_ROWS = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +235,7 @@ class Writer:
             InvalidInputError: there is no such session, or no message of this seq.
         """
         while True:
-            found = await conversation.read(_ALL_ROWS, primary=True)
+            found = await conversation.read(ALL_ROWS, primary=True)
             if found is not None:
                 check_restriction(found)
             try:

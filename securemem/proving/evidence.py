@@ -11,10 +11,10 @@ from securemem.crypto.envelope import FLAG_GUEST, HEADER_BYTES, SUBJECT_BYTES, S
 from securemem.crypto.mac import MAC_BYTES
 from securemem.keys.rows import UserRow
 from securemem.keys.tenant import load_tenant
+from securemem.ports import ALL_ROWS
 from securemem.proving.plant import Canaries
 from securemem.proving.scan import Kind
 
-_ALL_ROWS = 0xFFFFFFFF
 _SUITE_AT, _FLAGS_AT = 3, 4
 _TAG_BYTES = 16
 _MAGIC_BYTES = 3
@@ -65,7 +65,7 @@ class Evidence:
     async def _records(self, session: bytes, owner: bytes) -> None:
         if owner != self._living:
             self.sessions.add(session)
-        _, rows = await self._deployment.backend.tail(session, _ALL_ROWS)
+        _, rows = await self._deployment.backend.tail(session, ALL_ROWS)
         for _, raw in rows:
             if raw[_SUITE_AT] == SUITE_STUB:
                 continue

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from securemem.compose import Deployment
 from securemem.model import Residue
+from securemem.ports import ALL_ROWS
 from securemem.proving.control import lay_out
 from securemem.proving.evidence import Evidence
 from securemem.proving.place import CLEAN, FOUND, LEFT, UNPROVEN, UNSEEN, Look, Missed, Place
@@ -27,7 +28,6 @@ from securemem.residue import latest
 from securemem.rights.receipt import Receipt
 
 _POLL_SECONDS = 0.2
-_ALL_ROWS = 0xFFFFFFFF
 _LIVING = frozenset({Kind.LIVING_RECORD, Kind.LIVING_KEY})
 
 Say = Callable[[str], None]
@@ -175,6 +175,6 @@ class Proving:
         return Place("data", "answers", "what the stores give when they are asked", read, _LIVING)
 
     async def _tail(self, session: bytes, scan: Scan) -> None:
-        head, rows = await self._deployment.backend.tail(session, _ALL_ROWS)
+        head, rows = await self._deployment.backend.tail(session, ALL_ROWS)
         scan.feed(head + b"".join(body for _, body in rows))
         scan.end()

@@ -31,7 +31,7 @@ from securemem.ledger.leases import Leases
 from securemem.ledger.store import Ledger
 from securemem.lives import Lives
 from securemem.model import to_milliseconds
-from securemem.ports import Backend, Clock
+from securemem.ports import ALL_ROWS, Backend, Clock
 from securemem.preserving import ended
 from securemem.retention.judge import Court, Docket, Judgement, is_over, judge
 from securemem.together import few_at_once, swap_all
@@ -41,7 +41,6 @@ LEASE_SECONDS = 60.0
 _BATCH = 32
 _LISTED = 1024
 _PAGE = 500
-_ALL_ROWS = 0xFFFFFFFF
 _RESTS = 4
 """How many times as long as it worked on a page of records a gentle sweep rests, so that it has a fifth of a core."""
 _LEASE_SHARE = 4
@@ -226,7 +225,7 @@ class Sweep:
                 return None
             if owner.tenant != self._keyring.tenant:
                 return None
-            raw, rows = await self._backend.tail(session, _ALL_ROWS)
+            raw, rows = await self._backend.tail(session, ALL_ROWS)
             head = owner.accepts(seal.decode(raw), session) if raw else None
         except IntegrityError as exc:
             batch.damaged.append(exc)
