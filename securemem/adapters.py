@@ -117,7 +117,22 @@ def space_of(settings: Settings) -> str:
     """Give the name under which a store's sessions are apart from others in the same place."""
     if not settings.url.startswith("redis"):
         return settings.table_name or DEFAULT_SPACE
-    return settings.prefix or f"securemem:{settings.table_name or DEFAULT_SPACE}:"
+    return settings.prefix or _prefix_of(settings.table_name or DEFAULT_SPACE)
+
+
+def space_from_elsewhere(settings: Settings, space: str) -> str | None:
+    """Give the name here of a store that lay in another kind of place: its table's on Redis, and the other way round.
+
+    None where it has no counterpart, for its prefix was one that somebody chose.
+    """
+    if settings.url.startswith("redis"):
+        return _prefix_of(space)
+    table = space.removeprefix("securemem:").removesuffix(":")
+    return table if _prefix_of(table) == space else None
+
+
+def _prefix_of(table: str) -> str:
+    return f"securemem:{table}:"
 
 
 def _file_or_memory(url: str | None, settings: Settings, ending: str) -> str | None:

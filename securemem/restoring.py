@@ -14,8 +14,8 @@ import asyncio
 import contextlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from securemem.ports import Backend, Clock, KeyManagementService
 from securemem.readiness import named
 from securemem.relearning import Relearned, Stores, relearn
 from securemem.restoringdata import DataRestore, Target
+from securemem.restoringnames import names_here
 from securemem.sealedfile import Progress, SealedReader
 
 
@@ -136,6 +137,7 @@ class Restoring:
             raise ConfigurationError(
                 f"the keystore {self._keystore.place} is missing: restore its backup first, or together with this one"
             )
+        names = await names_here(self._settings, self._keystore) if "data" in readers else {}
         if "ledger" in readers:
             await self._put_ledger(readers["ledger"], deployment)
         elif not self._accepts and await self._ledger.peek() is None:
@@ -145,7 +147,7 @@ class Restoring:
             )
         await self._ledger.create(deployment)
         if "data" in readers:
-            await self._put_data(readers["data"])
+            await self._put_data(readers["data"], names)
         for name, reader in readers.items():
             self._report.stores[name] = reader.header.counter
         acts = await self._ledger.acts(after=min(self._report.stores.values(), default=0))
@@ -179,7 +181,17 @@ class Restoring:
         box = box_of(header.wrapped)
         key = check(await self._kms.unwrap(header.epoch, box, context=header.context), header.wrapped)
         async with self._unsealed(reader, key, self._keystore.place) as copy:
+            await self._rename_tenants(copy)
             await self._keystore.adopt(copy)
+
+    async def _rename_tenants(self, copy: Path) -> None:
+        """Give the tenants of a keystore's backup the names that they have here, before it is put."""
+        keystore = make_keystore(replace(self._settings, keystore=f"sqlite:///{copy}"))
+        try:
+            if await keystore.open() is not None and (names := await names_here(self._settings, keystore)):
+                await keystore.rename_tenants(names)
+        finally:
+            await keystore.aclose()
 
     async def _put_ledger(self, reader: SealedReader, deployment: bytes) -> None:
         keys = await self._keystore.stamp_now()
@@ -222,10 +234,10 @@ class Restoring:
 
     # All the rest
 
-    async def _put_data(self, reader: SealedReader) -> None:
+    async def _put_data(self, reader: SealedReader, names: Mapping[str, str]) -> None:
         make = self._maker(self._keystore)
         servers = bool(self._settings.servers)
-        target = Target(self._keystore, self._ledger, self._kms, self._clock, make, many_servers=servers)
+        target = Target(self._keystore, self._ledger, self._kms, self._clock, make, names, many_servers=servers)
         restore = DataRestore(target, reader, await self._head_wrapped(reader), self._told)
         await restore.verify()
         put = await restore.put()

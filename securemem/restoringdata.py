@@ -10,7 +10,7 @@ no key any more is left out. Of a session that the backup does not have, the flo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -38,13 +38,18 @@ _TOGETHER = 64
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The stores of a deployment, open but for the data, and what makes that of a tenant."""
+    """The stores of a deployment, open but for the data, and what makes that of a tenant.
+
+    `names` are those that tenants get, by those that they have, where the data is not put in the kind of place that it
+    was saved from.
+    """
 
     keystore: Keystore
     ledger: Ledger
     kms: KeyManagementService
     clock: Clock
     make: Callable[[str], Backend]
+    names: Mapping[str, str]
     many_servers: bool
 
 
@@ -102,13 +107,16 @@ class DataRestore:
             ConfigurationError: something else lies there.
         """
         act = await self._begin()
+        await self._keystore.rename_tenants(self._target.names)
+        names = {tenant: name for _, tenant, name in await self._keystore.tenants()}
         place: _Place | None = None
         async with contextlib.AsyncExitStack() as stack:
             async for page in decode(self._pieces()):
-                if place is None or page.name != place.name:
+                name = names.get(page.tenant, page.name)
+                if place is None or name != place.name:
                     await self._flush(place)
                     await stack.aclose()
-                    place = await stack.enter_async_context(self._at(page.name, page.tenant))
+                    place = await stack.enter_async_context(self._at(name, page.tenant))
                 await self._page(place, page)
             await self._flush(place)
         for number, tenant, name in sorted(await self._keystore.tenants()):
@@ -131,7 +139,8 @@ class DataRestore:
                 return act.counter
         tenants = sorted(await self._keystore.tenants())
         seen = set()
-        for _, _, name in tenants:
+        for _, _, present in tenants:
+            name = self._target.names.get(present, present)
             where = name if self._target.many_servers else named(name)[0]
             if where not in seen:
                 seen.add(where)

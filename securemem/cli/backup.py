@@ -81,7 +81,7 @@ async def _restore(
             rows.append((str(report.left_out), "sessions have no key any more, and were left out"))
     if report.is_open:
         rows.append((str(report.acts), "acts were decided since, and hold"))
-    hint = [] if report.is_open else ["There is no data yet: restore its backup too."]
+    hint = [] if report.is_open or "data" in report.stores else ["There is no data yet: restore its backup too."]
     if report.relearned is not None:
         rows += _relearned(report.relearned)
         hint.append("What was decided since the ledger's backup, and requests since, are not known any more.")

@@ -8,6 +8,7 @@ by what stands: nothing is inserted twice, and nothing that was deleted comes ba
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -178,6 +179,9 @@ class Tenants(Protocol):
 
     async def add_tenant(self, handle: bytes, name: str, keys: list[TenantKeyRow]) -> Minted:
         """Insert a tenant with its keys, which have to be wrapped under the open epoch."""
+
+    async def rename_tenants(self, names: Mapping[str, str]) -> None:
+        """Give tenants other names, which are nobody's yet, by the present ones; who is not there is passed over."""
 
     async def tenant_keys(self, tenant: int) -> list[TenantKeyRow]:
         """Give a tenant's wrapped keys, by ascending epoch."""

@@ -119,6 +119,10 @@ class PostgresEpochs:
 
         return await self._call(work)
 
+    async def rename_tenants(self, names: Mapping[str, str]) -> None:
+        """As `keystore.Tenants`."""
+        await self._run("rename_tenants", list(names), list(names.values()))
+
     async def tenant_keys(self, tenant: int) -> list[TenantKeyRow]:
         """As `keystore.Tenants`."""
         return [TenantKeyRow(*row) for row in await self._rows("tenant_keys", tenant)]

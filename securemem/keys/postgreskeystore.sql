@@ -213,6 +213,9 @@ SELECT tenant, handle FROM {tenants} WHERE name = $1;
 -- name: add_tenant
 INSERT INTO {tenants} (handle, name) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING tenant;
 
+-- name: rename_tenants
+UPDATE {tenants} t SET name = n.name FROM unnest($1::text[], $2::text[]) AS n (old, name) WHERE t.name = n.old;
+
 -- name: routes
 SELECT name, route, place, moving_to FROM {tenants} ORDER BY name COLLATE "C";
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -62,6 +62,10 @@ class SqliteEpochs:
         """As `keystore.Tenants`."""
         status: Minted = await self.file.write_one(self._add_tenant, handle, name, keys)
         return status
+
+    async def rename_tenants(self, names: Mapping[str, str]) -> None:
+        """As `keystore.Tenants`."""
+        await self.file.write_one(self._rename_tenants, names)
 
     async def tenant_keys(self, tenant: int) -> list[TenantKeyRow]:
         """As `keystore.Tenants`."""
@@ -171,6 +175,9 @@ class SqliteEpochs:
         tenant = con.execute(self._sql["tenant"], (name,)).fetchone()[0]
         con.executemany(self._sql["add_tenant_key"], [(tenant, *key) for key in keys])
         return Minted.DONE
+
+    def _rename_tenants(self, con: sqlite3.Connection, names: Mapping[str, str]) -> None:
+        con.executemany(self._sql["rename_tenant"], [(new, old) for old, new in names.items()])
 
     def _switch_epoch(self, con: sqlite3.Connection, old: int, new: int, since: int) -> bool:
         if self._open_epoch(con) != old:

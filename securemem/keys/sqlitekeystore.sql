@@ -91,6 +91,9 @@ SELECT tenant, handle FROM tenants WHERE name = ?;
 -- name: add_tenant
 INSERT INTO tenants (handle, name) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
+-- name: rename_tenant
+UPDATE tenants SET name = ? WHERE name = ?;
+
 -- name: routes
 SELECT name, route, place, moving_to FROM tenants ORDER BY name;
 

@@ -72,6 +72,16 @@ class Rotating(Hooks):
         assert await keystore.tenant_keys(before[0]) == keys
         assert await keystore.tenant("late") is None
 
+    async def test_tenants_are_renamed(self, keystore: Keystore) -> None:
+        """Under its new name a tenant is who it was; once more, or of nobody, changes nothing."""
+        known = await keystore.tenant(TENANT)
+        assert await keystore.add_tenant(handle(), "another", tenant_keys(FIRST)) is Minted.DONE
+        for _ in range(2):
+            await keystore.rename_tenants({TENANT: "ünï 'quoted'", "nobody": "somebody"})
+        assert await keystore.tenant("ünï 'quoted'") == known
+        assert await keystore.route("ünï 'quoted'") is not None
+        assert sorted(name for _, _, name in await keystore.tenants()) == ["another", "ünï 'quoted'"]
+
     async def test_a_tenants_key_stays(self, keystore: Keystore) -> None:
         """A key that is there is not replaced by another of its kind and epoch."""
         tenant = await tenant_of(keystore)
