@@ -9,6 +9,7 @@ prepared by name.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -35,11 +36,17 @@ PLANNING = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 """Our statements find rows by key, so that one plan does: to plan for every call would cost more than the call."""
 ISOLATION = {"default_transaction_isolation": "read committed"}
 """What waited for a lock has to see what its holder wrote, whatever the database or the role has by default."""
+ABANDONED_SECONDS = 10.0
+"""How long a transaction of ours stands still, at least, before the server ends it: its process is frozen, or cut off,
+and others wait for what it has locked."""
 TENANT = "securemem.tenant"
 """The setting that tells a policy on rows whose they are: the tenant's handle in hex, on every connection."""
 OPTIONS = frozenset({"schema", "pool_size", "timeout", "patience", "pooler"})
 """What of a URL's query is ours; the rest is the driver's, `sslmode` and `sslrootcert` among it."""
 
+_OF_A_TRY = 0.8
+"""The part of the time of a try after which the server gives up waiting for a lock, so that it still says so."""
+_MOST_MILLISECONDS = 2**31 - 1
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 _PASSING = (
     pg.PostgresConnectionError,
@@ -55,6 +62,7 @@ _PASSING = (
     pg.InternalClientError,  # as asyncpg says of a connection that the server ended between two calls
     OSError,
 )
+_LOCKED = "do that just now: another process keeps it locked"
 _WRONG = {
     pg.InvalidAuthorizationSpecificationError: "refused the user or the password: correct the URL",
     pg.InvalidCatalogNameError: "has no database of this name: create it, or correct the URL",
@@ -144,7 +152,7 @@ class PostgresServer:
         """
         try:
             async with asyncio.timeout(seconds):
-                connection = await self.connect()
+                connection = await self.connect(long=True)
                 try:
                     yield connection
                 finally:
@@ -205,15 +213,19 @@ class PostgresServer:
                 return connection
         return None
 
-    async def connect(self) -> Connection:
+    async def connect(self, *, long: bool = False) -> Connection:
         """Open a connection, which is the caller's to close.
+
+        Args:
+            long: whether it is for what takes its time, as a backup does: then the server has no limits for it.
 
         Raises:
             ConfigurationError: the URL cannot be used.
         """
         settings = {"application_name": "securemem"}
         if not self._by_transaction:
-            settings |= PLANNING | ISOLATION | ({TENANT: self._tenant} if self._tenant else {})
+            settings |= PLANNING | ISOLATION | self._limits(long=long)
+            settings |= {TENANT: self._tenant} if self._tenant else {}
         try:
             return await asyncpg.connect(
                 self._url,
@@ -226,10 +238,19 @@ class PostgresServer:
             # From nothing: what the driver says repeats a part of the URL.
             raise ConfigurationError(f"{self.name} cannot be reached by this URL: correct its parameters") from None
 
+    def _limits(self, *, long: bool) -> dict[str, str]:
+        """Give the server's own limits: on waiting for a lock, and on holding one while nothing is done."""
+        seconds = {
+            "lock_timeout": 0 if long else _OF_A_TRY * self.seconds,
+            "idle_in_transaction_session_timeout": 0 if long else max(2 * self.seconds, ABANDONED_SECONDS),
+        }
+        return {name: str(min(math.ceil(1000 * each), _MOST_MILLISECONDS)) for name, each in seconds.items()}
+
     def translated(self, exc: Exception) -> Failure | None:
         """Give a driver's error, or one that wraps it, as one of ours; None for what is not a driver's."""
         if isinstance(exc, _PASSING) and not isinstance(exc, pg.ClientConfigurationError):
-            return Failure(BackendUnavailableError(f"{self.name} cannot be reached ({type(exc).__name__})"), True)
+            what = _LOCKED if isinstance(exc, pg.LockNotAvailableError) else f"be reached ({type(exc).__name__})"
+            return Failure(BackendUnavailableError(f"{self.name} cannot {what}"), True)
         if isinstance(exc, pg.ReadOnlySQLTransactionError):
             # After a failover the name may lead to the new primary soon.
             refusal = f"{self.name} is read-only, a standby perhaps: nothing was written; name the primary"

@@ -56,9 +56,10 @@ class Patience:
 class _Passing(Exception):  # noqa: N818  (it says what failed, and is never seen outside)
     """An attempt that failed and may go better."""
 
-    def __init__(self, error: SecureMemError) -> None:
+    def __init__(self, error: SecureMemError, *, silent: bool) -> None:
         super().__init__()
         self.error = error
+        self.silent = silent
 
 
 class Circuit:
@@ -198,6 +199,8 @@ class Remote:
             result: T = await tries(self._once, attempt, since, again=True)
         except _Passing as last:
             self._circuit.failed()
+            if last.silent and not first.silent:  # for the last one there was no time perhaps
+                raise first.error from last.error
             raise last.error from first.error
         self._circuit.succeeded()
         return result
@@ -238,7 +241,7 @@ class Remote:
         failure.error.__cause__ = exc
         if not failure.passing:
             raise failure.error from exc
-        return _Passing(failure.error)
+        return _Passing(failure.error, silent=isinstance(exc, TimeoutError))
 
 
 def _expire(limit: asyncio.Timeout) -> None:

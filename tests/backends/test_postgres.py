@@ -19,6 +19,11 @@ from securemem.testing.backend.hooks import Connect, handle, newest_first, rows,
 from securemem.testing.servers import PostgresServer
 from securemem.testing.servers.postgres import execute
 
+WAITING = """
+SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+WHERE NOT granted AND datname = current_database()
+"""
+
 
 class TestPostgres(BackendContract):
     """The contract on a database of its own."""
@@ -206,6 +211,21 @@ async def test_a_connection_that_is_lent_while_all_are_closed(postgres_url: str,
         lent.clear()
         go_on.clear()
     assert seen[0] is seen[1], "the control: a connection that comes back is lent again"
+
+
+async def test_what_another_keeps_locked(postgres_url: str, admin: Connection) -> None:
+    """Who waits for a lock in vain hears of that, and not that the server was silent, and then waits no more there."""
+    server = postgres.PostgresServer(postgres_url, {"timeout": "1", "patience": "1"})
+    await admin.execute("CREATE TABLE theirs ()")
+    await server.call(lambda con, _: con.execute("SELECT FROM theirs"))
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE theirs")
+        with pytest.raises(BackendUnavailableError, match="another process keeps it locked"):
+            await server.call(lambda con, _: con.execute("SELECT FROM theirs"))
+        async with asyncio.timeout(5):
+            while await admin.fetchval(WAITING):  # noqa: ASYNC110  (the server has no event for it that would reach us)
+                await asyncio.sleep(0.02)
+    await server.aclose()
 
 
 @pytest.mark.parametrize("options", [{}, {"pooler": "transaction"}], ids=["straight", "pooler"])

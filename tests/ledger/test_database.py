@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from securemem import postgres
 from securemem.backends.postgres import PostgresBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.keys.postgreskeystore import PostgresKeystore
@@ -20,7 +21,7 @@ from securemem.ledger.acts import ActKind, Tombstone
 from securemem.ledger.schema import Tables
 from securemem.ledger.store import Ledger
 from securemem.model import Stamp
-from securemem.postgres import Connection
+from securemem.postgres import Connection, PostgresServer
 from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers.postgres import execute
 
@@ -163,6 +164,22 @@ async def test_another_isolation_by_default(own_postgres_url: str, options: str)
 
 async def _isolation(connection: AsyncConnection, _: Tables) -> object:
     return await connection.scalar(text("SHOW transaction_isolation"))
+
+
+async def test_a_process_that_is_frozen(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that stands still is ended by the server, so that others go on; a backup's may take its time."""
+    monkeypatch.setattr(postgres, "ABANDONED_SECONDS", 0.2)
+    ledger, server = Ledger(postgres_url), PostgresServer(postgres_url, {"timeout": "0.1"})
+    await ledger.create(DEPLOYMENT)
+    async with server.connection(None) as long:
+        await long.execute("BEGIN; SELECT 1 FROM securemem_ledger_acts")
+        frozen = await server.connect()
+        await frozen.execute("BEGIN; LOCK TABLE securemem_ledger_acts IN SHARE ROW EXCLUSIVE MODE")
+        async with asyncio.timeout(3):
+            await begin(ledger, ActKind.CLEAR)
+        await long.execute("COMMIT")
+    frozen.terminate()
+    await ledger.aclose()
 
 
 async def test_a_password_is_never_told(postgres_url: str) -> None:
