@@ -214,5 +214,7 @@ def file_of(url: str, scheme: str) -> Path:
         raise ConfigurationError(f"{scheme} takes {scheme}:///relative/file or {scheme}:////absolute/file")
     if "\0" in path:
         raise ConfigurationError("a file's name has no NUL in it")
+    if path == "/:memory:":
+        raise ConfigurationError("sqlite:///:memory: is no file: what may be gone with the process lies in memory://")
     # Two slashes at its beginning are one, which SQLite takes for the name of a host.
     return Path(re.sub("^/+", "/", path[1:]))

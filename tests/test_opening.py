@@ -100,6 +100,15 @@ async def test_a_url_that_names_nothing(url: str, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("store", ["url", "keystore", "ledger"])
+async def test_sqlites_own_name_for_memory(folder: Path, store: str) -> None:
+    """It is refused for each of the three stores with the name that memory has here, and nothing is made."""
+    settings = {"url": f"sqlite:///{folder}/store.db", store: "sqlite:///:memory:"}
+    with pytest.raises(ConfigurationError, match="memory://"):
+        await _write(settings.pop("url"), "alice", **settings)
+    assert list(folder.iterdir()) == []
+
+
 async def test_a_relative_url_is_in_this_folder(folder: Path) -> None:
     """Three slashes name a file from where the process is."""
     await _write("sqlite:///store.db", "alice")
