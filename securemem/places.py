@@ -95,7 +95,10 @@ def make_home(settings: Settings, *, create: bool) -> None:
         return
     folder = home(settings)
     if not create and not folder.is_dir():
-        raise ConfigurationError("there is no store here that this machine has keys of: `securemem init` makes one")
+        raise ConfigurationError(
+            "there is no store here that this machine has keys of: `securemem init` makes one, or the URL names "
+            "another place"
+        )
     try:
         if create:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

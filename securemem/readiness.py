@@ -99,8 +99,8 @@ async def agree(stores: Stores, *, create: bool) -> Stamps:
     # The ledger last: every act is written there first, so what it says is never older than what the others do.
     peek = await stores.ledger.peek()
     decided = peek.stamp if peek is not None else None
-    if not create and (data is None or keys is None):
-        raise ConfigurationError("there is no store here: `securemem init` makes one")
+    if not create and data is None and (keys is not None or decided is None):
+        raise ConfigurationError(await _what_is_missing(stores, keys))
     if keys is None:
         keys = await _begin(stores, data or decided)
     else:
@@ -138,6 +138,17 @@ async def least_counter(keystore: Keystore, space: str) -> int:
     """
     spaces = {named(name)[0] for _, _, name in await keystore.tenants()}
     return (await keystore.stamp_now()).counter if spaces <= {space} else 0
+
+
+async def _what_is_missing(stores: Stores, keys: Stamp | None) -> str:
+    """Say of a data store that nobody has used yet whether there was another."""
+    _, sessions = await stores.keystore.counts() if keys is not None else (0, 0)
+    if not sessions:
+        return "there is no store here: `securemem init` makes one, or the URL names another place"
+    return (
+        "the data is empty, and the keystore has keys of sessions: it was lost (a Redis that keeps nothing on disk was "
+        "started anew), or the URL names another place; restore its backup, or let `securemem init` begin anew"
+    )
 
 
 async def _has_lost_its_ledger(stores: Stores) -> bool:

@@ -227,7 +227,7 @@ def test_no_command_makes_a_store_that_is_not_there(command: list[str], tmp_path
 def test_an_empty_file_is_no_store(tmp_path: Path) -> None:
     """A file of no bytes is not taken for a store, and stays as it is."""
     (tmp_path / "store.db").touch()
-    assert_says_one_line(run("session", "list"), 2, "securemem init")
+    assert_says_one_line(run("session", "list"), 2, "securemem init", "URL names another place")
     assert (tmp_path / "store.db").stat().st_size == 0
 
 

@@ -270,6 +270,22 @@ async def test_an_empty_data_store_adopts_the_deployment(file_url: str, folder: 
     assert await _read(file_url, "carol") == ["of carol"]
 
 
+async def test_what_is_missing_is_said(file_url: str, folder: Path) -> None:
+    """Where no store may be made: that none is here, that the data of one was lost, or that its keystore is missing."""
+    with pytest.raises(ConfigurationError, match=r"no store here.*securemem init.*URL names another place"):
+        await _read(file_url, "alice", create=False)
+    await _write(file_url, "alice")
+    _keep(folder, "data", "keystore")
+    (folder / PARTS["data"]).unlink()
+    with pytest.raises(ConfigurationError, match=r"data is empty, and the keystore has keys .*restore its backup"):
+        await _read(file_url, "alice", create=False)
+    (folder / PARTS["keystore"]).unlink()
+    with pytest.raises(ConfigurationError, match=r"deployment [0-9a-f]{32}.*keystore"):
+        await _read(file_url, "alice", create=False)
+    _restore(folder)
+    assert await _read(file_url, "alice", create=False) == ["of alice"]
+
+
 async def test_a_read_only_file(file_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that may not be written is an error that says so, and nothing in the folder changes."""
     await _write(file_url, "alice")

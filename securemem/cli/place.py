@@ -169,7 +169,9 @@ class Place:
         files = self.files()
         if files.data is not None:
             if not files.data.is_dir() and not _holds_something(files.data):
-                raise ConfigurationError(f"there is no store at {files.data}: `securemem init` makes one")
+                raise ConfigurationError(
+                    f"there is no store at {files.data}: `securemem init` makes one, or the URL names another place"
+                )
             if not _is_sqlite(files.data):
                 raise ConfigurationError(f"{files.data} is not a SecureMem store: name the right file")
         missing = {name: path for name, path in files.databases.items() if not _holds_something(path)}
