@@ -166,9 +166,10 @@ async def _check_tenant(stores: Stores) -> None:
         ConfigurationError: it is not; nothing was written.
     """
     if await stores.keystore.tenant(stores.route.name) is None:
-        _, tenant = named(stores.route.name)
+        space, tenant = named(stores.route.name)
         raise ConfigurationError(
-            f"there is no tenant {tenant!r} here: name one that is, or `securemem init --tenant NAME` makes a new one"
+            f"there is no tenant {tenant!r} under {space!r} here: name one that is, or the right table_name or prefix; "
+            "`securemem init --tenant NAME` makes a new one"
         )
 
 

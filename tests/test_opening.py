@@ -139,8 +139,9 @@ async def test_a_tenant_is_made_only_where_it_may_be(file_url: str, folder: Path
     """With `create=False` a tenant that is not there is named, and no file changes; without, it is made."""
     await _write(file_url, "alice")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    for settings in ({"tenant": "tow"}, {"table_name": "agent_memory", "tenant": "tow"}):
-        with pytest.raises(ConfigurationError, match=r"no tenant 'tow'.*init --tenant"):
+    for settings in ({"tenant": "tow"}, {"table_name": "agent_memory"}):
+        tenant, table = settings.get("tenant", "default"), settings.get("table_name", "messages")
+        with pytest.raises(ConfigurationError, match=rf"'{tenant}' under '{table}'.*table_name.*init --tenant"):
             await _read(file_url, "alice", create=False, **settings)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert await _read(file_url, "alice", tenant="tow") == []
