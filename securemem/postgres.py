@@ -20,7 +20,7 @@ import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.postgresurl import place_of
+from securemem.postgresurl import by_host, place_of
 from securemem.remote import Failure, Patience, Remote, Watch, number
 
 T = TypeVar("T")
@@ -44,6 +44,7 @@ TENANT = "securemem.tenant"
 OPTIONS = frozenset({"schema", "pool_size", "timeout", "patience", "pooler"})
 """What of a URL's query is ours; the rest is the driver's, `sslmode` and `sslrootcert` among it."""
 
+_LEAST_SECONDS = 0.01
 _OF_A_TRY = 0.8
 """The part of the time of a try after which the server gives up waiting for a lock, so that it still says so."""
 _MOST_MILLISECONDS = 2**31 - 1
@@ -62,6 +63,8 @@ _PASSING = (
     pg.InternalClientError,  # as asyncpg says of a connection that the server ended between two calls
     OSError,
 )
+_OF_A_HOST = (OSError, pg.CannotConnectNowError, pg.TargetServerAttributeNotMatched)
+"""After which the next host is asked, as the driver does."""
 _LOCKED = "do that just now: another process keeps it locked"
 _WRONG = {
     pg.InvalidAuthorizationSpecificationError: "refused the user or the password: correct the URL",
@@ -93,7 +96,7 @@ class PostgresServer:
         Raises:
             ConfigurationError: an option that is out of range.
         """
-        self._url = url
+        self._hosts = by_host(url)
         self.schema = options.get("schema", SCHEMA)
         if not _IDENTIFIER.match(self.schema):
             raise ConfigurationError("schema has to be letters, digits and underscores, at most 63")
@@ -216,6 +219,9 @@ class PostgresServer:
     async def connect(self, *, long: bool = False) -> Connection:
         """Open a connection, which is the caller's to close.
 
+        Of several hosts each has its share of the time, in the order of the URL, but for the one that worked last,
+        which comes first.
+
         Args:
             long: whether it is for what takes its time, as a backup does: then the server has no limits for it.
 
@@ -226,13 +232,27 @@ class PostgresServer:
         if not self._by_transaction:
             settings |= PLANNING | ISOLATION | self._limits(long=long)
             settings |= {TENANT: self._tenant} if self._tenant else {}
+        until, hosts = time.monotonic() + self.seconds, self._hosts
+        failed: Exception = OSError()
+        for tried, url in enumerate(hosts):
+            share = (until - time.monotonic()) / (len(hosts) - tried)
+            try:
+                connection = await self._connect_to(url, settings, max(share, _LEAST_SECONDS))
+            except _OF_A_HOST as exc:
+                failed = exc
+            else:
+                self._hosts = [url, *hosts[:tried], *hosts[tried + 1 :]]
+                return connection
+        raise failed
+
+    async def _connect_to(self, url: str, settings: dict[str, str], seconds: float) -> Connection:
         try:
             return await asyncpg.connect(
-                self._url,
+                url,
                 statement_cache_size=0 if self._by_transaction else STATEMENTS,
                 max_cached_statement_lifetime=0,
                 server_settings=settings,
-                timeout=self.seconds,
+                timeout=seconds,
             )
         except ValueError:
             # From nothing: what the driver says repeats a part of the URL.

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from securemem.errors import ConfigurationError
 
 _PORT, _USUAL_PORT = re.compile(r":\d+\Z"), 5432
+_TOGETHER = re.compile(r"(^|&)(host=|port=|target_session_attrs=prefer-standby)")
 
 
 class Whereabouts(NamedTuple):
@@ -47,6 +48,19 @@ def place_of(url: str) -> str:
     """
     hosts, database, _ = whereabouts(url)
     return f"{hosts or 'the default host'}{'/' if database else ''}{database}"
+
+
+def by_host(url: str) -> list[str]:
+    """Give a URL of several hosts as one for each; as it is where the driver has to see them together.
+
+    Raises:
+        ConfigurationError: as `place_of`.
+    """
+    parts = _parts(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts or _TOGETHER.search(parts.query):
+        return [url]
+    return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(",")]
 
 
 def are_one(one: str, other: str) -> bool:

@@ -213,6 +213,22 @@ async def test_a_connection_that_is_lent_while_all_are_closed(postgres_url: str,
     assert seen[0] is seen[1], "the control: a connection that comes back is lent again"
 
 
+async def test_the_first_host_is_silent(postgres_url: str) -> None:
+    """Of several hosts each has a part of the time, and the one that worked last is asked first."""
+    accepted = []
+    async with await asyncio.start_server(lambda *streams: accepted.append(streams), "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        url = postgres_url.replace("@", f"@127.0.0.1:{port},") + "?target_session_attrs=read-write"
+        server = postgres.PostgresServer(url, {"timeout": "1", "patience": "1"})
+        for _ in range(2):
+            assert await server.call(lambda con, _: con.fetchval("SELECT 7")) == 7
+            server.bind(b"another")  # by new connections
+        await server.aclose()
+        assert len(accepted) == 1
+        for _, writer in accepted:
+            writer.close()
+
+
 async def test_what_another_keeps_locked(postgres_url: str, admin: Connection) -> None:
     """Who waits for a lock in vain hears of that, and not that the server was silent, and then waits no more there."""
     server = postgres.PostgresServer(postgres_url, {"timeout": "1", "patience": "1"})
