@@ -14,7 +14,7 @@ from securemem.ledger.file import LedgerFile
 from securemem.ledger.home import Peek, Work, revisions
 from securemem.ledger.names import in_database
 from securemem.model import Stamp
-from securemem.postgres import Connection, PostgresServer
+from securemem.postgres import STATEMENTS, Connection, PostgresServer
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CONNECTIONS = 2  # acts and events are written one after the other: more would wait for each other at the server
 _TABLES = ("version", "stamp", "acts", "tombstones", "moves", "holds")
 
 
@@ -44,6 +45,8 @@ class LedgerDatabase:
             ConfigurationError: an option that cannot be.
         """
         self._server = PostgresServer(url, options)
+        self._statements = STATEMENTS if options.get("pooler", "none") == "none" else 0
+        self._room = asyncio.Semaphore(_CONNECTIONS)
         self._names = {table: f'"{self._server.schema}".{in_database(table)}' for table in _TABLES}
         self._sql = sql.load(Path(__file__).with_suffix(".sql"), **self._names)
         self._opened: tuple[AsyncEngine, Tables] | None = None
@@ -91,7 +94,8 @@ class LedgerDatabase:
             if self._opened is None:
                 self._opened = await self._open(deployment)
         engine, tables = self._opened
-        return await self._server.retrying(lambda _: self._attempt(engine, tables, work))
+        async with self._room:  # before its time runs, for to wait for others is no silence of the server's
+            return await self._server.retrying(lambda _: self._attempt(engine, tables, work))
 
     async def _attempt(self, engine: AsyncEngine, tables: Tables, work: Work[T]) -> T:
         from securemem.ledger.engine import unwrapped  # noqa: PLC0415
@@ -108,7 +112,9 @@ class LedgerDatabase:
 
         migrate = partial(migrate_database, self._connect, self._server.schema, deployment)
         await self._server.retrying(lambda _: asyncio.to_thread(migrate))
-        return make_database_engine(self._connect, self._server.schema), tables_of(in_database)
+        size, statements = _CONNECTIONS, self._statements
+        engine = make_database_engine(self._connect, self._server.schema, size=size, statements=statements)
+        return engine, tables_of(in_database)
 
     async def _connect(self, *_: Any, **__: Any) -> Connection:
         """Give a connection as SQLAlchemy asks for one: it hands on what a URL of its own would say."""

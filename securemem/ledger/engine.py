@@ -27,7 +27,6 @@ Connect = Callable[..., Awaitable[Any]]
 
 _ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
 _LOCK = 0x536D4C6564676572  # one for all ledgers of a database: migrations are short
-_CONNECTIONS = 2
 _one_at_a_time = threading.Lock()
 
 
@@ -57,18 +56,22 @@ def make_file_engine(path: str, busy_seconds: float) -> AsyncEngine:
     return engine
 
 
-def make_database_engine(connect: Connect, schema: str) -> AsyncEngine:
-    """Give an engine of a few connections to PostgreSQL, in which unqualified names lie in one schema.
+def make_database_engine(connect: Connect, schema: str, *, size: int = 1, statements: int = 0) -> AsyncEngine:
+    """Give an engine to PostgreSQL, in which unqualified names lie in one schema.
 
-    No statement of it is prepared by name, so that it works through a pooler too.
+    Args:
+        connect: opens a connection.
+        schema: where the tables lie.
+        size: how many connections it has at most; who asks for more waits.
+        statements: how many a connection keeps prepared by name; with none it works through a pooler too.
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
         isolation_level="READ COMMITTED",
         poolclass=AsyncAdaptedQueuePool,
-        pool_size=_CONNECTIONS,
+        pool_size=size,
         max_overflow=0,
-        connect_args={"async_creator_fn": connect, "prepared_statement_cache_size": 0},
+        connect_args={"async_creator_fn": connect, "prepared_statement_cache_size": statements},
     )
     _set_up_database(engine.sync_engine, schema)
     return engine

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -26,6 +27,11 @@ from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers.postgres import execute
 
 from .acts import DEPLOYMENT, begin
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from securemem.ledger.schema import Tables
 
 CUTS = 12
 VERSION = "securemem_ledger_version"
@@ -251,6 +257,37 @@ async def test_a_server_that_does_not_answer(postgres_url: str, proxy: FaultProx
     proxy.replies.swallow()
     async with asyncio.timeout(2):
         await shaky.aclose()
+
+
+async def test_many_calls_at_once(postgres_url: str) -> None:
+    """Whoever waits for a connection while others use it may wait for longer than for an answer of the server's."""
+    ledger = Ledger(f"{postgres_url}?timeout=1&patience=1")
+    await ledger.create(DEPLOYMENT)
+
+    async def slowly(_: AsyncConnection, __: Tables) -> bool:
+        await asyncio.sleep(0.15)
+        return True
+
+    assert all(await asyncio.gather(*(ledger.transact(slowly) for _ in range(16))))
+    await ledger.aclose()
+
+
+@pytest.mark.parametrize(("pooler", "kept"), [("none", True), ("transaction", False)])
+async def test_statements_are_prepared_once(postgres_url: str, pooler: str, *, kept: bool) -> None:
+    """What was asked before is prepared already; behind a pooler by transaction nothing ever is."""
+    ledger = Ledger(f"{postgres_url}?pooler={pooler}")
+    await ledger.create(DEPLOYMENT)
+    for _ in range(2):
+        await begin(ledger, ActKind.CLEAR)
+
+    async def prepared(connection: AsyncConnection, _: Tables) -> list[str]:
+        from sqlalchemy import text  # noqa: PLC0415
+
+        return list((await connection.execute(text("SELECT statement FROM pg_prepared_statements"))).scalars())
+
+    statements = await ledger.transact(prepared)
+    assert any(each.startswith("INSERT INTO securemem_ledger_acts ") for each in statements) == kept
+    await ledger.aclose()
 
 
 @pytest.mark.machine
