@@ -23,7 +23,7 @@ class Overview:
         overdue: how many of these should have been answered.
         next_due: until when the next one has to be; None where none is open.
         interrupted: how many acts of destruction are not through.
-        last_pass: when a worker last went through; None where none did, or the policy has no work for one.
+        last_pass: when a worker last went through; None where none ever did.
     """
 
     people: int

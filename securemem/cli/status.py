@@ -25,7 +25,7 @@ async def _status(*, place: Place, out: Output) -> None:
         ("legal holds", f"{found.holds:,}"),
         ("requests", f"{found.requests:,} open{late}{following}"),
         ("interrupted", f"{found.interrupted:,} acts that a worker or the next opening ends"),
-        ("last worker", f"{found.last_pass:%d %B %Y %H:%M} UTC" if found.last_pass is not None else "none was needed"),
+        ("last worker", f"{found.last_pass:%d %B %Y %H:%M} UTC" if found.last_pass is not None else "never"),
     ]
     document = {
         name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(found).items()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from securemem.errors import ConflictError
+from securemem.errors import ConflictError, IntegrityError
 from securemem.keys.keyring import Keyring
 from securemem.ledger.standing import Pass, Standing
 from securemem.ledger.store import Ledger
@@ -20,6 +21,7 @@ from securemem.retention.sweep import Orders, Sweep, SweepReport
 Pace = Callable[[int], Awaitable[bool]]
 _DAY = 86_400_000
 _IDLE_DAYS = 1
+_LOOKED_AT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Keeper:
         self, verdict: Verdict, pace: Pace | None, *, gentle: bool = False, purge_seconds: float | None
     ) -> SweepReport:
         standing, idle = Standing(self.ledger, self.keyring.tenant), self.policy.rules.are_idle
-        last = await standing.last_pass() if not idle else None
+        last = await standing.last_pass()
         # Heads say when to look by the policy under which they were written.
         everything = verdict.is_open and not idle and (last is None or last.policy != self.policy.digest)
         stopped = False
@@ -136,21 +138,37 @@ class Keeper:
 
         orders = Orders(may=verdict.may, everything=everything, pace=paced, gentle=gentle)
         swept = await self.sweep.run(orders, purge_seconds=purge_seconds)
-        if not stopped and not idle:
+        if not stopped:
             # Whoever had the leases of some may have died since, and their heads do not say that they are due.
-            through = verdict.is_open and not swept.left_to_others
+            through = verdict.is_open and not idle and not swept.left_to_others
             policy = self.policy.digest if through else (last.policy if last is not None else bytes(32))
             await standing.went_through(Pass(policy, to_milliseconds(self.clock()), swept.records, swept.oldest))
         swept.refusal = verdict.why
         return swept
 
     async def caveat(self) -> str | None:
-        """Say that something is past its time and no worker takes it out; None where that is not so."""
-        if self.policy.rules.are_idle:
-            return None
+        """Say that something is past its time and no worker looks at it; None where that is not so.
+
+        Callers' own ends (`ttl`, `expires_at`) come whatever the policy says.
+        """
         now = to_milliseconds(self.clock())
+        if not await self._has_work(now):
+            return None
         last = await Standing(self.ledger, self.keyring.tenant).last_pass()
-        if (last is not None and last.at > now - _IDLE_DAYS * _DAY) or not await self.backend.due(now, 1):
+        if last is not None and last.at > now - _IDLE_DAYS * _DAY:
             return None
         since = "none was ever here" if last is None else f"the last was here on {from_milliseconds(last.at):%d %B %Y}"
-        return f"records are past their time and no worker takes them out ({since}): run `securemem worker`"
+        return (
+            f"something is past its time, or was held or restricted, and no worker looks at it ({since}): "
+            "run `securemem worker`"
+        )
+
+    async def _has_work(self, now: int) -> bool:
+        """Tell whether a session of the tenant waits for a worker; the heads of those that were destroyed can wait."""
+        due = await self.backend.due(now, _LOOKED_AT)
+        for session in due:
+            raw, _ = await self.backend.tail(session, 0)
+            with suppress(IntegrityError):  # another tenant's
+                if raw and not self.keyring.head_seal(session).decode(raw).closed:
+                    return True
+        return len(due) == _LOOKED_AT

@@ -15,7 +15,7 @@ from securemem.ledger.audit import Audit, EventKind
 from securemem.rights.receipt import verify_receipt
 from securemem.rights.requests import VERIFICATION
 
-from .store import DAY, INVOICE, INVOICES, add, infos, inside, kinds, opened, policy, run_sql, texts
+from .store import DAY, INVOICE, INVOICES, SCRATCH, add, infos, inside, kinds, opened, policy, run_sql, texts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -332,6 +332,35 @@ async def test_a_store_in_numbers(file_url: str, clock: FakeClock) -> None:
         found = await memory.status()
         assert (found.people, found.sessions, found.epoch, found.holds) == (2, 2, 1, 1)
         assert (found.requests, found.overdue, found.next_due, found.interrupted) == (2, 1, late.due_at, 0)
+        await memory.sweep()
+        assert (await memory.status()).last_pass == clock.now
+
+
+@pytest.mark.parametrize("rules", ["", SCRATCH], ids=["no rule of time", "another rule"])
+async def test_what_no_worker_looks_at_is_said(file_url: str, clock: FakeClock, rules: str) -> None:
+    """A message with an end of its own is past its time under any policy; what was destroyed keeps nobody waiting."""
+    async with opened(file_url, clock, policy(rules=rules)) as memory:
+
+        async def said() -> list[str]:
+            return [each for each in await memory.caveats() if "no worker looks" in each]
+
+        await add(memory.session("s", user_id="alice"), "x", ttl=60)
+        await add(memory.session("gone", user_id="bob"), "x")
+        await memory.session("gone", user_id="bob").clear()
+        assert await said() == []
+        clock.advance(DAY)
+        [never] = await said()
+        assert "none was ever here" in never
+        await memory.session("s", user_id="alice").clear()
+        clock.advance(DAY)
+        assert await said() == [], "closed heads alone lie there"
+        await add(memory.session("t", user_id="alice"), "x", ttl=2 * DAY)
+        await memory.sweep()
+        clock.advance(2 * DAY)
+        [since] = await said()
+        assert "the last was here on" in since
+        await memory.sweep()
+        assert await said() == []
 
 
 async def test_a_worker_leaves_a_request_to_whoever_is_at_it(
