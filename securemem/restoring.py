@@ -130,7 +130,9 @@ class Restoring:
         deployment = _deployment_of(readers, keys)
         await self._check_same(deployment, keys)
         await self._kms.open(deployment, create=False)
-        if "keystore" in readers:
+        is_begun = keys is not None and await self._has_begun(readers, deployment)
+        wanted = readers.keys() - ({"keystore", "ledger"} if is_begun else set())
+        if "keystore" in wanted:
             await self._put_keystore(readers["keystore"])
             await self._keystore.open()
         elif keys is None:
@@ -138,7 +140,7 @@ class Restoring:
                 f"the keystore {self._keystore.place} is missing: restore its backup first, or together with this one"
             )
         names = await names_here(self._settings, self._keystore) if "data" in readers else {}
-        if "ledger" in readers:
+        if "ledger" in wanted:
             await self._put_ledger(readers["ledger"], deployment)
         elif not self._accepts and await self._ledger.peek() is None:
             raise NotReadyError(
@@ -168,6 +170,17 @@ class Restoring:
                     f"the backup is of deployment {deployment.hex()}, and the {what} here of {stamp.deployment.hex()}: "
                     "name the stores of that deployment"
                 )
+
+    async def _has_begun(self, readers: dict[str, SealedReader], deployment: bytes) -> bool:
+        """Tell whether the data of these backups is being put already: the other stores are in place by then."""
+        peek = await self._ledger.peek()
+        if "data" not in readers or peek is None or not peek.unfinished:
+            return False
+        await self._ledger.create(deployment)
+        created = readers["data"].header.created
+        return any(
+            act.kind is ActKind.RESTORE and act.at == created for act in await self._ledger.acts(unfinished=True)
+        )
 
     # Keystore and ledger
 

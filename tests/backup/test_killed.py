@@ -15,7 +15,7 @@ from securemem.ledger.acts import ActKind
 from securemem.ledger.store import Ledger
 from securemem.testing.processes import Child
 
-from .place import Place, decide, fill, read
+from .place import STORES, Place, decide, fill, read
 
 _FIRST, _SOME = 9, 27
 """Steps in which data is put, and at which intervals others are tried where all would take minutes."""
@@ -77,6 +77,33 @@ async def test_killed_at_steps_of_a_restore(place: Place, every: int) -> None:
             assert [message.content for message in await memory.session("wide", user_id="frank").history(2000)] == [
                 message.content for message in wide
             ]
+
+
+@pytest.mark.parametrize("place", ["sqlite", "all on postgresql"], indirect=True)
+async def test_all_three_are_gone_on_with(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore of all stores that was cut off while data was put is gone on with by the same one, which ends once."""
+    async with place.open() as memory:
+        await memory.session("s", user_id="alice").add("user", "hers")
+        await place.save(memory, *STORES)
+    for store in STORES:
+        await place.empty(store)
+
+    async def killed(*_: object, **__: object) -> None:
+        raise ConnectionAbortedError
+
+    for step in ("securemem.restoringdata.swap_all", "securemem.ledger.store.Ledger.finish"):
+        with monkeypatch.context() as patch:
+            patch.setattr(step, killed)
+            with pytest.raises(ConnectionAbortedError):
+                await place.restore(*STORES)
+        with pytest.raises(NotReadyError, match="being restored"):
+            async with place.open():
+                pass
+    assert (await place.restore(*STORES)).is_open
+    async with place.open(create=False) as memory:
+        assert await read(memory, "alice") == ["hers"]
+    with pytest.raises(ConfigurationError):
+        await place.restore(*STORES)
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
