@@ -22,7 +22,7 @@ class Overview:
         requests: how many requests of people are open.
         overdue: how many of these should have been answered.
         next_due: until when the next one has to be; None where none is open.
-        interrupted: how many acts of destruction are not through.
+        interrupted: how many acts of destruction are not through, in all tenants.
         last_pass: when a worker last went through; None where none ever did.
     """
 

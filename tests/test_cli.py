@@ -186,6 +186,22 @@ def test_closed_streams_are_no_defect(closed: str, tmp_path: Path) -> None:
     assert b"Erased" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
+def test_the_status_says_whose_its_numbers_are() -> None:
+    """People and sessions are those of all tenants, and say so; holds and requests are of the one that is named."""
+    written()
+    run("hold", "place", "alice", "--reason-code", "CASE-1")
+    asyncio.run(_in_tenant("acme"))
+    lines = dict(line.strip().split(None, 1) for line in run("status", "--tenant", "acme").stdout.splitlines())
+    assert (lines["people"], lines["sessions"]) == ("2 in all tenants", "2 in all tenants")
+    assert lines["legal"].split() == ["holds", "0"]
+    assert lines["last"].split() == ["worker", "never"]
+
+
+async def _in_tenant(tenant: str) -> None:
+    async with SecureMemory.open(URL, tenant=tenant) as memory:
+        await memory.session("s", user_id="bob").add("user", "x")
+
+
 def test_a_format_goes_nowhere_but_to_an_export(tmp_path: Path) -> None:
     """A format with a page alone is misuse, and no page is made; with a file for it, both are."""
     written()
