@@ -20,6 +20,7 @@ from typing import Any
 import typer
 
 from securemem.errors import (
+    AbsentError,
     BackendUnavailableError,
     ConfigurationError,
     InvalidInputError,
@@ -34,6 +35,7 @@ NO, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 
 _CODES: tuple[tuple[tuple[type[SecureMemError], ...], int], ...] = (
     ((BackendUnavailableError, KMSUnavailableError, ModelError, NotReadyError), UNAVAILABLE),
+    ((AbsentError,), NO),
     ((ConfigurationError, InvalidInputError, PolicyError), USAGE),
     ((SecureMemError,), NO),
 )
