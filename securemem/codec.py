@@ -9,8 +9,10 @@ and metadata that JSON knows, sizes within bounds.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -74,6 +76,28 @@ def check_tags(tags: object) -> tuple[str, ...]:
     for tag in found:
         check_id(tag, "a tag")
     return tuple(sorted(set(found)))
+
+
+def check_text(value: object, what: str) -> str:
+    """Give a text.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} has to be a text")
+    return value
+
+
+def check_path(value: object, what: str) -> Path:
+    """Give the path of a file.
+
+    Raises:
+        InvalidInputError: neither text nor a path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InvalidInputError(f"{what} has to be the path of a file")
+    return Path(value)
 
 
 def check_count(value: object, what: str, *, least: int = 0) -> int:

@@ -433,14 +433,15 @@ class SecureMemory:
             progress: is told how much of how much was done: sessions of data, bytes of the others.
 
         Raises:
-            InvalidInputError: there is no such store.
+            InvalidInputError: there is no such store, or the path is none.
             ConfigurationError: the file exists, its folder does not, or the store is in memory.
             BackendUnavailableError: the disk is full; there is no file of this name.
         """
         from securemem.backups import Backups  # noqa: PLC0415  (importing a store does without)
 
+        file = codec.check_path(path, "a backup")
         async with self.host.in_use() as deployment:
-            return await Backups(deployment, progress).take(Path(path), store)
+            return await Backups(deployment, progress).take(file, store)
 
     @classmethod
     async def restore(
@@ -467,6 +468,7 @@ class SecureMemory:
             settings: as `open` (`keystore`, `ledger`, `kms`, `prefix`, `table_name`, `client`, `clock` …).
 
         Raises:
+            InvalidInputError: a path that is none.
             ConfigurationError: a file that is no backup, or of another deployment; something is there already.
             IntegrityError: a backup that was cut short or altered, or whose key is gone; nothing was put.
             NotReadyError: another store is missing, or older than what it decided about.
@@ -474,7 +476,8 @@ class SecureMemory:
         from securemem.restoring import Restoring  # noqa: PLC0415  (importing a store does without)
 
         named = cls.open(url, **settings).host
-        paths = [Path(path)] if isinstance(path, str | Path) else [Path(each) for each in path]
+        every = [path] if isinstance(path, str | bytes) or not isinstance(path, Iterable) else path
+        paths = [codec.check_path(each, "a backup") for each in every]
         restoring = Restoring(
             named.settings,
             named.clock,

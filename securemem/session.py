@@ -339,8 +339,10 @@ class Session:
 
         Raises:
             AccessDeniedError: the policy gives this session's actor no right `reveal`.
+            InvalidInputError: it is no text.
             UserErasedError: its person was forgotten while this handle was open.
         """
+        codec.check_text(text, "what is revealed")
         return await self._with(lambda shared: self._reveal(shared, text))
 
     async def _reveal(self, shared: Conversation, text: str) -> str:
@@ -354,11 +356,11 @@ class Session:
         What may be the beginning of a pseudonym waits until it is whole: a reader is at most one of them behind.
 
         Raises:
-            AccessDeniedError, UserErasedError: as `reveal`.
+            AccessDeniedError, InvalidInputError, UserErasedError: as `reveal`.
         """
         stream = await self._with(self._stream)
         async for chunk in _each(chunks):
-            ready = stream.feed(chunk)
+            ready = stream.feed(codec.check_text(chunk, "each piece of what is revealed"))
             if ready:
                 yield ready
         rest = stream.end()

@@ -325,3 +325,18 @@ async def test_tags_that_no_rule_could_match(memory: SecureMemory, tags: Any) ->
     with pytest.raises(InvalidInputError):
         memory.session("s", user_id="alice", tags=tags)
     assert [info async for info in memory.sessions()] == []
+
+
+async def test_what_is_no_path_and_no_text_is_said(memory: SecureMemory) -> None:
+    """A backup is named by a path, and what is revealed is a text: all else is an `InvalidInputError`."""
+    nothing: Any
+    for nothing in (None, 5, b""):
+        with pytest.raises(InvalidInputError):
+            await memory.backup(nothing)
+        for paths in (nothing, [nothing]):
+            with pytest.raises(InvalidInputError):
+                await SecureMemory.restore(paths, "sqlite:///new.db")
+        with pytest.raises(InvalidInputError):
+            await memory.session("s").reveal(nothing)
+        with pytest.raises(InvalidInputError):
+            [piece async for piece in memory.session("s").reveal_stream([nothing])]
