@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -288,8 +289,13 @@ class SecureMemory:
                 conversations.end(user_id)
                 deployment.keyring.forget_person(user_id)
 
-            erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun)
-            return await self.host.under_way.through(erasing)
+            waits = True
+            erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun, waits=lambda: waits)
+            try:
+                return await self.host.under_way.through(erasing)
+            except asyncio.CancelledError:
+                waits = False
+                raise
 
     async def export_user(self, user_id: str, *, actor: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """Go through all that is held of a person, as JSON objects (GDPR Art. 15 and 20).

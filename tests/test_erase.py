@@ -21,6 +21,9 @@ from securemem import (
     Session,
     UserErasedError,
 )
+from securemem.destruction import Destruction
+from securemem.ending import Outcome
+from securemem.ledger.acts import Act
 from securemem.model import Change, Residue
 
 if TYPE_CHECKING:
@@ -258,6 +261,29 @@ async def test_an_interrupted_erasure_is_carried_through(
         assert await memory.session("a", user_id="alice").history() == []
         assert await _texts(memory.session("a", user_id="bob")) == ["bob a"] * 3
         assert await (await memory.host.ready()).keyring.keystore.counts() == (1, 1)
+
+
+async def test_a_receipt_that_nobody_waited_for_is_the_next_calls(
+    memory: SecureMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stopped waiting for an erasure and calls again is given its receipt, once."""
+    await _fill(memory)
+    decided, carry_out = asyncio.Event(), Destruction.carry_out
+
+    async def telling(self: Destruction, act: Act, *, purge_seconds: float | None) -> Outcome:
+        decided.set()
+        return await carry_out(self, act, purge_seconds=purge_seconds)
+
+    monkeypatch.setattr(Destruction, "carry_out", telling)
+    erasing = asyncio.create_task(memory.erase_user("alice"))
+    await decided.wait()
+    erasing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await erasing
+    receipt = await memory.erase_user("alice")
+    assert (bool(receipt.handle), receipt.stores["keystore"]["user_keys"]) == (True, 1)
+    receipt.verify(await memory.keys.public_key())
+    assert (await memory.erase_user("alice")).handle == ""
 
 
 async def test_a_cancelled_erasure_is_carried_through(file_url: str) -> None:

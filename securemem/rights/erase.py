@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from securemem.crypto.pae import pae
 from securemem.destruction import Destruction
 from securemem.ending import Outcome
 from securemem.errors import LegalHoldError
@@ -86,9 +87,17 @@ class Erasure:
         self._telling = telling
         self._lasting = lasting
         self._interrupted: dict[str, tuple[Act, Row]] = {}
+        self._unclaimed: dict[bytes, Receipt] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def erase(self, user_id: str, *, purge_seconds: float, begun: Callable[[], None] = lambda: None) -> Receipt:
+    async def erase(
+        self,
+        user_id: str,
+        *,
+        purge_seconds: float,
+        begun: Callable[[], None] = lambda: None,
+        waits: Callable[[], bool] = lambda: True,
+    ) -> Receipt:
         """Erase a person; of somebody who is not known the receipt says that nothing is held.
 
         Once it is decided, a failure is followed by the rest of the same act, here or when the store is opened; who
@@ -98,6 +107,7 @@ class Erasure:
             user_id: the person.
             purge_seconds: as `Destruction.carry_out`.
             begun: is called once it is known that it can be, before anything is decided.
+            waits: tells whether the caller does so still; a receipt that nobody was given is the next call's.
 
         Raises:
             LegalHoldError: a hold is on something of it, which waits for its release; the rest was erased.
@@ -123,11 +133,16 @@ class Erasure:
                 act, request = self._interrupted[user_id] = decided
                 receipt, request = await self._finish(act, request, purge_seconds)
                 del self._interrupted[user_id]
-                waits = request.state == RequestState.PREFLIGHT
-                if waits and await self._kept.of_person(row.handle):
+                is_held = request.state == RequestState.PREFLIGHT
+                if is_held and await self._kept.of_person(row.handle):
                     raise _on_hold(row.handle, request, "what it is on was kept; the rest was erased")
                 # A hold that was released in between has left something to erase.
-                done = row.handle if not waits else None
+                done = row.handle if not is_held else None
+            person = self._keyring.keyed_hash(pae(b"securemem/unclaimed/1", user_id.encode()))
+            receipt = receipt or self._unclaimed.get(person)
+            self._unclaimed.pop(person, None)
+            if receipt is not None and not waits():
+                self._unclaimed[person] = receipt
             nothing = Outcome(purged={"data", "keystore"})
             return receipt or await self._rest.receipt(nothing, Left([], [], [], None), self._policy, self._lasting)
 
