@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.postgresurl import by_host, place_of
+from securemem.postgresurl import by_host, missing_file, place_of
 from securemem.remote import Failure, Patience, Remote, Watch, number
 
 T = TypeVar("T")
@@ -66,8 +67,19 @@ _PASSING = (
 _OF_A_HOST = (OSError, pg.CannotConnectNowError, pg.TargetServerAttributeNotMatched)
 """After which the next host is asked, as the driver does."""
 _LOCKED = "do that just now: another process keeps it locked"
+_POOLED = "gives every transaction another connection, it seems: behind a pooler by transaction name pooler=transaction"
+_NO_TLS = "does not speak TLS: correct sslmode in the URL, or set the server up for it"
 _WRONG = {
-    pg.InvalidAuthorizationSpecificationError: "refused the user or the password: correct the URL",
+    ssl.SSLCertVerificationError: (
+        "has a certificate that is not trusted, or another host's: name its authority by sslrootcert, and the host as "
+        "the certificate does"
+    ),
+    pg.DuplicatePreparedStatementError: _POOLED,
+    pg.InvalidSQLStatementNameError: _POOLED,
+    pg.InvalidPasswordError: "refused the user or the password: correct the URL",
+    pg.InvalidAuthorizationSpecificationError: (
+        "does not let this user in from here: see its pg_hba.conf, and whether the role may log in"
+    ),
     pg.InvalidCatalogNameError: "has no database of this name: create it, or correct the URL",
     pg.InsufficientPrivilegeError: "does not let this user do that: grant it the rights that docs/servers.md names",
     pg.ClientConfigurationError: "cannot be reached by this URL: correct its parameters",
@@ -254,6 +266,10 @@ class PostgresServer:
                 server_settings=settings,
                 timeout=seconds,
             )
+        except OSError:
+            if (name := missing_file(url)) is not None:
+                raise ConfigurationError(f"{self.name}: {name} names a file that cannot be read: correct it") from None
+            raise
         except ValueError:
             # From nothing: what the driver says repeats a part of the URL.
             raise ConfigurationError(f"{self.name} cannot be reached by this URL: correct its parameters") from None
@@ -268,7 +284,9 @@ class PostgresServer:
 
     def translated(self, exc: Exception) -> Failure | None:
         """Give a driver's error, or one that wraps it, as one of ours; None for what is not a driver's."""
-        if isinstance(exc, _PASSING) and not isinstance(exc, pg.ClientConfigurationError):
+        if (wrong := _wrong(exc, by_transaction=self._by_transaction)) is not None:
+            return Failure(ConfigurationError(f"{self.name} {wrong}"), False)
+        if isinstance(exc, _PASSING):
             what = _LOCKED if isinstance(exc, pg.LockNotAvailableError) else f"be reached ({type(exc).__name__})"
             return Failure(BackendUnavailableError(f"{self.name} cannot {what}"), True)
         if isinstance(exc, pg.ReadOnlySQLTransactionError):
@@ -277,9 +295,6 @@ class PostgresServer:
             return Failure(BackendUnavailableError(refusal), True)
         if isinstance(exc, pg.InsufficientResourcesError):
             return Failure(BackendUnavailableError(f"{self.name} has no room left: nothing was written"), False)
-        for kind, what in _WRONG.items():
-            if isinstance(exc, kind):
-                return Failure(ConfigurationError(f"{self.name} {what}"), False)
         if isinstance(exc, pg.PostgresError):
             return Failure(BackendUnavailableError(f"{self.name} refused a statement ({exc.sqlstate})"), False)
         return None
@@ -309,6 +324,15 @@ class PostgresServer:
                 await connection.close(timeout=1.0)
             except (*_PASSING, TimeoutError):
                 connection.terminate()
+
+
+def _wrong(exc: Exception, *, by_transaction: bool) -> str | None:
+    """Give what has to be set otherwise, where an error says that."""
+    if isinstance(exc, pg.ProtocolViolationError) and "startup parameter" in str(exc):
+        return _WRONG[pg.CantChangeRuntimeParamError] if by_transaction else _POOLED
+    if type(exc) is ConnectionError and "SSL" in str(exc):  # as the driver says of a server that wants none
+        return _NO_TLS
+    return next((what for kind, what in _WRONG.items() if isinstance(exc, kind)), None)
 
 
 def _is_idle(connection: Connection) -> bool:

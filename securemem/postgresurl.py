@@ -6,6 +6,7 @@ stands before it counts, and with hosts of its own no port of the query does.
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import cycle
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from securemem.errors import ConfigurationError
 
 _PORT, _USUAL_PORT = re.compile(r":\d+\Z"), 5432
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _TOGETHER = re.compile(r"(^|&)(host=|port=|target_session_attrs=prefer-standby)")
 
 
@@ -61,6 +63,12 @@ def by_host(url: str) -> list[str]:
     if "," not in hosts or _TOGETHER.search(parts.query):
         return [url]
     return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(",")]
+
+
+def missing_file(url: str) -> str | None:
+    """Give the parameter of a URL that names a file which is not there, or cannot be read; None if none does."""
+    found = parse_qsl(_parts(url).query)
+    return next((name for name, path in found if name in _FILES and not os.access(path, os.R_OK)), None)
 
 
 def are_one(one: str, other: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from asyncpg import exceptions as pg
 
 from securemem import postgres
 from securemem.backends.postgres import PostgresBackend
@@ -92,6 +93,11 @@ async def test_a_lost_answer_is_settled(backend: PostgresBackend) -> None:
         ("postgresql://{user}:wrong@{place}", {}, "user or the password"),
         ("postgresql://{user}:{password}@{host}/nowhere", {}, "no database of this name"),
         ("postgresql://{user}:{password}@{place}?sslmode=never", {}, "parameters"),
+        (
+            "postgresql://{user}:{password}@{place}?sslmode=verify-ca&sslrootcert=/no/file",
+            {},
+            "sslrootcert names a file",
+        ),
         ("postgresql://{user}:{password}@{place}?no_such_setting=1", {}, "parameter"),
         ("postgresql://{user}:{password}@{place}", {"schema": "a b"}, "schema"),
         ("postgresql://{user}:{password}@{place}", {"pooler": "session"}, "pooler"),
@@ -107,6 +113,37 @@ async def test_bad_input(postgres_url: str, url: str, options: dict[str, str], m
     with pytest.raises(ConfigurationError, match=message) as caught:
         await PostgresBackend(wrong, options).open()
     assert password not in str(caught.value)
+
+
+async def test_a_server_without_tls(own_postgres_url: str) -> None:
+    """A URL that wants TLS of a server that has none is refused at once."""
+    with pytest.raises(ConfigurationError, match="does not speak TLS"):
+        await PostgresBackend(f"{own_postgres_url}?sslmode=require", {}).open()
+
+
+async def test_a_role_that_may_not_log_in(postgres_server: PostgresServer, own_postgres_url: str) -> None:
+    """A user that is refused for another reason than its password is not told to correct that."""
+    role, place = f"barred_{os.urandom(4).hex()}", own_postgres_url.rpartition("@")[2]
+    await execute(postgres_server.admin_url(), f"CREATE ROLE {role} NOLOGIN PASSWORD 'hush'")
+    with pytest.raises(ConfigurationError, match=r"pg_hba\.conf"):
+        await PostgresBackend(f"postgresql://{role}:hush@{place}", {}).open()
+    await execute(postgres_server.admin_url(), f"DROP ROLE {role}")
+
+
+@pytest.mark.machine
+async def test_a_pooler_that_is_not_named(pgbouncer_url: str) -> None:
+    """Behind a pooler by transaction a URL that does not say so is refused at once, with what it has to say."""
+    with pytest.raises(ConfigurationError, match="name pooler=transaction"):
+        await PostgresBackend(pgbouncer_url, {}).open()
+
+
+@pytest.mark.parametrize("kind", [pg.DuplicatePreparedStatementError, pg.InvalidSQLStatementNameError])
+def test_statements_that_are_another_s(kind: type[Exception]) -> None:
+    """A pooler that takes our settings and mixes up what was prepared is known by that."""
+    failure = postgres.PostgresServer("postgresql://pooler/data", {}).translated(kind("it is there"))
+    assert failure is not None
+    assert "name pooler=transaction" in str(failure.error)
+    assert not failure.passing
 
 
 async def test_nobody_there(postgres_url: str) -> None:

@@ -31,8 +31,9 @@ async def test_postgres(tls: Tls, other_tls: Tls, tmp_path: Path) -> None:
             assert await connection.fetchval(f"{seen}'securemem'") is True
             await connection.close()
         foreign = with_options(url.replace(str(tls.authority), str(other_tls.authority)), **HASTE)
-        await _refused(foreign, tmp_path, server.port)
-        await _refused(with_options(url.partition("?")[0], sslmode="disable", **HASTE), tmp_path, server.port)
+        assert "certificate that is not trusted" in await _refused(foreign, tmp_path, server.port)
+        clear = with_options(url.partition("?")[0], sslmode="disable", **HASTE)
+        assert "pg_hba.conf" in await _refused(clear, tmp_path, server.port)
         await check(url, tmp_path, [writer])
 
 
@@ -65,12 +66,13 @@ async def test_a_cluster(tls: Tls, other_tls: Tls, tmp_path: Path) -> None:
         await check(there, tmp_path, writers)
 
 
-async def _refused(url: str, folder: Path, port: int) -> None:
+async def _refused(url: str, folder: Path, port: int) -> str:
     with pytest.raises((ConfigurationError, BackendUnavailableError), match=rf"127\.0\.0\.1:{port}") as caught:
         await open_store(url, folder).__aenter__()
     password = urlsplit(url).password
     assert password is not None
     assert password not in str(caught.value)
+    return str(caught.value)
 
 
 async def test_replies_lost_on_tls(tls: Tls, tmp_path: Path) -> None:
