@@ -275,10 +275,12 @@ class PostgresServer:
             raise ConfigurationError(f"{self.name} cannot be reached by this URL: correct its parameters") from None
 
     def _limits(self, *, long: bool) -> dict[str, str]:
-        """Give the server's own limits: on waiting for a lock, and on holding one while nothing is done."""
+        """Give the server's own limits, which the role may have otherwise; none for what is long."""
+        if long:
+            return dict.fromkeys(("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"), "0")
         seconds = {
-            "lock_timeout": 0 if long else _OF_A_TRY * self.seconds,
-            "idle_in_transaction_session_timeout": 0 if long else max(2 * self.seconds, ABANDONED_SECONDS),
+            "lock_timeout": _OF_A_TRY * self.seconds,
+            "idle_in_transaction_session_timeout": max(2 * self.seconds, ABANDONED_SECONDS),
         }
         return {name: str(min(math.ceil(1000 * each), _MOST_MILLISECONDS)) for name, each in seconds.items()}
 

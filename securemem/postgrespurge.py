@@ -23,6 +23,7 @@ import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem import sql
+from securemem.errors import BackendUnavailableError
 from securemem.model import Residue, ResidueKind
 from securemem.postgres import Connection, PostgresServer
 
@@ -57,6 +58,7 @@ _LOG_UNKNOWN = (
 )
 _ARCHIVE = "deleted rows in the archive of the server's write-ahead log"
 _REPLICA = "deleted rows in the write-ahead logs of the server's replicas"
+_BROKEN_OFF = "deleted rows on the server's disk: it did not answer while the rest of them was removed"
 _COPIES = ((_ARCHIVE, "archived"), (_REPLICA, "replicas"))
 
 
@@ -70,17 +72,22 @@ async def purge(server: PostgresServer, tables: Sequence[str], *, store: str, se
         seconds: how long to wait and work, at most.
 
     Raises:
-        BackendUnavailableError: the server cannot be reached.
+        BackendUnavailableError: the server cannot be reached, and nothing was found out.
     """
-    deadline = time.monotonic() + seconds
-    async with server.connection(seconds + _GRACE_SECONDS) as con:
-        [(mark, sees_all)] = await con.fetch(_SQL["begin"])
-        left = []
-        for table in tables:
-            place = _Table(con, f'"{server.schema}"."{table}"', mark, sees_all=sees_all)
-            left.append(await place.purge(deadline))
-        found = [Residue(store, what) for what in dict.fromkeys(left) if what is not None]
-        return found + [Residue(store, *what) for what in await _purge_log(con, deadline)]
+    deadline, found = time.monotonic() + seconds, dict[Residue, None]()
+    try:
+        async with server.connection(seconds + _GRACE_SECONDS) as con:
+            [(mark, sees_all)] = await con.fetch(_SQL["begin"])
+            for table in tables:
+                place = _Table(con, f'"{server.schema}"."{table}"', mark, sees_all=sees_all)
+                if (what := await place.purge(deadline)) is not None:
+                    found[Residue(store, what)] = None
+            found |= dict.fromkeys(Residue(store, *left) for left in await _purge_log(con, deadline))
+    except BackendUnavailableError:
+        if not found:
+            raise
+        found[Residue(store, _BROKEN_OFF)] = None
+    return list(found)
 
 
 class _Table:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from asyncpg.exceptions import QueryCanceledError
 
 from securemem import postgrespurge
+from securemem.errors import BackendUnavailableError
 from securemem.model import Residue, ResidueKind
 from securemem.postgres import Connection, PostgresServer
 from securemem.postgrespurge import purge
@@ -119,6 +121,33 @@ async def test_with_the_rights_the_log_is_clean_too() -> None:
                 await _flush(own)
                 assert _found(own.data, canary) == set()
                 await owner.execute(f"DROP TABLE {TABLE}")
+
+
+async def test_limits_of_the_role_are_none_of_a_purge(own_postgres_url: str) -> None:
+    """A purge takes as long as it may, whatever the database or the role lets a statement take."""
+    async with _connected(own_postgres_url) as owner:
+        await _delete_one(owner)
+        for limit in ("statement_timeout", "lock_timeout"):
+            await owner.execute(f"ALTER DATABASE {_database(own_postgres_url)} SET {limit} = 1")
+        [log] = await _purge(PostgresServer(own_postgres_url, {}))
+        assert "write-ahead log" in log.what
+
+
+async def test_what_was_found_stays(owner: Connection, server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a purge fails half-way, what it has found is named, and that the rest of it is not known."""
+
+    async def _fails(*_: object) -> list[object]:
+        raise QueryCanceledError
+
+    monkeypatch.setattr(postgrespurge, "_purge_log", _fails)
+    await _delete_one(owner)
+    with pytest.raises(BackendUnavailableError):
+        await _purge(server)
+    async with owner.transaction():
+        await owner.execute(f"LOCK TABLE {TABLE}")
+        table, rest = await _purge(server, 0.1)
+    assert "locked" in table.what
+    assert "the rest" in rest.what
 
 
 async def test_a_slot_keeps_the_log() -> None:
