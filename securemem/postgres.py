@@ -45,6 +45,10 @@ TENANT = "securemem.tenant"
 OPTIONS = frozenset({"schema", "pool_size", "timeout", "patience", "pooler"})
 """What of a URL's query is ours; the rest is the driver's, `sslmode` and `sslrootcert` among it."""
 
+_FACTS = """
+SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('server_encoding')
+"""
+_ENCODINGS = ("UTF8", "SQL_ASCII")
 _LEAST_SECONDS = 0.01
 _OF_A_TRY = 0.8
 """The part of the time of a try after which the server gives up waiting for a lock, so that it still says so."""
@@ -302,16 +306,18 @@ class PostgresServer:
         return None
 
     async def check(self) -> None:
-        """Connect, and refuse a server that is too old, or that only reads.
+        """Connect, and refuse a server that is too old, or that only reads, or that cannot keep every text.
 
         Raises:
             ConfigurationError, BackendUnavailableError: as the server is.
         """
-        version, standby = await self.call(_facts)
+        version, standby, encoding = await self.call(_facts)
         if version < LEAST_VERSION:
             raise ConfigurationError(f"{self.name} is of version {version // 10000}: PostgreSQL 13 or later is needed")
         if standby:
             raise BackendUnavailableError(f"{self.name} is a standby, which only reads: name the primary")
+        if encoding not in _ENCODINGS:
+            raise ConfigurationError(f"{self.name} keeps texts in {encoding}: make a database with ENCODING 'UTF8'")
 
     def reopen(self) -> None:
         """Be usable again after `aclose`."""
@@ -341,6 +347,6 @@ def _is_idle(connection: Connection) -> bool:
     return not connection.is_closed() and not connection.is_in_transaction()
 
 
-async def _facts(connection: Connection, _: bool) -> tuple[int, bool]:  # noqa: FBT001
-    [row] = await connection.fetch("SELECT current_setting('server_version_num')::int, pg_is_in_recovery()")
-    return row[0], row[1]
+async def _facts(connection: Connection, _: bool) -> tuple[int, bool, str]:  # noqa: FBT001
+    [row] = await connection.fetch(_FACTS)
+    return row[0], row[1], row[2]

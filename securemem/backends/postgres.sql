@@ -108,6 +108,9 @@ WITH asked AS (
 )
 SELECT session FROM made;
 
+-- name: count_rows
+SELECT count(*) FROM {table} WHERE session = ANY ($1);
+
 -- name: delete_rows
 WITH gone AS (DELETE FROM {table} WHERE session = ANY ($1) RETURNING 1) SELECT count(*) FROM gone;
 

@@ -87,6 +87,23 @@ async def test_a_lost_answer_is_settled(backend: PostgresBackend) -> None:
         await server.call(lambda con, _: backend._change(con, change, True))
 
 
+async def test_a_deletion_whose_answer_is_lost(backend: PostgresBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion that is tried again, for its answer was lost, tells of what the first try deleted."""
+    session, lend, lost = handle(), backend._server._lend, list[int]()
+    await write(backend, session, 1, 4)
+
+    async def loses(work: postgres.Work[int], again: bool) -> int:  # noqa: FBT001
+        deleted = await lend(work, again)
+        lost.append(deleted)
+        if len(lost) == 1:
+            raise ConnectionResetError
+        return deleted
+
+    monkeypatch.setattr(backend._server, "_lend", loses)
+    assert await backend.delete([session], heads=False) == 3
+    assert lost == [3, 3], "it was made twice"
+
+
 @pytest.mark.parametrize(
     ("url", "options", "message"),
     [
@@ -206,6 +223,22 @@ async def test_a_server_that_is_too_old(postgres_url: str, monkeypatch: pytest.M
     with pytest.raises(ConfigurationError, match=r"is of version \d\d: PostgreSQL \d+ or later is needed"):
         await backend.open()
     await backend.aclose()
+
+
+@pytest.mark.parametrize(("encoding", "is_taken"), [("LATIN1", False), ("SQL_ASCII", True)])
+async def test_another_encoding(postgres_server: PostgresServer, encoding: str, is_taken: bool) -> None:  # noqa: FBT001
+    """A database that cannot keep every name is refused at open, not when somebody has such a name."""
+    name, root = f"other_{os.urandom(4).hex()}", postgres_server.admin_url()
+    how = f"TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' OWNER securemem"
+    await execute(root, f"CREATE DATABASE {name} {how}")
+    backend = PostgresBackend(postgres_server.url(name), {})
+    if is_taken:
+        assert await backend.open() is None
+    else:
+        with pytest.raises(ConfigurationError, match="in LATIN1: make a database with ENCODING 'UTF8'"):
+            await backend.open()
+    await backend.aclose()
+    await execute(root, f"DROP DATABASE {name}")
 
 
 async def test_two_make_the_tables(postgres_url: str) -> None:
