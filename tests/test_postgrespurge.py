@@ -144,7 +144,7 @@ async def test_what_was_found_stays(owner: Connection, server: PostgresServer, m
     with pytest.raises(BackendUnavailableError):
         await _purge(server)
     async with owner.transaction():
-        await owner.execute(f"LOCK TABLE {TABLE}")
+        await owner.execute(f"LOCK TABLE {TABLE} IN ACCESS SHARE MODE")
         table, rest = await _purge(server, 0.1)
     assert "locked" in table.what
     assert "the rest" in rest.what
