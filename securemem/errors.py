@@ -23,7 +23,6 @@ Messages carry handles, sequence numbers, file names and what to do next; never 
      ├─ NotReadyError             a store was restored and has to catch up first
      ├─ ConfigurationError        settings, files or versions that do not fit together
      └─ InvalidInputError         an argument that cannot be stored (also a ValueError)
-         └─ AbsentError           what it names is not there
 """
 
 from __future__ import annotations
@@ -156,7 +155,3 @@ class ConfigurationError(SecureMemError):
 
 class InvalidInputError(SecureMemError, ValueError):
     """An argument that cannot be stored or asked for; nothing was written."""
-
-
-class AbsentError(InvalidInputError):
-    """What was named is not there: it never was, or is gone."""

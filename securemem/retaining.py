@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from securemem import codec
-from securemem.errors import AbsentError, IntegrityError
+from securemem.errors import IntegrityError, InvalidInputError
 from securemem.lives import HOUR
 from securemem.model import NEVER, from_milliseconds, to_milliseconds
 from securemem.policy.decide import Asked
@@ -140,7 +140,7 @@ class Retention:
         found = await (await self._host.conversation(owner, session_id, ())).read(ALL_ROWS)
         sealed = next((each for each in (found.records() if found is not None else []) if each.seq == seq), None)
         if found is None or sealed is None:
-            raise AbsentError("there is no such message: it was never there, or is gone")
+            raise InvalidInputError("there is no such message: it was never there, or is gone")
         lives = deployment.lives
         kind, now = sealed.retention_class, to_milliseconds(deployment.clock())
         await lives.know((kind,))

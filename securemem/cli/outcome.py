@@ -20,7 +20,6 @@ from typing import Any
 import typer
 
 from securemem.errors import (
-    AbsentError,
     BackendUnavailableError,
     ConfigurationError,
     InvalidInputError,
@@ -35,7 +34,6 @@ NO, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 
 _CODES: tuple[tuple[tuple[type[SecureMemError], ...], int], ...] = (
     ((BackendUnavailableError, KMSUnavailableError, ModelError, NotReadyError), UNAVAILABLE),
-    ((AbsentError,), NO),
     ((ConfigurationError, InvalidInputError, PolicyError), USAGE),
     ((SecureMemError,), NO),
 )

@@ -10,7 +10,7 @@ import enum
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from securemem.errors import AbsentError
+from securemem.errors import InvalidInputError
 from securemem.ledger.acts import ActKind
 from securemem.ledger.store import Besides, Ledger
 from securemem.model import HANDLE_BYTES
@@ -125,7 +125,7 @@ class Holds:
 
         found = await self._ledger.transact(work)
         if found is None:
-            raise AbsentError("there is no hold of this id")
+            raise InvalidInputError("there is no hold of this id")
         return found
 
     async def release(self, hold: bytes, *, at: int, kind: Kind = Kind.HOLD) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from securemem.errors import AbsentError, ConflictError, InvalidInputError
+from securemem.errors import ConflictError, InvalidInputError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
@@ -82,12 +82,12 @@ class Holding:
             raise InvalidInputError(f"reason_code has to be a text of 1 to {MAX_REASON} characters")
         person = await self._keyring.find_user(user_id)
         if person is None:
-            raise AbsentError("nothing is held of this person")
+            raise InvalidInputError("nothing is held of this person")
         session: bytes | None = None
         if session_id is not None:
             found = await self._keyring.look_up(user_id, session_id)
             if found.session is None:
-                raise AbsentError("this person has no session of this id")
+                raise InvalidInputError("this person has no session of this id")
             session = found.session.handle
         hold, act = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
         await self._log(EventKind.HOLD, hold, self._keyring.actor_hash(actor))
@@ -129,7 +129,7 @@ class Holding:
         if act is not None:
             await self._marks.settle(self._ledger, act, self._now())
         if is_released and not any(freed):
-            raise AbsentError("this hold was released")
+            raise InvalidInputError("this hold was released")
         return LegalHold.of(hold)
 
     async def _wants_two(self) -> bool:

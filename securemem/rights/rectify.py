@@ -21,7 +21,13 @@ from securemem.conversation import Conversation, Found
 from securemem.crypto.envelope import Sealed, Sealer
 from securemem.destruction import Destruction
 from securemem.ending import Outcome
-from securemem.errors import AbsentError, AccessDeniedError, ConflictError, ExpiredError, LegalHoldError
+from securemem.errors import (
+    AccessDeniedError,
+    ConflictError,
+    ExpiredError,
+    InvalidInputError,
+    LegalHoldError,
+)
 from securemem.keys.keyring import Keyring
 from securemem.ledger.acts import Act, Edit
 from securemem.ledger.audit import Audit, Event, EventKind
@@ -156,7 +162,7 @@ class Rectifying:
         while True:
             found = await conversation.read(rows, primary=True)
             if found is None or not found.head.first <= seq < found.head.next:
-                raise AbsentError(_NONE)
+                raise InvalidInputError(_NONE)
             asked, rows = rows, found.head.next - lowest(found.head, seq)
             if asked == rows:
                 break
@@ -168,7 +174,7 @@ class Rectifying:
             found.walk.finish()
         sealed = next((each for each in records if each.seq == seq), None)
         if sealed is None:
-            raise AbsentError(_NONE)
+            raise InvalidInputError(_NONE)
         return _Case(found, records, sealed)
 
     async def _prepare(self, request: Request, case: _Case, desk: Desk) -> Prepared:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from securemem.errors import AbsentError, ConflictError, InvalidInputError
+from securemem.errors import ConflictError, InvalidInputError
 from securemem.interrupted import GRACE_SECONDS
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Event, EventKind
@@ -367,7 +367,7 @@ class Requesting:
         except (TypeError, ValueError):
             raise InvalidInputError("a request's id is what `receive` gave") from None
         if row is None:
-            raise AbsentError("there is no request of this id")
+            raise InvalidInputError("there is no request of this id")
         return row
 
     async def _set(

@@ -8,7 +8,7 @@ them, as soon as their first head is there; by a worker where that one was kille
 
 from __future__ import annotations
 
-from securemem.errors import AbsentError
+from securemem.errors import InvalidInputError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.ledger.audit import Audit, Event, EventKind
@@ -92,7 +92,7 @@ class Restricting:
     async def _person(self, user_id: str) -> bytes:
         row = await self._keyring.find_user(user_id)
         if row is None:
-            raise AbsentError("nothing is held of this person")
+            raise InvalidInputError("nothing is held of this person")
         return row.handle
 
     async def _standing(self, person: bytes) -> list[bytes]:
