@@ -197,3 +197,12 @@ def test_a_language_that_faker_does_not_know_is_refused() -> None:
     """It is said when the store is opened, with what to take instead."""
     with pytest.raises(ConfigurationError, match="'xx': take pseudonyms: tokens"):
         Surrogates("xx")
+
+
+@pytest.mark.parametrize("given_away", ["alice@example.net", "dominguezalice@example.com", "a.lice.alice@example.org"])
+def test_an_address_has_no_name_of_the_real_one(monkeypatch: pytest.MonkeyPatch, given_away: str) -> None:
+    """Where an address is made up that has the name in it, alone or within a word, another one is."""
+    surrogates, made = Surrogates("en"), iter([given_away, "emma@example.com"])
+    monkeypatch.setattr(surrogates._faker, "safe_email", lambda: next(made), raising=False)
+    entry = surrogates.make(Entry(Token("EMAIL_ADDRESS", 1), "alice@example.com"), Vault())
+    assert entry.surrogate == "emma@example.com"
