@@ -17,7 +17,7 @@ from .store import Writer, check, faulty, open_store, with_options
 
 pytestmark = pytest.mark.servers
 
-TIMEOUT, PATIENCE = 0.3, 1.0
+TIMEOUT, PATIENCE = 0.6, 2.0
 HASTE = {"timeout": TIMEOUT, "patience": PATIENCE}
 
 
