@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,8 +20,9 @@ import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.postgresrefusals import PASSING, translator
 from securemem.postgresurl import by_host, missing_file, place_of
-from securemem.remote import Failure, Patience, Remote, Watch, number
+from securemem.remote import Patience, Remote, Watch, number
 
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -54,42 +54,8 @@ _OF_A_TRY = 0.8
 """The part of the time of a try after which the server gives up waiting for a lock, so that it still says so."""
 _MOST_MILLISECONDS = 2**31 - 1
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
-_PASSING = (
-    pg.PostgresConnectionError,
-    pg.CannotConnectNowError,
-    pg.AdminShutdownError,
-    pg.CrashShutdownError,
-    pg.TooManyConnectionsError,
-    pg.DeadlockDetectedError,
-    pg.SerializationError,
-    pg.QueryCanceledError,
-    pg.LockNotAvailableError,
-    pg.InterfaceError,
-    pg.InternalClientError,  # as asyncpg says of a connection that the server ended between two calls
-    OSError,
-)
 _OF_A_HOST = (OSError, pg.CannotConnectNowError, pg.TargetServerAttributeNotMatched)
 """After which the next host is asked, as the driver does."""
-_LOCKED = "do that just now: another process keeps it locked"
-_POOLED = "gives every transaction another connection, it seems: behind a pooler by transaction name pooler=transaction"
-_NO_TLS = "does not speak TLS: correct sslmode in the URL, or set the server up for it"
-_WRONG = {
-    ssl.SSLCertVerificationError: (
-        "has a certificate that is not trusted, or another host's: name its authority by sslrootcert, and the host as "
-        "the certificate does"
-    ),
-    pg.DuplicatePreparedStatementError: _POOLED,
-    pg.InvalidSQLStatementNameError: _POOLED,
-    pg.InvalidPasswordError: "refused the user or the password: correct the URL",
-    pg.InvalidAuthorizationSpecificationError: (
-        "does not let this user in from here: see its pg_hba.conf, and whether the role may log in"
-    ),
-    pg.InvalidCatalogNameError: "has no database of this name: create it, or correct the URL",
-    pg.InsufficientPrivilegeError: "does not let this user do that: grant it the rights that docs/servers.md names",
-    pg.ClientConfigurationError: "cannot be reached by this URL: correct its parameters",
-    pg.CantChangeRuntimeParamError: "refused a parameter of the URL: correct it",
-    pg.UndefinedObjectError: "refused a parameter of the URL: correct it",
-}
 
 
 class PostgresServer:
@@ -100,6 +66,7 @@ class PostgresServer:
         seconds: how long an answer is waited for.
         schema: where our tables lie.
         row_security: whether the tables have a policy on their rows.
+        translated: gives a driver's error as one of ours.
     """
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
@@ -129,7 +96,9 @@ class PostgresServer:
         patience = Patience.of(options)
         self.seconds = patience.attempt
         self._watch: Watch[Connection] = Watch(asyncpg.Connection.terminate)
-        self._remote = Remote(f"PostgreSQL at {place_of(url)}", self.translated, patience)
+        name = f"PostgreSQL at {place_of(url)}"
+        self.translated = translator(name, by_transaction=self._by_transaction)
+        self._remote = Remote(name, self.translated, patience)
 
     @property
     def name(self) -> str:
@@ -195,7 +164,7 @@ class PostgresServer:
             except BaseException as exc:
                 if not self._watch.end(connection) and isinstance(exc, Exception):
                     raise TimeoutError from exc
-                if isinstance(exc, pg.PostgresError) and not isinstance(exc, _PASSING) and _is_idle(connection):
+                if isinstance(exc, pg.PostgresError) and not isinstance(exc, PASSING) and _is_idle(connection):
                     self._take_back(connection)  # the server said no, and goes on
                 else:
                     connection.terminate()
@@ -288,23 +257,6 @@ class PostgresServer:
         }
         return {name: str(min(math.ceil(1000 * each), _MOST_MILLISECONDS)) for name, each in seconds.items()}
 
-    def translated(self, exc: Exception) -> Failure | None:
-        """Give a driver's error, or one that wraps it, as one of ours; None for what is not a driver's."""
-        if (wrong := _wrong(exc, by_transaction=self._by_transaction)) is not None:
-            return Failure(ConfigurationError(f"{self.name} {wrong}"), False)
-        if isinstance(exc, _PASSING):
-            what = _LOCKED if isinstance(exc, pg.LockNotAvailableError) else f"be reached ({type(exc).__name__})"
-            return Failure(BackendUnavailableError(f"{self.name} cannot {what}"), True)
-        if isinstance(exc, pg.ReadOnlySQLTransactionError):
-            # After a failover the name may lead to the new primary soon.
-            refusal = f"{self.name} is read-only, a standby perhaps: nothing was written; name the primary"
-            return Failure(BackendUnavailableError(refusal), True)
-        if isinstance(exc, pg.InsufficientResourcesError):
-            return Failure(BackendUnavailableError(f"{self.name} has no room left: nothing was written"), False)
-        if isinstance(exc, pg.PostgresError):
-            return Failure(BackendUnavailableError(f"{self.name} refused a statement ({exc.sqlstate})"), False)
-        return None
-
     async def check(self) -> None:
         """Connect, and refuse a server that is too old, or that only reads, or that cannot keep every text.
 
@@ -330,17 +282,8 @@ class PostgresServer:
             connection = self._free.pop()
             try:
                 await connection.close(timeout=1.0)
-            except (*_PASSING, TimeoutError):
+            except (*PASSING, TimeoutError):
                 connection.terminate()
-
-
-def _wrong(exc: Exception, *, by_transaction: bool) -> str | None:
-    """Give what has to be set otherwise, where an error says that."""
-    if isinstance(exc, pg.ProtocolViolationError) and "startup parameter" in str(exc):
-        return _WRONG[pg.CantChangeRuntimeParamError] if by_transaction else _POOLED
-    if type(exc) is ConnectionError and "SSL" in str(exc):  # as the driver says of a server that wants none
-        return _NO_TLS
-    return next((what for kind, what in _WRONG.items() if isinstance(exc, kind)), None)
 
 
 def _is_idle(connection: Connection) -> bool:
