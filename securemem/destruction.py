@@ -35,6 +35,7 @@ from securemem.policy import Policy
 from securemem.policy.rules import Rules, document_of, rules_of
 from securemem.ports import Backend, Clock
 from securemem.preserving import Preserving
+from securemem.residue import UNANSWERED
 from securemem.together import few_at_once
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ class Destruction:
             try:
                 left = await store.purge(seconds)
             except BackendUnavailableError:
-                left = [Residue(name, "deleted rows on the server's disk: it did not answer while they were removed")]
+                left = [Residue(name, UNANSWERED)]
             outcome.residue += left
             if not left:
                 outcome.purged.add(name)

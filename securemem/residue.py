@@ -16,6 +16,9 @@ from securemem.model import Residue, ResidueKind
 PURGE_SECONDS = 5.0
 """How long a purge waits and works, where the caller does not say."""
 
+UNANSWERED = "deleted rows on the server's disk: it did not answer while they were removed"
+"""What is left where a purge found no server."""
+
 _MOST_SECONDS = 604_800.0
 _FOLLOWS = {"kms": "keystore"}
 """Copies that are named under one store and made of another: a KEK opens backups of the keystore."""

@@ -28,7 +28,7 @@ from securemem.redis.checks import configured, parsed
 from securemem.redis.node import Ask, Node, Script
 from securemem.redis.pipe import Command
 from securemem.redis.server import RedisServer
-from securemem.residue import latest
+from securemem.residue import UNANSWERED, latest
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.01, 0.5
 _GRACE_SECONDS = 5.0
@@ -40,7 +40,6 @@ _SNAPSHOT = "deleted rows in the server's last snapshot: "
 _UNSYNCED = "the deletion may not be on the server's disk yet, and a crash would undo it"
 _MEMORY = "memory that the server and its replicas have freed and not used again"
 _REPLICAS = "deleted rows in the append-only files and snapshots of the server's replicas, until they write them anew"
-_UNANSWERED = "deleted rows on the server's disk: it did not answer while they were removed"
 _REPLICAS_IF_ANY = "deleted rows in the append-only files and snapshots of replicas, if that server has any"
 
 
@@ -167,7 +166,7 @@ class _Purge:
                 return await self._once()
             except BackendUnavailableError:
                 if not self._seconds():
-                    return [_Left(_UNANSWERED), _Left(_REPLICAS_IF_ANY, kind=ResidueKind.COPY)]
+                    return [_Left(UNANSWERED), _Left(_REPLICAS_IF_ANY, kind=ResidueKind.COPY)]
             await asyncio.sleep(min(_LONGEST_POLL_SECONDS, self._seconds()))
 
     async def _once(self) -> list[_Left]:

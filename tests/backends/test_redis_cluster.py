@@ -14,6 +14,7 @@ from securemem.model import Change, Stamp, Tail
 from securemem.redis import Node, RedisServer, durability, place_of_url
 from securemem.redis.cluster import Cluster
 from securemem.remote import Patience
+from securemem.residue import UNANSWERED
 from securemem.testing import BackendContract
 from securemem.testing.backend.hooks import Connect, handle, newest_first, rows, write
 from securemem.testing.faultproxy import FaultProxy
@@ -339,7 +340,7 @@ async def test_a_purge_that_misses_one_primary(backend: RedisBackend, redis_clus
     left = await backend.purge(3.0)
     assert [node.info("persistence")["aof_rewrites"] for node in others] == [count + 1 for count in before]
     assert {residue.what for residue in left} == {
-        durability._UNANSWERED,
+        UNANSWERED,
         durability._REPLICAS_IF_ANY,
         durability._REPLICAS,
         durability._MEMORY,

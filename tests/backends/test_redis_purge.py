@@ -14,6 +14,7 @@ import pytest
 from securemem.backends.redis import RedisBackend
 from securemem.model import Change, Residue, ResidueKind, Tail
 from securemem.redis import durability
+from securemem.residue import UNANSWERED
 from securemem.testing import assert_absent, assert_found, make_canary
 from securemem.testing.backend.hooks import handle, newest_first, rows, write
 from securemem.testing.faultproxy import FaultProxy
@@ -259,7 +260,7 @@ async def test_the_server_does_not_answer(server: RedisServer, strike: Callable[
     left = await backend.purge(1.0)
     assert 1.0 <= time.monotonic() - began < 1.0 + durability._GRACE_SECONDS
     assert left == [
-        Residue("data", durability._UNANSWERED),
+        Residue("data", UNANSWERED),
         Residue("data", durability._REPLICAS_IF_ANY, kind=ResidueKind.COPY),
         FREED,
     ]
