@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
@@ -359,13 +360,9 @@ class Session:
             AccessDeniedError, InvalidInputError, UserErasedError: as `reveal`.
         """
         stream = await self._with(self._stream)
-        async for chunk in _each(chunks):
-            ready = stream.feed(codec.check_text(chunk, "each piece of what is revealed"))
-            if ready:
-                yield ready
-        rest = stream.end()
-        if rest:
-            yield rest
+        async with aclosing(stream.over(chunks)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def _stream(self, shared: Conversation) -> Stream:
         await self._host.reader.newest(shared, 1)  # as `reveal` does
@@ -499,15 +496,6 @@ def _handle(handle: str) -> bytes:
         return bytes.fromhex(handle)
     except (TypeError, ValueError):
         raise InvalidInputError("handle has to be one that a session gave") from None
-
-
-async def _each(chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
-    if isinstance(chunks, AsyncIterable):
-        async for chunk in chunks:
-            yield chunk
-    else:
-        for chunk in chunks:
-            yield chunk
 
 
 def _messages(messages: Iterable[Message]) -> list[Message]:

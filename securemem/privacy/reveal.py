@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from securemem import codec
 from securemem.model import Message
 from securemem.privacy import tokens
 from securemem.privacy.leaves import Leaf, rebuild
@@ -120,6 +121,18 @@ class Stream:
         self._held = ""
         self._within = ""
 
+    async def over(self, chunks: AsyncIterable[str] | Iterable[str]) -> AsyncGenerator[str, None]:
+        """Go over a text that comes in pieces, and give what is ready.
+
+        Raises:
+            InvalidInputError: one of them is no text.
+        """
+        async for chunk in _each(chunks):
+            if ready := self.feed(codec.check_text(chunk, "each piece of what is revealed")):
+                yield ready
+        if rest := self.end():
+            yield rest
+
     def feed(self, chunk: str) -> str:
         """Take a piece, and give what is ready."""
         text = self._within + self._held + chunk
@@ -144,3 +157,12 @@ def _rewritten(message: Message, rewrite: Callable[[Leaf], str], *, pseudonymise
     metadata = rebuild(message.metadata, rewrite) if message.metadata is not None else None
     content = rebuild(message.content, rewrite)
     return replace(message, content=content, metadata=metadata, pseudonymised=pseudonymised)
+
+
+async def _each(chunks: AsyncIterable[str] | Iterable[str]) -> AsyncIterator[str]:
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+    else:
+        for chunk in chunks:
+            yield chunk
