@@ -138,13 +138,18 @@ class Erasure:
                     raise _on_hold(row.handle, request, "what it is on was kept; the rest was erased")
                 # A hold that was released in between has left something to erase.
                 done = row.handle if not is_held else None
-            person = self._keyring.keyed_hash(pae(b"securemem/unclaimed/1", user_id.encode()))
-            receipt = receipt or self._unclaimed.get(person)
-            self._unclaimed.pop(person, None)
-            if receipt is not None and not waits():
-                self._unclaimed[person] = receipt
+            receipt = self._claimed(user_id, receipt, waits)
             nothing = Outcome(purged={"data", "keystore"})
             return receipt or await self._rest.receipt(nothing, Left([], [], [], None), self._policy, self._lasting)
+
+    def _claimed(self, user_id: str, receipt: Receipt | None, waits: Callable[[], bool]) -> Receipt | None:
+        """Give a receipt, or an earlier one that nobody was given; it is kept for the next call if nobody waits now."""
+        person = self._keyring.keyed_hash(pae(b"securemem/unclaimed/1", user_id.encode()))
+        earlier = self._unclaimed.pop(person, None)
+        receipt = receipt or earlier
+        if receipt is not None and not waits():
+            self._unclaimed[person] = receipt
+        return receipt
 
     async def _decide_at_once(self, row: UserRow, user_id: str, begun: Callable[[], None]) -> tuple[Act, Row] | None:
         """Decide to erase a person in one transaction; None where something may be held or wait, and is to be seen."""
