@@ -10,6 +10,7 @@ import pytest
 
 from securemem import Message, SecureMemory, Session, UserErasedError
 from securemem.model import Change
+from tests.overtaking import erase_before_opening
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -183,16 +184,7 @@ async def test_a_fork_that_a_guests_erasure_overtakes(memory: SecureMemory, monk
     chat = memory.session("s", user_id="alice")
     await chat.add_many([Message("user", "a"), Message("user", "b", user_id="bob"), Message("user", "c")])
     fresh = memory.session("s", user_id="alice")
-    open_all, done = memory.host.reader.open_all, False
-
-    async def late(*arguments: Any, **options: Any) -> list[Message]:
-        nonlocal done
-        if not done:
-            done = True
-            await memory.erase_user("bob")
-        return await open_all(*arguments, **options)
-
-    monkeypatch.setattr(memory.host.reader, "open_all", late)
+    is_erased = erase_before_opening(memory, monkeypatch, "bob")
     branch = await fresh.fork("branch")
-    assert done
+    assert is_erased()
     assert [message.content for message in await branch.history()] == ["a", "c"]

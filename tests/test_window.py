@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from securemem import ConfigurationError, Message, SecureMemory
 from securemem.window import EstimatingTokenizer, TiktokenTokenizer, are_ordinary, cost, fit
+from tests.overtaking import erase_before_opening
 
 CHAT, CHAT_METADATA, ANTHROPIC = "chat", "chat-metadata", "anthropic"
 RESPONSES, RESPONSES_CUSTOM = "responses", "custom"
@@ -266,18 +267,9 @@ async def test_a_guest_with_a_pinned_message_is_erased_meanwhile(
     for guest in ("gwen", "gus"):
         await chat.add("system", guest, metadata={"pinned": True}, user_id=guest)
     await chat.add_many([Message("user", str(number)) for number in range(3, 51)])
-    open_all, erased = memory.host.reader.open_all, False
-
-    async def late(*arguments: Any, **options: Any) -> list[Message]:
-        nonlocal erased
-        if not erased:
-            erased = True
-            await memory.erase_user("gwen")
-        return await open_all(*arguments, **options)
-
-    monkeypatch.setattr(memory.host.reader, "open_all", late)
+    is_erased = erase_before_opening(memory, monkeypatch, "gwen")
     assert _seqs(await chat.context(max_messages=3)) == [2, 49, 50]
-    assert erased
+    assert is_erased()
 
 
 @pytest.mark.parametrize("metadata", [{"pinned": "yes"}, {"pinned": 1}, {"pinned": False}, {}, None])
