@@ -18,9 +18,10 @@ from securemem.model import Message
 from securemem.policy import Policy
 from securemem.policy.words import Right
 from securemem.ports import Clock, Tokenizer
+from securemem.preparing import Limits, Preparing
 from securemem.reader import Reader
 from securemem.underway import UnderWay
-from securemem.writer import Limits, Writer
+from securemem.writer import Writer
 
 if TYPE_CHECKING:
     from securemem.treating import Treating
@@ -40,7 +41,8 @@ class SessionHost:
         tokenizer: counts tokens.
         deployment: its live objects; None while it is not open.
         under_way: the calls that it is not closed beneath.
-        reader: of its sessions, once it is open, and
+        preparing: of what is written to its sessions, once it is open,
+        reader: likewise, and
         writer: likewise.
         treats: what treats personal data; None before the first message that it could be in.
     """
@@ -67,6 +69,7 @@ class SessionHost:
         self.client = client
         self.clock = clock
         self.limits = limits
+        self.preparing: Preparing
         self.reader: Reader
         self.writer: Writer
         self.context_window = context_window
@@ -97,7 +100,8 @@ class SessionHost:
                     self.deployment = await self._assemble()
                     lives = self.deployment.lives
                     self.reader = Reader(self.clock, lives, max_messages=self.limits.max_messages)
-                    self.writer = Writer(self.clock, self.limits, self.reader, lives)
+                    self.preparing = Preparing(self.clock, self.limits, lives)
+                    self.writer = Writer(self.clock, self.preparing, self.reader, lives)
         return self.deployment
 
     async def conversations(self) -> Conversations:
@@ -219,7 +223,7 @@ class SessionHost:
             deployment.policy,
             deployment.privacy,
             vaults=vaults,
-            writer=self.writer,
+            preparing=self.preparing,
             lives=deployment.lives,
             clock=self.clock,
             out=Revealing(
@@ -239,7 +243,7 @@ class SessionHost:
         from securemem.rights.rectify import Desk, Request  # noqa: PLC0415  (importing a store does without)
 
         deployment = self.deployment or await self.ready()
-        desk = Desk(self.reader, self.writer, await self.treating())
+        desk = Desk(self.reader, self.preparing, await self.treating())
         request = Request(conversation, seq, content, actor)
         return await self.under_way.through(
             deployment.office.rectifying.rectify(request, desk, purge_seconds=purge_seconds)

@@ -18,10 +18,10 @@ from securemem.host import SessionHost
 from securemem.model import SessionInfo
 from securemem.policy import Policy
 from securemem.ports import Clock, Tokenizer
+from securemem.preparing import Limits, until
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
 from securemem.session import Session
 from securemem.window import make_tokenizer
-from securemem.writer import Limits, until
 
 if TYPE_CHECKING:
     from securemem.auditing import AuditLog

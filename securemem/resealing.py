@@ -16,7 +16,7 @@ import msgspec
 from securemem.crypto.envelope import FLAG_COMPRESSED, Sealed, Sealer
 from securemem.crypto.head import MAX_EDITS, HeadSeal, is_stub
 from securemem.model import Change, Head
-from securemem.sealing import Prepared
+from securemem.preparing import Prepared
 
 _YIELD_EVERY = 100
 

@@ -13,49 +13,9 @@ from securemem.crypto.head import MAX_PINS
 from securemem.keys.unwrapped import Entry, SessionKeys
 from securemem.lives import HOUR
 from securemem.model import NEVER, Change, Head, HeadFlag, Message
+from securemem.preparing import Prepared
 
 _KEEP = int(HeadFlag.KEEP)
-
-
-class Prepared(msgspec.Struct, frozen=True, gc=False):
-    """A message that was checked and encoded, and only wants its place.
-
-    Attributes:
-        message: as it will be stored.
-        payload: what is sealed.
-        compressed: whether that is compressed.
-        expiry: until when its caller wants it, in milliseconds; NEVER for no such end.
-        hour: in which it came, since 1970.
-        pinned: whether it stays in the window.
-        kind: its retention class.
-        due: when a worker should look at it, in milliseconds; NEVER if not at all.
-        keeps: whether nothing may delete it before a time that the policy sets.
-    """
-
-    message: Message
-    payload: bytes
-    compressed: bool
-    expiry: int
-    hour: int
-    pinned: bool
-    kind: int
-    due: int
-    keeps: bool
-
-    def seal(self, sealer: Sealer, seq: int, prev: bytes) -> tuple[bytes, bytes]:
-        """Seal it for a place, as `Sealer.seal` does."""
-        return sealer.seal(
-            self.payload,
-            seq=seq,
-            prev=prev,
-            expiry=self.expiry,
-            retention_class=self.kind,
-            hour=self.hour,
-            compressed=self.compressed,
-        )
-
-    def __repr__(self) -> str:
-        return f"Prepared({self.message!r})"
 
 
 class Room(msgspec.Struct, frozen=True, gc=False):

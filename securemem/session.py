@@ -17,9 +17,9 @@ from securemem.lives import Label
 from securemem.model import Message
 from securemem.policy.words import Right
 from securemem.ports import Tokenizer
+from securemem.preparing import Prepared
 from securemem.reader import Page, Reader
 from securemem.residue import PURGE_SECONDS, check_purge_seconds
-from securemem.sealing import Prepared
 from securemem.writer import Copies, Writer
 
 if TYPE_CHECKING:

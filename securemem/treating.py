@@ -17,12 +17,11 @@ from securemem.lives import Label, Lives
 from securemem.model import Message
 from securemem.policy import Policy
 from securemem.ports import Clock
+from securemem.preparing import Prepared, Preparing
 from securemem.privacy.privacy import Found, Privacy
 from securemem.privacy.vault import Vault
 from securemem.revealing import Revealing
-from securemem.sealing import Prepared
 from securemem.vaults import Vaults
-from securemem.writer import Writer
 
 _TRIES = 10
 _SEEN = 64
@@ -69,7 +68,7 @@ class Treating:
         privacy: Privacy | None,
         *,
         vaults: Vaults,
-        writer: Writer,
+        preparing: Preparing,
         lives: Lives,
         clock: Clock,
         out: Revealing,
@@ -80,7 +79,7 @@ class Treating:
             policy: in force.
             privacy: its engines and treatments; None where it has none.
             vaults: of the store.
-            writer: prepares messages.
+            preparing: checks and encodes what was treated.
             lives: says what a rule asks for.
             clock: the store's.
             out: gives back what was said.
@@ -88,7 +87,7 @@ class Treating:
         self._policy = policy
         self._privacy = privacy
         self._vaults = vaults
-        self._writer = writer
+        self._preparing = preparing
         self._lives = lives
         self._clock = clock
         self.out = out
@@ -107,7 +106,7 @@ class Treating:
         for message in messages:
             if message.metadata:
                 return None
-        return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=[NOTHING] * len(messages))
+        return self._preparing.prepare(messages, owner=owner, ttl=ttl, kinds=[NOTHING] * len(messages))
 
     async def prepare(
         self,
@@ -142,7 +141,7 @@ class Treating:
             for place, message in enumerate(messages):
                 if says_something or message.metadata:
                     kinds[place] = await self._kind(message, (), label)
-            return self._writer.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
+            return self._preparing.prepare(messages, owner=owner, ttl=ttl, kinds=kinds)
         found = await _find(privacy, messages, seen)
         kinds = [
             await self._kind(each.message, each.entities, label) if says_something or each.says_something else NOTHING
@@ -152,11 +151,11 @@ class Treating:
         if privacy.pseudonymises or any(each.spans for each in found):
 
             def ends(job: _Job) -> datetime | None:
-                return self._writer.end(job.found.message, ttl, job.kind)
+                return self._preparing.end(job.found.message, ttl, job.kind)
 
             jobs = [_Job(each, kind, self._lives.on_write(kind)) for each, kind in zip(found, kinds, strict=True)]
             treated = await self._treat_all(privacy, jobs, owner, people, ends)
-        return self._writer.prepare(treated, owner=owner, ttl=ttl, kinds=kinds)
+        return self._preparing.prepare(treated, owner=owner, ttl=ttl, kinds=kinds)
 
     def leaves_alone(self, message: Message, seen: Seen) -> bool:
         """Tell whether a message can be stored, and will be as it is; False where that takes longer to know.
@@ -216,7 +215,7 @@ class Treating:
         ]
         treated = await self._treat_all(privacy, jobs, owner, people, lambda job: job.found.message.expires_at)
         return [
-            old if message is old.message else self._writer.anew(message, old)
+            old if message is old.message else self._preparing.anew(message, old)
             for message, old in zip(treated, prepared, strict=True)
         ]
 

@@ -24,9 +24,10 @@ from securemem.ledger.classes import OWN
 from securemem.lives import Lives
 from securemem.model import VAULT, Message
 from securemem.ports import Clock
+from securemem.preparing import Limits, Preparing
 from securemem.privacy.vault import Entry, Vault
 from securemem.reader import Reader
-from securemem.writer import Limits, Writer
+from securemem.writer import Writer
 
 T = TypeVar("T")
 
@@ -55,7 +56,8 @@ class Vaults:
         """Take what gives conversations, what reads them, and how long what is in them lives."""
         self._conversation = conversation
         self._reader = reader
-        self._writer = Writer(clock, Limits(max_messages=MAX_SEQ, ttl=None, compress=False), reader, lives)
+        self._preparing = Preparing(clock, Limits(max_messages=MAX_SEQ, ttl=None, compress=False), lives)
+        self._writer = Writer(clock, self._preparing, reader, lives)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, user_id: str) -> asyncio.Lock:
@@ -128,7 +130,7 @@ class Vaults:
             vault.is_void = True  # it was of who had the id before, or somebody else began one
             return False
         messages = [Message(_ROLE, entry.content(), expires_at=entry.until) for entry in entries]
-        prepared = self._writer.prepare(messages, owner=conversation.user_id, ttl=None, kinds=[OWN] * len(messages))
+        prepared = self._preparing.prepare(messages, owner=conversation.user_id, ttl=None, kinds=[OWN] * len(messages))
         seqs = [message.seq or 0 for message in await self._writer.append(conversation, prepared)]
         keys = await conversation.keys()
         if keys is not None and keys.made is None and seqs[0] == 1:

@@ -36,11 +36,11 @@ from securemem.lives import Lives
 from securemem.model import Change, Head, Message, to_milliseconds
 from securemem.policy import Policy
 from securemem.ports import Clock
+from securemem.preparing import Prepared, Preparing
 from securemem.reader import FORGOTTEN_SINCE, Reader, stands
 from securemem.resealing import Replacement, Session, has_room, lowest, replace_one, replace_run
 from securemem.rights.kept import Kept
-from securemem.sealing import Prepared
-from securemem.writer import CONFLICT_SECONDS, Writer
+from securemem.writer import CONFLICT_SECONDS
 
 if TYPE_CHECKING:
     from securemem.treating import Treating
@@ -53,7 +53,7 @@ class Desk(NamedTuple):
     """What a message is read, treated and encoded with."""
 
     reader: Reader
-    writer: Writer
+    preparing: Preparing
     treating: Treating
 
 
@@ -191,7 +191,7 @@ class Rectifying:
             person = old.user_id or conversation.user_id
             [said] = await desk.treating.out.as_said([old], owner=person)
             new = codec.plain(replace(said, content=request.content))
-            again = desk.writer.anew(new, desk.writer.again(old, sealed))
+            again = desk.preparing.anew(new, desk.preparing.again(old, sealed))
             who = {person: keys.guest_ids.get(person, keys.person)}
             [prepared] = await desk.treating.prepare_again([again], owner=person, people=who)
             return prepared
