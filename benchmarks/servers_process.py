@@ -176,16 +176,16 @@ class ServersProcess:
 
         def forget(number: int) -> None:
             session = work.session_of(number, SESSIONS)
-            keyring.forget(user_name(session), session_name(session))
+            keyring.held.forget(user_name(session), session_name(session))
 
         async def cold(number: int) -> None:
             session = work.session_of(number, SESSIONS)
-            keyring.forget_user(user_name(session))  # another session of theirs had its turn
+            keyring.held.forget_user(user_name(session))  # another session of theirs had its turn
             await ours.load(session)
 
         def close_messages(number: int) -> None:
             session = work.session_of(number, SESSIONS)
-            keys = keyring.cached(user_name(session), session_name(session))
+            keys = keyring.held.sessions.get((user_name(session), session_name(session)))
             if keys is not None:
                 keys.known.clear()
 

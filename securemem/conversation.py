@@ -143,7 +143,7 @@ class Conversation:
         """
         if self.erased:
             raise UserErasedError("the person of this session was forgotten; open a new handle to begin anew")
-        keys = self._keyring.cached(self.user_id, self.session_id)
+        keys = self._keyring.held.sessions.get((self.user_id, self.session_id))
         return keys if keys is not None and keys.handle == self.newest.handle else None
 
     async def keys_or_new(self) -> SessionKeys:
@@ -196,7 +196,7 @@ class Conversation:
 
     def reset(self) -> None:
         """Forget keys and head: the session was cleared by this process."""
-        self._keyring.forget(self.user_id, self.session_id)
+        self._keyring.held.forget(self.user_id, self.session_id)
         self.newest.begin(None)
 
     async def _voided(self, keys: SessionKeys, before: int, head: Head) -> bool:
@@ -209,7 +209,7 @@ class Conversation:
         """
         if head.epoch == before and not head.closed:
             return False
-        self._keyring.forget(self.user_id, self.session_id)
+        self._keyring.held.forget(self.user_id, self.session_id)
         fresh = await self.keys()
         return not head.closed or fresh is None or fresh.handle != keys.handle
 
@@ -241,14 +241,14 @@ class Conversation:
                 seen, epoch = newest.version, newest.epoch
                 tail = await self._around.pages.tail(keys, limit, before, least=None if primary else seen)
             if tail is None:
-                self._keyring.forget(self.user_id, self.session_id)
+                self._keyring.held.forget(self.user_id, self.session_id)
                 continue
             raw, rows = tail
             if not raw:
                 if self._is_empty(keys, rows, seen, asked=asked):
                     return None
                 asked = keys.handle
-                self._keyring.forget(self.user_id, self.session_id)
+                self._keyring.held.forget(self.user_id, self.session_id)
                 continue
             head = newest.accept(keys, raw, seen)
             if await self._voided(keys, epoch, head):
@@ -285,7 +285,7 @@ class Conversation:
 
         Nothing of it is looked at before the keys are there.
         """
-        if self.newest.handle is None or self._keyring.cached(self.user_id, self.session_id) is not None:
+        if self.newest.handle is None or self._keyring.held.sessions.get((self.user_id, self.session_id)) is not None:
             return None
         return await self._around.pages.ahead(self.newest.handle, limit, before)
 
@@ -343,12 +343,12 @@ class Conversation:
         if current:
             await self._voided(keys, epoch, newest.accept(keys, current, seen))
         else:
-            self._keyring.forget(self.user_id, self.session_id)
+            self._keyring.held.forget(self.user_id, self.session_id)
         return False
 
     def ask_anew(self) -> None:
         """Take the keys from the keystore next time, for what is not hot and must know what other processes did."""
-        self._keyring.forget(self.user_id, self.session_id)
+        self._keyring.held.forget(self.user_id, self.session_id)
 
     async def mint(self, owner: Person | None = None) -> SessionKeys:
         """Make the session's key; `owner` has to be there still."""
@@ -381,7 +381,7 @@ class Conversation:
             keys: the session's.
             since: when it was found closed first, in seconds of the monotonic clock.
         """
-        self._keyring.forget(self.user_id, self.session_id)
+        self._keyring.held.forget(self.user_id, self.session_id)
         fresh = await self.keys()
         if fresh is not None and fresh.handle == keys.handle:
             self.newest.certain = False

@@ -220,7 +220,7 @@ class Destruction:
             # Whoever wrote as this person between the first pass and the shredding is met by the second.
             await self._ending.stub_out(session, user, going, late=True)
         await self._shred_unused(user, going)
-        self._keyring.forget_handle(user)
+        self._keyring.held.forget_handle(user)
 
     async def _find_vault(self, user: bytes, sessions: set[bytes], going: Going) -> None:
         """Find the session that holds what a person's pseudonyms stand for, if it is not known and among these."""

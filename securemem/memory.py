@@ -287,7 +287,7 @@ class SecureMemory:
 
             def begun() -> None:
                 conversations.end(user_id)
-                deployment.keyring.forget_person(user_id)
+                deployment.keyring.held.forget_person(user_id)
 
             waits = True
             erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun, waits=lambda: waits)

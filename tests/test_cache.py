@@ -10,7 +10,8 @@ import pytest
 from securemem import KMSUnavailableError
 from securemem.crypto.secret import RawKey
 from securemem.keys.cache import KeyCache
-from securemem.keys.keyring import CACHE_SECONDS, Keyring, open_keyring
+from securemem.keys.held import CACHE_SECONDS
+from securemem.keys.keyring import Keyring, open_keyring
 from securemem.keys.keystore import Keystore
 from securemem.keys.sqlitekeystore import SqliteKeystore
 from securemem.keys.unwrapped import Title
@@ -173,16 +174,16 @@ async def test_an_idle_process_keeps_no_key(
     keystore: Keystore, kms: Kms, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key that is never asked for again is wiped when its time is over, by a timer; before it is there."""
-    monkeypatch.setattr("securemem.keys.keyring.CACHE_SECONDS", 0.05)
+    monkeypatch.setattr("securemem.keys.held.CACHE_SECONDS", 0.05)
     keyring = await open_keyring(keystore, kms, "t")
     await keyring.mint("alice", "s", Title("s", 0))
-    [user] = keyring._users
+    [user] = keyring.held.users
     assert user.key.expose_secret()
     for _ in range(500):
-        if not list(keyring._users):
+        if not list(keyring.held.users):
             break
         await asyncio.sleep(0.01)
-    assert not list(keyring._sessions)
+    assert not list(keyring.held.sessions)
     with pytest.raises(ValueError, match="wiped"):
         user.key.expose_secret()
     await keyring.aclose()

@@ -61,7 +61,7 @@ class Guests:
                 return None
             if status is Minted.EPOCH_MOVED:
                 await self._keyring.reload()
-            self._keyring.forget_user(user_id)
+            self._keyring.held.forget_user(user_id)
 
     async def for_reading(self, keys: SessionKeys, subject: bytes, seq: int) -> Sealer:
         """Give the sealer for a record of another person in a session.

@@ -6,7 +6,6 @@ the user's key is not cached; a warm one is a look into the cache.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,8 +17,8 @@ from securemem.crypto.secret import RawKey
 from securemem.crypto.signing import Signer
 from securemem.crypto.wrapping import enclose
 from securemem.errors import CorruptRecordError, UserErasedError
-from securemem.keys.cache import KeyCache
 from securemem.keys.guests import Guests
+from securemem.keys.held import Held
 from securemem.keys.keystore import Keystore
 from securemem.keys.rows import Found, Guard, Minted, NewSession, NewUser, Person, SessionRow, UserRow
 from securemem.keys.tenant import TenantKeys, load_tenant
@@ -38,14 +37,18 @@ from securemem.keys.unwrapping import Unwrapping
 from securemem.model import HANDLE_BYTES, NEVER
 from securemem.ports import KeyManagementService
 
-CACHE_SECONDS = 60.0
-CACHE_SIZE = 4096
-_LEAST_WAIT = 0.1
 _PAGE = 100
 
 
 class Keyring:
-    """Keys of one tenant, over a keystore and a KMS that were opened by the caller."""
+    """Keys of one tenant, over a keystore and a KMS that were opened by the caller.
+
+    Attributes:
+        keystore: where they lie, wrapped.
+        kms: what people's keys are wrapped by.
+        held: those in memory.
+        guests: finds and issues those of people in other people's sessions.
+    """
 
     def __init__(
         self,
@@ -63,11 +66,7 @@ class Keyring:
         self.kms = kms
         self._tenant = tenant
         self._name = name
-        self._users: KeyCache[str, UserKey] = KeyCache(size=CACHE_SIZE, ttl=CACHE_SECONDS, monotonic=monotonic)
-        self._sessions: KeyCache[tuple[str, str], SessionKeys] = KeyCache(
-            size=CACHE_SIZE, ttl=CACHE_SECONDS, monotonic=monotonic
-        )
-        self._timer: asyncio.TimerHandle | None = None
+        self.held = Held(monotonic)
         self.guests = Guests(self)
         self._unwrapping = Unwrapping(kms)
 
@@ -103,10 +102,6 @@ class Keyring:
         """Give the hash by which the audit knows an actor; None where none was named."""
         return self.keyed_hash(pae(b"securemem/actor/1", actor.encode())) if actor is not None else None
 
-    def cached(self, user_id: str, session_id: str) -> SessionKeys | None:
-        """Give a session's keys if they are in memory."""
-        return self._sessions.get((user_id, session_id))
-
     async def find(self, user_id: str, session_id: str) -> SessionKeys | None:
         """Give a session's keys, or None where the keystore has no such session of such a user.
 
@@ -118,7 +113,7 @@ class Keyring:
 
     async def find_both(self, user_id: str, session_id: str) -> tuple[Person | None, SessionKeys | None]:
         """Give a person, and a session's keys, as `find`; of each None where there is none."""
-        keys = self.cached(user_id, session_id)
+        keys = self.held.sessions.get((user_id, session_id))
         if keys is not None:
             return keys.person, keys
         found = await self.look_up(user_id, session_id)
@@ -146,7 +141,7 @@ class Keyring:
         if self._confirm is not None:
             await self._confirm()
         while True:
-            user = self._users.get(user_id)
+            user = self.held.users.get(user_id)
             if user is None or owner not in (None, user.row.person):
                 found = await self.look_up(user_id, session_id)
                 if found.user is not None:
@@ -160,7 +155,7 @@ class Keyring:
                 return keys
             if status is Minted.EPOCH_MOVED:
                 await self.reload()
-            self._users.discard(user_id)
+            self.held.forget_user(user_id)
 
     async def _insert(
         self, user: UserKey | None, user_id: str, session_id: str, title: Title
@@ -185,10 +180,9 @@ class Keyring:
         )
         if status is Minted.DONE:
             keys.fresh = True
-            self._sessions.put((user_id, session_id), keys)
-            self._look_after()
-            if new is not None and self._users.get(user_id) is None:
-                self._users.put(user_id, user)
+            self.held.put_session(keys)
+            if new is not None and self.held.users.get(user_id) is None:
+                self.held.put_user(user)
         return keys, status
 
     async def new_user(self, user_id: str) -> tuple[NewUser, UserKey]:
@@ -240,42 +234,9 @@ class Keyring:
         """Give what has to hold for a key of this person to be inserted."""
         return Guard(self._tenant.open_epoch, self._tenant.user_tags(user_id), list(session_tags))
 
-    def forget_user(self, user_id: str) -> None:
-        """Take a person's own key out of the cache."""
-        self._users.discard(user_id)
-
-    def forget(self, user_id: str, session_id: str) -> None:
-        """Take a session's keys, and its user's, out of the cache."""
-        self._sessions.discard((user_id, session_id))
-        self._users.discard(user_id)
-
-    def forget_person(self, user_id: str) -> None:
-        """Take a person's keys, and those of their sessions, out of the cache, by the real id."""
-        self._users.discard(user_id)
-        self._sessions.discard_where(lambda held: held.user_id == user_id or user_id in held.guest_ids)
-
-    def forget_handle(self, user: bytes) -> None:
-        """Take every key of a person out of the cache, those for other people's sessions included."""
-        self._users.discard_where(lambda held: held.handle == user)
-        self._sessions.discard_where(lambda held: held.user == user or user in held.guests)
-
-    def _expire(self) -> None:
-        """Wipe what is past its time, whoever asks for it again or not; and look again as long as anything is held."""
-        waits = [wait for cache in (self._users, self._sessions) if (wait := cache.expire()) is not None]
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(max(min(waits), _LEAST_WAIT), self._expire) if waits else None
-
-    def _look_after(self) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(CACHE_SECONDS, self._expire)
-
     async def aclose(self) -> None:
         """Wipe what is held in memory."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._users.clear()
-        self._sessions.clear()
+        self.held.clear()
         self._tenant.wipe()
 
     async def look_up(self, user_id: str, session_id: str | None) -> Found:
@@ -298,7 +259,7 @@ class Keyring:
     async def user(self, row: UserRow, user_id: str | None) -> UserKey:
         """Give a user's key from the cache or through the KMS, once however many ask."""
         if user_id is not None:
-            cached = self._users.get(user_id)
+            cached = self.held.users.get(user_id)
             if cached is not None and cached.row[1:4] == row[1:4]:
                 return cached
         key = await self._unwrapping.key_of(self.tenant, row)
@@ -306,8 +267,7 @@ class Keyring:
         if user_id is not None and name != user_id:
             raise CorruptRecordError(f"keystore: the row of user {row.handle.hex()} was found under another's tag")
         user = UserKey(self.tenant, row, name, key)
-        self._users.put(name, user)
-        self._look_after()
+        self.held.put_user(user)
         return user
 
     def _admit(self, user: UserKey, row: SessionRow, session_id: str) -> SessionKeys:
@@ -316,7 +276,7 @@ class Keyring:
         if title.session_id != session_id:
             raise CorruptRecordError("keystore: found under another session's tag", session=row.handle)
         keys = self._session_keys(user, row, key, title)
-        self._sessions.put((user.user_id, session_id), keys)
+        self.held.put_session(keys)
         return keys
 
     def _session_keys(self, user: UserKey, row: SessionRow, key: RawKey, title: Title) -> SessionKeys:

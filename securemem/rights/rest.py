@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from securemem.demands import COPY
 from securemem.ending import Outcome
 from securemem.errors import IntegrityError
-from securemem.keys.keyring import CACHE_SECONDS, Keyring
+from securemem.keys.held import CACHE_SECONDS
+from securemem.keys.keyring import Keyring
 from securemem.keys.rows import DESTROYED
 from securemem.ledger.acts import Act
 from securemem.ledger.audit import EventKind, prove_newest, rule_name, rules_since

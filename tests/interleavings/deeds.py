@@ -227,8 +227,7 @@ async def evict(stage: Stage) -> None:
     """Let a process lose all keys that it has in memory, whoever uses them."""
     deployment = stage.world.processes[stage.process()].host.deployment
     if deployment is not None:
-        deployment.keyring._sessions.clear()
-        deployment.keyring._users.clear()
+        deployment.keyring.held.clear()
 
 
 async def sweep(stage: Stage) -> None:

@@ -184,8 +184,8 @@ def _copied(con: sqlite3.Connection) -> sqlite3.Connection:
 def _stop(process: SecureMemory) -> None:
     """Let a process in memory end, and leave the stores open."""
     deployment = process.host.deployment
-    if deployment is not None and deployment.keyring._timer is not None:
-        deployment.keyring._timer.cancel()
+    if deployment is not None:
+        deployment.keyring.held.stop()
 
 
 @asynccontextmanager

@@ -318,7 +318,7 @@ async def test_what_opens_no_more_costs_nobody_what_is_kept(url: str, clock: Fak
         row = await keyring.find_user("bob")
         assert row is not None
         assert await keyring.keystore.shred_user(row.number, known={await handle_of(memory, chat)})
-        keyring.forget_handle(row.handle)
+        keyring.held.forget_handle(row.handle)
     async with opened(url, clock, KEEPING) as memory:
         await memory.erase_user("alice")
         assert await exported(memory, "alice") == ["mine"]

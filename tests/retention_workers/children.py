@@ -234,7 +234,7 @@ async def chat(
             began = time.monotonic()
             say({"adding": text})
             message = await shared.add("user", text, metadata={"tags": tags_of(kind)}, ttl=ttl)
-            keys = keyring.cached(user, session) or await keyring.find(user, session)
+            keys = keyring.held.sessions.get((user, session)) or await keyring.find(user, session)
             at = keys.handle.hex() if keys is not None else None
             say([user, session, at, message.seq, text, round(time.monotonic() - began, 4)])
             if draw.random() < 0.2:
