@@ -334,3 +334,12 @@ def test_a_scan_goes_by_what_it_found() -> None:
     assert [span["treatment"] for span in found["spans"]] == ["block"]
     assert "content" not in found
     assert document(run("scan", "text", "--json", "--policy", "mine.yaml"))["content"] == "4111 1111 1111 1111"
+
+
+def test_a_scan_says_something_of_every_line() -> None:
+    """Of JSON Lines the nth object is of the nth line, blank ones among them."""
+    Path("said.jsonl").write_text('{"content": "a@b.com"}\n\n  \n{"content": "plain"}\n')
+    found = [json.loads(line) for line in run("scan", "said.jsonl", "--json", "--policy", "gdpr").stdout.splitlines()]
+    assert [len(each["spans"]) for each in found] == [1, 0, 0, 0]
+    assert found[1] == found[2] == {"spans": []}
+    assert found[3]["content"] == "plain"

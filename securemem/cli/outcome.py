@@ -1,8 +1,8 @@
 """Exit codes, and the one place where an error becomes a line on standard error and a code.
 
     0  done
-    1  the answer is no: an integrity failure, a receipt that does not verify, something that is not there
-    2  usage: a wrong option, a file that is not there, or settings and files that do not fit together
+    1  the answer is no: an integrity failure, a receipt that does not verify, a session that is not there
+    2  usage: a wrong option, what it names is not there, or settings and files that do not fit together
     3  unavailable: a store, KMS or model does not answer, or a store has to catch up first
 
 A line on standard error says what to do. It never holds content, a key or a real id.

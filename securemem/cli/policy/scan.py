@@ -86,8 +86,8 @@ async def _scan(
     text, is_jsonl = _read(file)
     with out.working("Looking for personal data"):
         lines = await _scanned(found, marks, list(_contents(text)) if is_jsonl else [text])
-    if not is_jsonl and out.as_json:
-        lines = list(_by_line(lines[0]))
+    if out.as_json:
+        lines = list(_with_blanks(text, lines) if is_jsonl else _by_line(lines[0]))
     counts: Counter[tuple[str, str]] = Counter()
     for line in lines:
         counts.update((span.entity, line.treatments[span.entity]) for spans in line.spans for span in spans)
@@ -157,6 +157,13 @@ def _treatments(policy: Policy, marks: Branch, entities: frozenset[str]) -> dict
     for rule in reversed(policy.rules.matching(marks | facts_of(entities=entities))):
         found |= rule.on_write
     return found
+
+
+def _with_blanks(text: str, lines: list[_Line]) -> Iterator[_Line]:
+    """Give what came of JSON Lines, and of each blank one among them that nothing stands there."""
+    scanned = iter(lines)
+    for line in text.split("\n"):
+        yield next(scanned) if line.strip() else _Line("", [], None, {})
 
 
 def _by_line(whole: _Line) -> Iterator[_Line]:
