@@ -17,27 +17,28 @@ end
 -- ARGV: the head expected, the head, due (eight bytes; empty: as it is), the moment to expire at in milliseconds
 -- (0: never; empty: as it is), trim from, trim to, the seq of the first of a run of rows, how many these are, their
 -- bodies, and then seq and body of each row before them. Gives nothing, or the head that stands.
-local key, last = KEYS[1], redis.call('LINDEX', KEYS[1], -1)
+local key, last = KEYS[1], redis.call('LINDEX', KEYS[1], '-1')
+local trim, trim_end, start, count = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local upcoming, due, held = 0, NEVER, 0
 if last then
     upcoming = following(last)
     if not upcoming then return last end
     local stands = string.sub(last, 17)
     if stands ~= ARGV[1] then return stands end
-    due, held = string.sub(last, 9, 16), redis.call('LLEN', key) - 1
+    due = string.sub(last, 9, 16)
+    -- How many rows there are is all the same to new ones that follow upon the newest, where none goes.
+    if start ~= upcoming or trim < trim_end or #ARGV > 8 + count then held = redis.call('LLEN', key) - 1 end
 elseif ARGV[1] ~= '' then
     return ''
 end
 if ARGV[3] ~= '' then due = ARGV[3] end
 
 local first, dropped = upcoming - held, 0
-local trim, trim_end = tonumber(ARGV[5]), tonumber(ARGV[6])
 if trim < trim_end and first < trim_end and held > 0 then
     if trim > first then return redis.error_reply('GAP in the middle') end
     dropped = math.min(trim_end - first, held)
 end
 
-local start, count = tonumber(ARGV[7]), tonumber(ARGV[8])
 local replaced = 0
 if count > 0 then
     local lowest = start
@@ -64,7 +65,7 @@ end
 local from, to = 9 + replaced, 9 + count
 ARGV[to] = struct.pack('>I8', upcoming + to - from) .. due .. ARGV[2]
 if last then
-    redis.call('LSET', key, -1, ARGV[from])
+    redis.call('LSET', key, '-1', ARGV[from])
     from = from + 1
 end
 while from <= to do
