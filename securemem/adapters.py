@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from securemem.privacy.detector import Detector
 
 DEFAULT_SPACE = "messages"
-_REPLICA_PATIENCE = {"timeout": "1", "patience": "0.01"}
-"""What a replica is given where its URL does not say: a second, and no time for tries on end; the primary waits."""
+_REPLICA_PATIENCE = {"timeout": "1", "patience": "0"}
+"""What a replica is given where its URL does not say: one try of a second, for the primary has every answer too."""
 PATTERNS = "patterns"
 
 

@@ -22,6 +22,7 @@ C = TypeVar("C", bound=Hashable)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.02, 1.0
 _FAILURES, _OPEN_SECONDS = 3, 2.0
+_ONE_TRY = "0"
 
 
 class Failure(NamedTuple):
@@ -33,14 +34,19 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for, in seconds: one try, and all tries of a call together, which is no less."""
+    """How long a server is waited for, in seconds: one try, and all tries of a call together, which is no less.
+
+    Attributes:
+        once: whether a call has but one try, for whoever makes it has somebody else to ask.
+    """
 
     attempt: float = 5.0
     whole: float = 15.0
+    once: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, str], timeout: float | None = None) -> Patience:
-        """Read a URL's settings, `timeout` and `patience`.
+        """Read a URL's settings, `timeout` and `patience`, which is 0 for one try alone.
 
         Args:
             options: of the URL.
@@ -49,8 +55,11 @@ class Patience:
         Raises:
             ConfigurationError: one is no number, or out of range.
         """
+        attempt = number(options, "timeout", timeout or cls.attempt, least=0.01)
+        if options.get("patience") == _ONE_TRY:
+            return cls(attempt, attempt, once=True)
         whole = number(options, "patience", cls.whole, least=0.01)
-        return cls(min(number(options, "timeout", timeout or cls.attempt, least=0.01), whole), whole)
+        return cls(min(attempt, whole), whole)
 
 
 class _Passing(Exception):  # noqa: N818  (it says what failed, and is never seen outside)
@@ -157,7 +166,7 @@ class Remote:
         return not self._circuit.failures
 
     async def call(self, attempt: Callable[[bool], Awaitable[T]], *, since: float | None = None) -> T:
-        """Make a call, again where the connection failed.
+        """Make a call, again where the connection failed, if it may have more than one try.
 
         Args:
             attempt: makes it once; is told whether an earlier try may have been carried out.
@@ -188,6 +197,9 @@ class Remote:
         return await self._again(attempt, since, self._passing(failed, since))
 
     async def _again(self, attempt: Callable[[bool], Awaitable[T]], since: float, first: _Passing) -> T:
+        if self._patience.once:
+            self._circuit.failed()
+            raise first.error
         tries = AsyncRetrying(
             stop=stop_before_delay(self._left(since) - _FIRST_WAIT),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),

@@ -119,6 +119,30 @@ async def test_a_time_that_is_used_up_already() -> None:
         assert least <= time.monotonic() - began < most
 
 
+async def test_one_try_alone() -> None:
+    """With no patience a call that fails is not made again, by whomever its try was made, and is counted."""
+    remote, told = Remote("a server", _failure, Patience.of({"timeout": "0.2", "patience": "0"})), list[bool]()
+
+    async def attempt(again: bool) -> None:  # noqa: FBT001  (as `Remote.call` has it)
+        told.append(again)
+        raise ConnectionResetError
+
+    with pytest.raises(BackendUnavailableError, match="lost"):
+        await remote.call(attempt)
+    assert not remote.well
+    with pytest.raises(BackendUnavailableError, match="did not answer within"):
+        await remote.go_on(attempt, TimeoutError(), since=time.monotonic())
+    assert told == [False]
+    assert await remote.call(lambda _: asyncio.sleep(0.05, "there")) == "there"
+    assert remote.well
+
+
+def test_one_try_has_its_time() -> None:
+    """One try alone takes as long as one may, and that is the URL's to say."""
+    assert Patience.of({"patience": "0"}, 7) == Patience(7.0, 7.0, once=True)
+    assert Patience.of({"timeout": "3", "patience": "0"}, 7) == Patience(3.0, 3.0, once=True)
+
+
 def test_one_try_takes_no_longer_than_all() -> None:
     """Where all tries together may take less than one could, that counts for one too."""
     assert Patience.of({"patience": "2"}) == Patience.of({"patience": "2", "timeout": "9"}, 7) == Patience(2.0, 2.0)

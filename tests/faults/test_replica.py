@@ -275,6 +275,19 @@ async def test_a_standby_that_is_not_there_at_open(place: Place) -> None:
         assert await _texts(memory) == ["hello"]
 
 
+@pytest.mark.parametrize(("delay", "options"), [(0.01, {}), (0.05, {"timeout": 5})], ids=["default", "timeout"])
+async def test_a_standby_that_is_far_away(place: Place, asked: Asked, delay: float, options: dict[str, float]) -> None:
+    """One that takes a part of its second to be reached, or of the time that its URL gives it, has the answers."""
+    async with faulty(at_port(place.url, place.standby.port)) as (proxy, replica):
+        proxy.requests.delay = proxy.replies.delay = delay
+        async with place._replace(replica=with_options(replica, **options)).open() as memory:
+            texts = await _fill(place, memory)
+            async with asyncio.timeout(20):
+                while not asked.standby:
+                    assert await _texts(memory) == texts
+                    await asyncio.sleep(0.1)
+
+
 async def test_a_standby_that_is_away_costs_no_time(postgres_url: str, tmp_path: Path) -> None:
     """With nobody at its port, under the settings that a store has by default, every read is the primary's at once."""
     async with open_store(postgres_url, tmp_path, replica=at_port(postgres_url, 1)) as memory:
