@@ -2,8 +2,9 @@
 
 What asyncpg's own pool does besides costs a hidden round trip a call (it resets a session that we never change), so the
 connections are kept here: a call that failed or was cancelled in mid-air costs its connection, and the next opens a
-new one. Through a pooler that gives every transaction another server connection (`pooler=transaction`) no statement is
-prepared by name.
+new one. After one that was lost, or silent, or led to a server that only reads, none is used again that is open, for
+the name may lead to another server by then. Through a pooler that gives every transaction another server connection
+(`pooler=transaction`) no statement is prepared by name.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import asyncpg
 from asyncpg import exceptions as pg
 
 from securemem.errors import BackendUnavailableError, ConfigurationError
-from securemem.postgresrefusals import PASSING, translator
+from securemem.postgresrefusals import LOST, PASSING, translator
 from securemem.postgresurl import by_host, missing_file, place_of
 from securemem.remote import Patience, Remote, Watch, number
 
@@ -98,7 +99,7 @@ class PostgresServer:
         self._watch: Watch[Connection] = Watch(asyncpg.Connection.terminate)
         name = f"PostgreSQL at {place_of(url)}"
         self.translated = translator(name, by_transaction=self._by_transaction)
-        self._remote = Remote(name, self.translated, patience)
+        self._remote = Remote(name, self.translated, patience, self._failed)
 
     @property
     def name(self) -> str:
@@ -185,6 +186,14 @@ class PostgresServer:
     def bind(self, tenant: bytes) -> None:
         """Be one tenant's from now on: a policy on the rows can go by the setting `securemem.tenant`."""
         self._tenant = tenant.hex()
+        self._drop()
+
+    def _failed(self, exc: Exception) -> None:
+        """Use no connection again that leads where this one did."""
+        if isinstance(exc, LOST):
+            self._drop()
+
+    def _drop(self) -> None:
         while self._free:
             self._free.pop().terminate()
 

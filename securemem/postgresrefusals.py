@@ -10,19 +10,24 @@ from asyncpg import exceptions as pg
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.remote import Failure
 
-PASSING = (
+LOST = (
     pg.PostgresConnectionError,
     pg.CannotConnectNowError,
     pg.AdminShutdownError,
     pg.CrashShutdownError,
+    pg.ReadOnlySQLTransactionError,  # where the name leads to another server by now
+    pg.InterfaceError,
+    pg.InternalClientError,  # as asyncpg says of a connection that the server ended between two calls
+    OSError,
+)
+"""After which another connection may go better, a new one: those that are open lead to the same server."""
+PASSING = (
+    *LOST,
     pg.TooManyConnectionsError,
     pg.DeadlockDetectedError,
     pg.SerializationError,
     pg.QueryCanceledError,
     pg.LockNotAvailableError,
-    pg.InterfaceError,
-    pg.InternalClientError,  # as asyncpg says of a connection that the server ended between two calls
-    OSError,
 )
 """After which another try may go better."""
 
@@ -59,13 +64,13 @@ def translator(name: str, *, by_transaction: bool) -> Callable[[Exception], Fail
     def translated(exc: Exception) -> Failure | None:
         if (wrong := _wrong(exc, by_transaction=by_transaction)) is not None:
             return Failure(ConfigurationError(f"{name} {wrong}"), False)
-        if isinstance(exc, PASSING):
-            what = _LOCKED if isinstance(exc, pg.LockNotAvailableError) else f"be reached ({type(exc).__name__})"
-            return Failure(BackendUnavailableError(f"{name} cannot {what}"), True)
         if isinstance(exc, pg.ReadOnlySQLTransactionError):
             # After a failover the name may lead to the new primary soon.
             refusal = f"{name} is read-only, a standby perhaps: nothing was written; name the primary"
             return Failure(BackendUnavailableError(refusal), True)
+        if isinstance(exc, PASSING):
+            what = _LOCKED if isinstance(exc, pg.LockNotAvailableError) else f"be reached ({type(exc).__name__})"
+            return Failure(BackendUnavailableError(f"{name} cannot {what}"), True)
         if isinstance(exc, pg.InsufficientResourcesError):
             return Failure(BackendUnavailableError(f"{name} has no room left: nothing was written"), False)
         if isinstance(exc, pg.PostgresError):

@@ -146,16 +146,24 @@ class Watch(Generic[C]):
 class Remote:
     """One server, as calls to it are made."""
 
-    def __init__(self, name: str, translate: Callable[[Exception], Failure | None], patience: Patience) -> None:
+    def __init__(
+        self,
+        name: str,
+        translate: Callable[[Exception], Failure | None],
+        patience: Patience,
+        failed: Callable[[Exception], object] = lambda _: None,
+    ) -> None:
         """Say what is called.
 
         Args:
             name: the server, for errors; with no password in it.
             translate: gives a driver's error as one of ours; None for what is not a driver's.
             patience: how long it is waited for.
+            failed: is told what a try failed of before the next one; a TimeoutError where it took too long.
         """
         self.name = name
         self._translate = translate
+        self._failed = failed
         self._patience = patience
         self._circuit = Circuit()
         self._watch: Watch[asyncio.Timeout] = Watch(_expire)
@@ -253,6 +261,7 @@ class Remote:
         failure.error.__cause__ = exc
         if not failure.passing:
             raise failure.error from exc
+        self._failed(exc)
         return _Passing(failure.error, silent=isinstance(exc, TimeoutError))
 
 

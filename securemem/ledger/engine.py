@@ -9,7 +9,8 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, select, text
+from asyncpg import exceptions as pg
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, Table, create_engine, event, inspect, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -101,6 +102,12 @@ def _set_up_database(engine: Engine, schema: str) -> None:
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
         connection.exec_driver_sql(f'SET LOCAL search_path TO "{schema}"')
+
+    # No connection is used again that leads to a server which only reads: the name may lead to another by now.
+    @event.listens_for(engine, "handle_error")
+    def _failed(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception.__cause__, pg.ReadOnlySQLTransactionError):
+            context.is_disconnect = True
 
     # SQLAlchemy would take leave of a server that does not answer, and wait for that.
     @event.listens_for(engine, "close")

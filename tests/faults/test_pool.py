@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from securemem import BackendUnavailableError, ConfigurationError, SecureMemory
+from securemem.postgres import PostgresServer as Database
 from securemem.testing.servers import PostgresServer
 from securemem.testing.servers.pgbouncer import PgBouncer
 
-from .store import Writer, check, few_connections, open_store, with_options
+from .store import Writer, check, faulty, few_connections, open_store, with_options
 
 pytestmark = pytest.mark.servers
 
@@ -56,6 +57,20 @@ async def test_one_connection_for_two_hundred(data_url: str, tmp_path: Path) -> 
         await asyncio.gather(*calls)
         assert not any(writer.failed for writer in writers)
     await check(data_url, tmp_path, writers)
+
+
+async def test_connections_to_a_host_that_died_silently(postgres_url: str) -> None:
+    """After one of them was silent the others are not waited for: the next call goes to the host that answers."""
+    async with faulty(postgres_url) as (dying, first), faulty(postgres_url) as (standby, _):
+        url = first.replace(f":{dying.port}/", f":{dying.port},{standby.host}:{standby.port}/")
+        database = Database(url, {"timeout": "0.8", "patience": "2.4"})
+        await asyncio.gather(*(database.call(lambda con, _: con.fetch("SELECT pg_sleep(0.2)")) for _ in range(6)))
+        assert dying.connections >= 4, "they are too few to use up all tries"
+        dying.replies.swallow()
+        dying.refuse()
+        assert await database.call(lambda con, _: con.fetchval("SELECT 7")) == 7
+        assert standby.accepted
+        await database.aclose()
 
 
 @pytest.fixture

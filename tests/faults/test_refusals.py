@@ -152,15 +152,28 @@ async def test_a_server_that_becomes_read_only(postgres_url: str, tmp_path: Path
     await check(postgres_url, tmp_path, [writer])
 
 
-async def _make_read_only(url: str, setting: str) -> None:
+async def test_a_connection_to_what_became_read_only(postgres_url: str, tmp_path: Path) -> None:
+    """Where the name leads to the new primary by then, no connection to the old one, which only reads, is kept."""
+    async with open_store(with_options(postgres_url, **HASTE), tmp_path) as memory:
+        writer = Writer(memory, "s")
+        await writer.add()
+        await _make_read_only(postgres_url, "on")
+        await writer.read()  # by a connection that stays
+        await _make_read_only(postgres_url, "off", end=False)
+        await writer.add()
+        assert [len(writer.said), len(writer.failed)] == [2, 0]
+
+
+async def _make_read_only(url: str, setting: str, *, end: bool = True) -> None:
     """Make a database read-only or not, for connections that are made from now on, and end those that are there."""
     database = urlsplit(url).path[1:]
     connection = await asyncpg.connect(url, server_settings={"default_transaction_read_only": "off"})
     await connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = {setting}")
-    await connection.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
+    if end:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
     await connection.close()
 
 

@@ -157,6 +157,22 @@ async def test_an_act_waits_for_the_one_before(postgres_url: str, admin: Connect
     await ledger.aclose()
 
 
+async def test_a_connection_to_what_became_read_only(own_postgres_url: str) -> None:
+    """Where the name leads to the new primary by then, no connection to the old one, which only reads, is kept."""
+    name = urlsplit(own_postgres_url).path[1:]
+    ledger = Ledger(f"{own_postgres_url}?timeout=2&patience=2")
+    await ledger.create(DEPLOYMENT)
+    await ledger.aclose()
+    await execute(own_postgres_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert await ledger.acts() == []  # by a connection that stays
+    admin = await asyncpg.connect(own_postgres_url, server_settings={"default_transaction_read_only": "off"})
+    await admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+    await admin.close()
+    act = await begin(ledger, ActKind.CLEAR)
+    assert await ledger.acts() == [act]
+    await ledger.aclose()
+
+
 @pytest.mark.parametrize("options", ["", "?pooler=transaction"])
 async def test_another_isolation_by_default(own_postgres_url: str, options: str) -> None:
     """A transaction that waited for another sees what that wrote, whatever the database has by default."""
