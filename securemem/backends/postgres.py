@@ -156,9 +156,9 @@ class PostgresBackend:
         version = await look(con, self._part, self._server.name)
         if 0 < version < len(self._part.steps):
             await migrate(con, self._part, self._server.name)
-        self._there = version > 0
-        if self._there:
-            self._server.row_security = bool(await con.fetchval(self._sql["row_security"]))
+        self._there = False
+        if version > 0:
+            await self._take_in(con)
         elif not await con.fetchval(self._sql["has_stamp"]):
             return None
         row = await con.fetchrow(self._sql["stamp"])
@@ -167,25 +167,34 @@ class PostgresBackend:
     async def _ensure(self) -> None:
         """Make the tables where they are not there yet."""
         if not self._there:
-            await self._server.call(lambda con, _: migrate(con, self._part, self._server.name))
-            self._there = True
+            await self._server.call(lambda con, _: self._make(con))
+
+    async def _make(self, con: Connection) -> None:
+        await migrate(con, self._part, self._server.name)
+        await self._take_in(con)
+
+    async def _take_in(self, con: Connection) -> None:
+        """Take note that the tables are there, and whether they have a policy on their rows."""
+        self._server.row_security = bool(await con.fetchval(self._sql["row_security"]))
+        self._there = True
 
     async def _exists(self) -> bool:
         return self._there or await self._server.call(lambda con, _: self._look_again(con))
 
     async def _look_again(self, con: Connection) -> bool:
         """Tell whether somebody has made the tables since they were looked for."""
-        self._there = await look(con, self._part, self._server.name) == len(self._part.steps)
+        if await look(con, self._part, self._server.name) == len(self._part.steps):
+            await self._take_in(con)
         return self._there
 
     # Reading
 
     async def _tail(self, request: _TailRequest) -> Tail:
+        if not self._there and not await self._exists():
+            return Tail(b"", [])
         return await self._server.call(lambda con, _: self._read(con, request))
 
     async def _read(self, con: Connection, request: _TailRequest) -> Tail:
-        if not self._there and not await self._look_again(con):
-            return Tail(b"", [])
         row = await con.fetchrow(self._sql["tail"], *request)
         if row is None:
             return await self._headless(con, request)
@@ -198,11 +207,11 @@ class PostgresBackend:
         return Tail(b"", [(seq, body) for seq, body in rows])
 
     async def _read_together(self, requests: list[_TailRequest]) -> list[Tail]:
+        if not self._there and not await self._exists():
+            return [Tail(b"", []) for _ in requests]
         return await self._server.call(lambda con, _: self._read_all(con, requests))
 
     async def _read_all(self, con: Connection, requests: list[_TailRequest]) -> list[Tail]:
-        if not self._there and not await self._look_again(con):
-            return [Tail(b"", []) for _ in requests]
         sessions, limits, befores = zip(*requests, strict=True)
         befores = befores if min(befores) < _ALL else ()
         found = {

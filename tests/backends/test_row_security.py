@@ -143,6 +143,20 @@ async def two(fenced: Fenced, pgbouncer: PgBouncer) -> AsyncIterator[tuple[Postg
         await store.aclose()
 
 
+async def test_who_did_not_look_at_the_tables_before(fenced: Fenced) -> None:
+    """A replica, which nobody opens, and who was opened before there were tables find the policy themselves."""
+    tenant, session = os.urandom(16), handle()
+    writer, *readers = (PostgresBackend(fenced.url, {"pooler": "transaction"}) for _ in range(3))
+    for store in (writer, *readers):
+        store.bind(tenant)
+    assert await writer.swap(Change(session, b"", b"head", rows=rows(1, 5))) is None
+    held = Tail(b"head", newest_first(rows(1, 5)))
+    assert await readers[0].tail(session, 9) == held
+    assert await asyncio.gather(*(readers[1].tail(session, 9) for _ in range(20))) == [held] * 20
+    for store in (writer, *readers):
+        await store.aclose()
+
+
 @pytest.mark.machine
 async def test_a_tenant_that_knows_anothers_handle(
     fenced: Fenced, two: tuple[PostgresBackend, PostgresBackend]
