@@ -96,14 +96,18 @@ class PostgresKeystore(PostgresShredding):
         """As `keystore.Store`."""
         await SqliteKeystore.brought_up(copy)
         await self._run("counts")  # makes the tables where they are not there yet
-        async with self._server.connection(None) as con, con.transaction(isolation=READ_COMMITTED):
-            await con.execute(self._sql["seize_stamp"])
-            if await con.fetchrow(self._sql["stamp"]) is not None:
+        seconds = self._server.seconds
+        async with self._server.connection(None) as con:
+            # Where it fails it ends with the connection: to end it in so many words could wait for a silent server.
+            await con.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=seconds)
+            await con.execute(self._sql["seize_stamp"], timeout=seconds)
+            if await con.fetchrow(self._sql["stamp"], timeout=seconds) is not None:
                 raise ConfigurationError(f"{self.place} has a keystore: a backup is restored where there is none")
             for table, columns in backup.TABLES.items():
                 async for rows in backup.rows_of(copy, table, columns, at_once=_BACKUP_ROWS):
-                    await con.executemany(self._sql[f"adopt_{table}"], rows)
-            await con.execute(self._sql["go_on_counting"])
+                    await con.executemany(self._sql[f"adopt_{table}"], rows, timeout=seconds)
+            await con.execute(self._sql["go_on_counting"], timeout=seconds)
+            await con.execute("COMMIT", timeout=seconds)
         await asyncio.to_thread(copy.unlink)
 
     async def aclose(self) -> None:

@@ -19,6 +19,7 @@ from securemem.newfile import open_new
 from securemem.postgres import Connection
 
 _ROWS = 1000
+_SET_SERIAL = "SELECT setval(pg_get_serial_sequence($1, $2), $3, false)"
 
 
 class _Columns(NamedTuple):
@@ -76,17 +77,25 @@ async def copy_database(con: Connection, schema: str, deployment: bytes, copy: P
             await asyncio.to_thread(_fill, copy, table, [tuple(row) for row in rows])
 
 
-async def fill_database(con: Connection, schema: str, copy: Path) -> bool:
-    """Put the rows of a copy into a PostgreSQL ledger that has none, in the caller's transaction.
+async def fill_database(con: Connection, schema: str, copy: Path, *, seconds: float) -> bool:
+    """Put the rows of a copy into a PostgreSQL ledger that has none, all of them or, where it fails, none.
+
+    Args:
+        con: of its own, in which nothing is under way; to be closed then.
+        schema: where the tables are.
+        copy: the file.
+        seconds: how long each call may take.
 
     Returns:
         Whether it had none; if not, nothing was put.
     """
     tables = _tables()
+    # Where it fails it ends with the connection: to end it in so many words could wait for a server that is silent.
+    await con.execute("BEGIN ISOLATION LEVEL READ COMMITTED", timeout=seconds)
     for table in tables:
         place = f'"{schema}"."{table.database}"'
-        await con.execute(f"LOCK TABLE {place} IN EXCLUSIVE MODE")
-        if await con.fetchval(f"SELECT 1 FROM {place} LIMIT 1"):  # noqa: S608  (names of ours)
+        await con.execute(f"LOCK TABLE {place} IN EXCLUSIVE MODE", timeout=seconds)
+        if await con.fetchval(f"SELECT 1 FROM {place} LIMIT 1", timeout=seconds):  # noqa: S608  (names of ours)
             return False
     for table in tables:
         place = f'"{schema}"."{table.database}"'
@@ -94,11 +103,12 @@ async def fill_database(con: Connection, schema: str, copy: Path) -> bool:
         values = ", ".join(f"${number}" for number in range(1, len(table.names) + 1))
         statement = f"INSERT INTO {place} ({columns}) VALUES ({values})"  # noqa: S608  (names of ours)
         for rows in _rows(copy, table):
-            await con.executemany(statement, rows)
+            await con.executemany(statement, rows, timeout=seconds)
         if table.serial is not None:
             following = f'SELECT coalesce(max("{table.serial}"), 0) + 1 FROM {place}'  # noqa: S608  (names of ours)
-            upcoming = await con.fetchval(following)
-            await con.execute("SELECT setval(pg_get_serial_sequence($1, $2), $3, false)", place, table.serial, upcoming)
+            upcoming = await con.fetchval(following, timeout=seconds)
+            await con.execute(_SET_SERIAL, place, table.serial, upcoming, timeout=seconds)
+    await con.execute("COMMIT", timeout=seconds)
     return True
 
 

@@ -134,8 +134,8 @@ class LedgerDatabase:
         await self.transact(deployment, _nothing)
         from securemem.ledger.copies import fill_database  # noqa: PLC0415
 
-        async with self._server.connection(None) as con, con.transaction():
-            if not await fill_database(con, self._server.schema, copy):
+        async with self._server.connection(None) as con:
+            if not await fill_database(con, self._server.schema, copy, seconds=self._server.seconds):
                 raise ConfigurationError(f"{self.place} has a ledger: a backup is restored where there is none")
         await asyncio.to_thread(copy.unlink)
 

@@ -15,6 +15,7 @@ from securemem.errors import BackendUnavailableError
 from securemem.keys.postgreskeystore import PostgresKeystore
 from securemem.keys.rows import COMING, OPEN, Floor, Found, Minted
 from securemem.model import Stamp
+from securemem.postgres import Connection
 from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.keystore.hooks import (
     FIRST,
@@ -36,6 +37,7 @@ from securemem.testing.keystore.hooks import (
 from securemem.testing.keystore.rotating import SECOND, open_second, rewrapped
 
 CUTS = 8
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
 
 Try = Callable[[PostgresKeystore], Coroutine[None, None, object]]
 
@@ -267,4 +269,25 @@ async def test_a_backup_from_a_server_that_says_nothing(
         await silent.backup(tmp_path / "copy.db")
         assert when == "meanwhile"
     assert time.monotonic() - began < 3
+    await silent.aclose()
+
+
+async def test_a_restore_into_a_server_that_says_nothing(
+    proxy: FaultProxy, postgres_url: str, keystore: PostgresKeystore, admin: Connection, tmp_path: Path
+) -> None:
+    """A restore does not wait for ever either, and the backup stays."""
+    await keystore.backup(tmp_path / "copy.db")
+    parts = urlsplit(postgres_url)
+    through = parts._replace(netloc=f"{parts.username}:{parts.password}@{proxy.host}:{proxy.port}")
+    silent = PostgresKeystore(through.geturl(), {"timeout": "1", "patience": "1", "schema": "copied"})
+    await silent.counts()  # makes the tables
+    async with admin.transaction(), asyncio.timeout(10):
+        await admin.execute("LOCK TABLE copied.securemem_keystore_stamp IN EXCLUSIVE MODE")
+        adopting = asyncio.create_task(silent.adopt(tmp_path / "copy.db"))
+        while not await admin.fetchval(WAITING):  # noqa: ASYNC110  (the server has no event for it that would reach us)
+            await asyncio.sleep(0.01)
+        proxy.replies.swallow()
+        with pytest.raises(BackendUnavailableError):
+            await adopting
+    assert (tmp_path / "copy.db").exists()
     await silent.aclose()

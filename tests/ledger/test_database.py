@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CUTS = 12
 VERSION = "securemem_ledger_version"
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
 
 PROBE = """
 import asyncio, sys
@@ -273,6 +275,28 @@ async def test_a_server_that_does_not_answer(postgres_url: str, proxy: FaultProx
     proxy.replies.swallow()
     async with asyncio.timeout(2):
         await shaky.aclose()
+
+
+async def test_a_restore_into_a_server_that_says_nothing(
+    proxy: FaultProxy, postgres_url: str, admin: Connection, tmp_path: Path
+) -> None:
+    """A restore does not wait for ever, wherever the server falls silent, and the backup stays."""
+    ledger = Ledger(postgres_url)
+    await ledger.create(DEPLOYMENT)
+    await ledger.backup(tmp_path / "copy.db")
+    await ledger.aclose()
+    silent = Ledger(f"{_through(proxy, postgres_url)}?timeout=1&patience=1&schema=copied")
+    await silent.create(DEPLOYMENT)
+    async with admin.transaction(), asyncio.timeout(10):
+        await admin.execute("LOCK TABLE copied.securemem_ledger_acts IN EXCLUSIVE MODE")
+        adopting = asyncio.create_task(silent.adopt(DEPLOYMENT, tmp_path / "copy.db"))
+        while not await admin.fetchval(WAITING):  # noqa: ASYNC110  (the server has no event for it that would reach us)
+            await asyncio.sleep(0.01)
+        proxy.replies.swallow()
+        with pytest.raises(BackendUnavailableError):
+            await adopting
+    assert (tmp_path / "copy.db").exists()
+    await silent.aclose()
 
 
 async def test_many_calls_at_once(postgres_url: str) -> None:
