@@ -110,10 +110,11 @@ class LedgerDatabase:
         from securemem.ledger.engine import make_database_engine, migrate_database  # noqa: PLC0415
         from securemem.ledger.schema import tables_of  # noqa: PLC0415
 
-        migrate = partial(migrate_database, self._connect, self._server.schema, deployment)
+        schema, seconds = self._server.schema, self._server.seconds
+        migrate = partial(migrate_database, self._connect, schema, deployment, seconds=seconds)
         await self._server.retrying(lambda _: asyncio.to_thread(migrate))
         size, statements = _CONNECTIONS, self._statements
-        engine = make_database_engine(self._connect, self._server.schema, size=size, statements=statements)
+        engine = make_database_engine(self._connect, schema, size=size, statements=statements)
         return engine, tables_of(in_database)
 
     async def _connect(self, *_: Any, **__: Any) -> Connection:

@@ -28,7 +28,9 @@ Connect = Callable[..., Awaitable[Any]]
 
 _ON, _FULL = 1, 2  # as `secure_delete` and `synchronous` answer
 _LOCK = 0x536D4C6564676572  # one for all ledgers of a database: migrations are short
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.Lock()  # as Alembic can
+_MIGRATION_SECONDS = 60.0
+"""How long a migration in a database goes on whose caller has given up, at least: the next one finds it done then."""
 
 
 def insert_new(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
@@ -163,17 +165,29 @@ def migrate_file(path: str, busy_seconds: float, deployment: bytes) -> None:
         belong(connection, tables_of(in_file), deployment)
 
 
-def migrate_database(connect: Connect, schema: str, deployment: bytes) -> None:
+def migrate_database(connect: Connect, schema: str, deployment: bytes, *, seconds: float) -> None:
     """Do the same in a PostgreSQL schema, in the caller's thread, on an event loop of its own.
+
+    Args:
+        connect: opens a connection.
+        schema: where the tables lie.
+        deployment: whose they are.
+        seconds: how long to wait for another migration.
 
     Raises:
         ConfigurationError: the ledger is another deployment's.
+        TimeoutError: another migration is under way, or the server is silent.
     """
-    with _one_at_a_time, unwrapped():
-        asyncio.run(_migrate_database(connect, schema, deployment))
+    if not _one_at_a_time.acquire(timeout=seconds):
+        raise TimeoutError
+    try:
+        with unwrapped():
+            asyncio.run(asyncio.wait_for(_migrate(connect, schema, deployment), max(seconds, _MIGRATION_SECONDS)))
+    finally:
+        _one_at_a_time.release()
 
 
-async def _migrate_database(connect: Connect, schema: str, deployment: bytes) -> None:
+async def _migrate(connect: Connect, schema: str, deployment: bytes) -> None:
     engine = make_database_engine(connect, schema)
     try:
         async with engine.begin() as connection:

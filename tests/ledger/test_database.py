@@ -20,6 +20,7 @@ from securemem.backends.postgres import PostgresBackend
 from securemem.errors import BackendUnavailableError, ConfigurationError
 from securemem.keys.postgreskeystore import PostgresKeystore
 from securemem.ledger.acts import ActKind, Tombstone
+from securemem.ledger.engine import _LOCK
 from securemem.ledger.schema import Tables
 from securemem.ledger.store import Ledger
 from securemem.model import Stamp
@@ -297,6 +298,27 @@ async def test_a_restore_into_a_server_that_says_nothing(
             await adopting
     assert (tmp_path / "copy.db").exists()
     await silent.aclose()
+
+
+async def test_a_migration_that_the_server_leaves_without_an_answer(
+    proxy: FaultProxy, postgres_url: str, admin: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends by itself, though nobody waits for it any more, and another ledger of the process can be opened."""
+    monkeypatch.setattr("securemem.ledger.engine._MIGRATION_SECONDS", 1.0)
+    silent = Ledger(f"{_through(proxy, postgres_url)}?timeout=1&patience=1")
+    await admin.execute(f"SELECT pg_advisory_lock({_LOCK})")
+    creating = asyncio.create_task(silent.create(DEPLOYMENT))
+    async with asyncio.timeout(5):
+        while not await admin.fetchval(WAITING):  # noqa: ASYNC110  (the server has no event for it that would reach us)
+            await asyncio.sleep(0.01)
+    proxy.replies.swallow()
+    with pytest.raises(BackendUnavailableError):
+        await creating
+    await admin.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+    ledger = Ledger(f"{postgres_url}?schema=another&patience=5")  # before the server ends the other's connection
+    await ledger.create(DEPLOYMENT)
+    for each in (silent, ledger):
+        await each.aclose()
 
 
 async def test_many_calls_at_once(postgres_url: str) -> None:

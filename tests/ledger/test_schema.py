@@ -108,7 +108,7 @@ async def test_a_new_one_is_of_the_newest_version(postgres_url: str, tmp_path: P
     path, connect = str(tmp_path / "new.db"), PostgresServer(postgres_url, {}).connect
     migrate_file(path, 1, DEPLOYMENT)
     for _ in range(2):
-        await asyncio.to_thread(migrate_database, connect, SCHEMA, DEPLOYMENT)
+        await asyncio.to_thread(migrate_database, connect, SCHEMA, DEPLOYMENT, seconds=5)
     engines = {in_file: make_file_engine(path, 1), in_database: make_database_engine(connect, SCHEMA)}
     for named, engine in engines.items():
         async with engine.begin() as connection:
