@@ -10,13 +10,13 @@ import os
 import re
 from itertools import cycle
 from typing import NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from securemem.errors import ConfigurationError
 
 _PORT, _USUAL_PORT = re.compile(r":\d+\Z"), 5432
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
-_TOGETHER = re.compile(r"(^|&)(host=|port=|target_session_attrs=prefer-standby)")
+_HOST, _PREFERRED = re.compile(r"(^|&)(host=|port=)"), re.compile(r"(^|&)target_session_attrs=prefer-standby")
 
 
 class Whereabouts(NamedTuple):
@@ -60,9 +60,27 @@ def by_host(url: str) -> list[str]:
     """
     parts = _parts(url)
     login, at, hosts = parts.netloc.rpartition("@")
-    if "," not in hosts or _TOGETHER.search(parts.query):
+    if _PREFERRED.search(parts.query):
+        return [url]
+    if not hosts:
+        return _by_host_of_query(parts) or [url]
+    if "," not in hosts or _HOST.search(parts.query):
         return [url]
     return [parts._replace(netloc=f"{login}{at}{host}").geturl() for host in hosts.split(",")]
+
+
+def _by_host_of_query(parts: SplitResult) -> list[str]:
+    """Give a URL of several hosts in its query as one for each; nothing where there are not several."""
+    query = dict(parse_qsl(parts.query))
+    hosts, ports = query.get("host", "").split(","), query.get("port", "").split(",")
+    if len(hosts) == 1 or len(ports) not in (1, len(hosts)):
+        return []
+    rest = [each for each in parts.query.split("&") if not _HOST.match(each)]
+    found = []
+    for host, port in zip(hosts, cycle(ports), strict=False):
+        own = [f"host={quote(host)}", *([f"port={port}"] if port else ())]
+        found.append(parts._replace(query="&".join([*own, *rest])).geturl())
+    return found
 
 
 def missing_file(url: str) -> str | None:

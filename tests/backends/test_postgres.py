@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -283,12 +284,22 @@ async def test_a_connection_that_is_lent_while_all_are_closed(postgres_url: str,
     assert seen[0] is seen[1], "the control: a connection that comes back is lent again"
 
 
-async def test_the_first_host_is_silent(postgres_url: str) -> None:
+@pytest.mark.parametrize("form", ["before the query", "in the query", "in the query with ports of their own"])
+async def test_the_first_host_is_silent(postgres_url: str, form: str) -> None:
     """Of several hosts each has a part of the time, and the one that worked last is asked first."""
     accepted = []
     async with await asyncio.start_server(lambda *streams: accepted.append(streams), "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
-        url = postgres_url.replace("@", f"@127.0.0.1:{port},") + "?target_session_attrs=read-write"
+        parts = urlsplit(postgres_url)
+        places = [f"127.0.0.1:{port}", parts.netloc.rpartition("@")[2]]
+        query, before = "target_session_attrs=read-write", ""
+        if form == "before the query":
+            before = ",".join(places)
+        elif form == "in the query":
+            query += f"&host=127.0.0.1,{parts.hostname}&port={port},{parts.port}"
+        else:
+            query += f"&host={','.join(places)}"
+        url = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{before}", query=query).geturl()
         server = postgres.PostgresServer(url, {"timeout": "1", "patience": "1"})
         for _ in range(2):
             assert await server.call(lambda con, _: con.fetchval("SELECT 7")) == 7
