@@ -22,6 +22,8 @@ Pace = Callable[[int], Awaitable[bool]]
 _DAY = 86_400_000
 _IDLE_DAYS = 1
 _LOOKED_AT = 256
+_NOBODY = bytes(32)
+"""In the place of a policy, where the heads are not all by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +127,13 @@ class Keeper:
     async def _go(
         self, verdict: Verdict, pace: Pace | None, *, gentle: bool = False, purge_seconds: float | None
     ) -> SweepReport:
-        standing, idle = Standing(self.ledger, self.keyring.tenant), self.policy.rules.are_idle
+        standing, policy = Standing(self.ledger, self.keyring.tenant), self.policy.digest
         last = await standing.last_pass()
-        # Heads say when to look by the policy under which they were written.
-        everything = verdict.is_open and not idle and (last is None or last.policy != self.policy.digest)
+        # Heads say when to look by the policy under which they were written, or looked at last.
+        everything = verdict.is_open and (last is None or last.policy != policy)
+        if last is not None and last.policy not in (policy, _NOBODY):
+            # Now, for this may be stopped or killed in its middle.
+            await standing.went_through(last._replace(policy=_NOBODY))
         stopped = False
 
         async def paced(records: int) -> bool:
@@ -140,9 +145,12 @@ class Keeper:
         swept = await self.sweep.run(orders, purge_seconds=purge_seconds)
         if not stopped:
             # Whoever had the leases of some may have died since, and their heads do not say that they are due.
-            through = verdict.is_open and not idle and not swept.left_to_others
-            policy = self.policy.digest if through else (last.policy if last is not None else bytes(32))
-            await standing.went_through(Pass(policy, to_milliseconds(self.clock()), swept.records, swept.oldest))
+            through = verdict.is_open and not swept.left_to_others
+            if not everything:
+                last = await standing.last_pass()  # again, for another policy may have been at the heads meanwhile
+                through = last is not None and last.policy == policy
+            by = policy if through else _NOBODY
+            await standing.went_through(Pass(by, to_milliseconds(self.clock()), swept.records, swept.oldest))
         swept.refusal = verdict.why
         return swept
 
