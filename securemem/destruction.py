@@ -13,12 +13,13 @@ out again when the store is opened next, and so is every act that a restored sto
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from securemem.corrections import Corrections
 from securemem.ending import Ending, Going, Outcome
-from securemem.errors import BackendUnavailableError
+from securemem.errors import BackendUnavailableError, IntegrityError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
 from securemem.keys.keystore import stamp_both
@@ -227,7 +228,9 @@ class Destruction:
         if going.vault is not None or not sessions:
             return
         async for user_row, row in self._keyring.rows(user):
-            if row.handle in sessions:
+            if row.handle not in sessions:
+                continue
+            with contextlib.suppress(IntegrityError):  # a vault whose key does not open keeps nothing for anybody
                 key = await self._keyring.user(user_row, None)
                 if title_of(key, row).session_id == VAULT:
                     going.vault = await self._keyring.at(user, row.handle)

@@ -41,7 +41,7 @@ class KeptValues:
     async def put_back(self, records: list[Preserved], user_id: str, *, generation: int | None) -> list[Preserved]:
         """Give a person's records as they were said.
 
-        A pseudonym that stands for nothing any more stays.
+        A pseudonym that stands for nothing any more stays, and so do all where the keys of the vault do not open.
 
         Args:
             records: what is preserved.
@@ -51,7 +51,10 @@ class KeptValues:
         """
         if not any(record.message().pseudonymised for record in records):
             return records
-        vault = await self._read(user_id, generation)
+        try:
+            vault = await self._read(user_id, generation)
+        except IntegrityError:
+            return records
         return [_as_said(record, vault) for record in records]
 
     async def as_said(self, messages: list[Message], *, owner: str) -> list[Message]:

@@ -83,7 +83,7 @@ class Preserving:
 
     async def is_preserving(self, session: bytes, owner: bytes, demands: Demands) -> bool:
         """Tell of a session without a head whether something is about to be preserved in it, and take that in."""
-        keys = await self._keyring.at(owner, session)
+        keys = await self._opened(owner, session)
         found = keys is not None and preserves(keys.title.session_id)
         if found:
             demands.sessions.add(session)
@@ -110,10 +110,17 @@ class Preserving:
         found = demands.copies.pop(session, set())
         if demands.resumed:
             for each in await self._holds.active(Kind.PRESERVED):
-                keys = await self._keyring.at(each.person, each.session) if each.session is not None else None
+                keys = await self._opened(each.person, each.session) if each.session is not None else None
                 if keys is not None and is_of(keys.title.session_id, session, demands.act.counter):
                     found.add(keys.handle)
         return found
+
+    async def _opened(self, owner: bytes, session: bytes) -> SessionKeys | None:
+        """Give a session's keys; None of one whose keys are gone or do not open, in which nobody preserves anything."""
+        try:
+            return await self._keyring.at(owner, session)
+        except IntegrityError:
+            return None
 
     async def know(self, session: bytes, guest: bytes, generation: int, demands: Demands) -> Sealer | None:
         """Look up a guest's key in a session, where something of theirs may have to be kept, or have gone on.
