@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from securemem import codec
+from securemem.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from securemem.host import SessionHost
+    from securemem.office import Office
     from securemem.rights.hold import LegalHold
 
 
@@ -49,7 +51,8 @@ class LegalHolds:
     async def release(self, hold_id: str, *, actor: str | None = None) -> LegalHold:
         """Release a hold. What no other holds is read again, and goes when its time has come.
 
-        An erasure that waited for this is finished before it returns.
+        An erasure that waited for this is finished before it returns, also where it was released before and that was
+        left undone.
 
         Args:
             hold_id: as `place` gave it.
@@ -59,18 +62,26 @@ class LegalHolds:
             The hold; one that `waits` stands until somebody else releases it too.
 
         Raises:
-            InvalidInputError: there is no hold of this id.
+            InvalidInputError: there is no hold of this id, or it was released before.
             ConflictError: two have to, and no actor was named.
             AccessDeniedError: the policy gives the actor no right to hold.
         """
         async with self._host.in_use() as deployment:
             self._host.check_right(actor, "hold")
-            released = await self._host.under_way.through(deployment.office.holding.release(hold_id, actor=actor))
-            if not released.waits:
-                await deployment.office.requesting.go_on()
+            released = await self._host.under_way.through(_release(deployment.office, hold_id, actor))
+            if released is None:
+                raise InvalidInputError("this hold was released")
             return released
 
     async def list(self) -> list[LegalHold]:
         """Give the holds that stand, the oldest first."""
         async with self._host.in_use() as deployment:
             return await deployment.office.holding.standing()
+
+
+async def _release(office: Office, hold_id: str, actor: str | None) -> LegalHold | None:
+    """Release a hold, as `Holding.release`, and finish what waited for that."""
+    released = await office.holding.release(hold_id, actor=actor)
+    if released is None or not released.waits:
+        await office.requesting.go_on()
+    return released

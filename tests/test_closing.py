@@ -20,11 +20,12 @@ PEOPLE, SESSIONS = 3, 12
 
 
 class Scene(NamedTuple):
-    """An open store, a folder, and a request that waits to be verified."""
+    """An open store, a folder, a request that waits to be verified, and a hold that stands."""
 
     memory: SecureMemory
     folder: Path
     request: str
+    hold: str
 
 
 Call = Callable[[Scene], Awaitable[Any]]
@@ -45,6 +46,7 @@ CALLS: dict[str, Call] = {
     "requests.verify": lambda scene: scene.memory.requests.verify(scene.request),
     "requests.list": lambda scene: scene.memory.requests.list(),
     "holds.place": lambda scene: scene.memory.holds.place("0", reason_code="court"),
+    "holds.release": lambda scene: scene.memory.holds.release(scene.hold),
     "keys.rotate": lambda scene: scene.memory.keys.rotate(),
     "keys.close_epoch": lambda scene: scene.memory.keys.close_epoch(without_backup=True),
     "audit.verify": lambda scene: scene.memory.audit.verify(),
@@ -84,7 +86,8 @@ async def _closed_beneath(call: Call, url: str, policy: Policy, folder: Path, tu
     memory = SecureMemory.open(url, policy=policy)
     await memory.session("0", user_id="0").history()
     request = await memory.requests.receive("erasure", "1")
-    asked = asyncio.ensure_future(call(Scene(memory, folder, request.id)))
+    hold = await memory.holds.place("2", reason_code="court")
+    asked = asyncio.ensure_future(call(Scene(memory, folder, request.id, hold.id)))
     for _ in range(turns):
         await asyncio.sleep(0)
     closing = asyncio.create_task(memory.close())

@@ -96,11 +96,14 @@ class Holding:
         await self._marks.settle(self._ledger, act, self._now())
         return LegalHold.of(hold)
 
-    async def release(self, hold_id: str, *, actor: str | None) -> LegalHold:
+    async def release(self, hold_id: str, *, actor: str | None) -> LegalHold | None:
         """Release a hold; what no other holds is read again, and a worker looks at it next.
 
         Where the policy wants two persons for it, the first one's word is noted, and the hold stands. A release that
         was interrupted is gone on with when it is asked for again.
+
+        Returns:
+            The hold; None where it was released before, and all that it was on set free.
 
         Raises:
             InvalidInputError: there is no hold of this id.
@@ -129,7 +132,7 @@ class Holding:
         if act is not None:
             await self._marks.settle(self._ledger, act, self._now())
         if is_released and not any(freed):
-            raise InvalidInputError("this hold was released")
+            return None
         return LegalHold.of(hold)
 
     async def _wants_two(self) -> bool:

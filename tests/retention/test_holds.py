@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,9 +10,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from securemem import InvalidInputError, LegalHoldError, SecureMemory, Session, UserRestrictedError
+from securemem import (
+    BackendUnavailableError,
+    InvalidInputError,
+    LegalHoldError,
+    SecureMemory,
+    Session,
+    UserRestrictedError,
+)
 from securemem.errors import CorruptRecordError
 from securemem.ledger.audit import EventKind
+from securemem.ledger.holds import Hold
+from securemem.rights.hold import Holding
+from securemem.rights.requests import Requesting
 
 from .store import (
     DAY,
@@ -338,6 +349,59 @@ async def test_a_release_that_was_interrupted_is_gone_on_with(file_url: str, clo
             await chat.history()
         await memory.holds.release(hold.id)
         assert await texts(chat) == ["x"]
+
+
+async def _waiting(memory: SecureMemory) -> tuple[str, str]:
+    """Let an erasure wait for the release of a hold; gives the ids of both."""
+    await add(memory.session("s", user_id="alice"), "x")
+    hold = await memory.holds.place("alice", reason_code="CASE-1")
+    with pytest.raises(LegalHoldError) as caught:
+        await memory.erase_user("alice")
+    return hold.id, caught.value.request or ""
+
+
+async def test_a_release_whose_caller_stops_waiting_is_carried_through(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The erasure that waited for it is finished all the same."""
+    async with opened(file_url, clock, RULES) as memory:
+        hold, request = await _waiting(memory)
+        begun, gate, sessions = asyncio.Event(), asyncio.Event(), Holding._sessions
+
+        async def slow(self: Holding, hold: Hold) -> list[bytes]:
+            begun.set()
+            await gate.wait()
+            return await sessions(self, hold)
+
+        monkeypatch.setattr(Holding, "_sessions", slow)
+        task = asyncio.create_task(memory.holds.release(hold))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        gate.set()
+        await memory.host.under_way.idle()
+        assert (await memory.requests.show(request))[0].state == "complete"
+        assert await infos(memory) == {}
+
+
+async def test_a_release_that_is_repeated_finishes_what_waited_for_it(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the erasure could not be finished, it is by the next call, which says that the hold was released."""
+    async with opened(file_url, clock, RULES) as memory:
+        hold, request = await _waiting(memory)
+
+        async def failing(*_: object) -> int:
+            raise BackendUnavailableError("the store is away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Requesting, "go_on", failing)
+            with pytest.raises(BackendUnavailableError):
+                await memory.holds.release(hold)
+        assert (await memory.requests.show(request))[0].state == "preflight"
+        with pytest.raises(InvalidInputError, match="was released"):
+            await memory.holds.release(hold)
+        assert (await memory.requests.show(request))[0].state == "complete"
 
 
 async def test_a_damaged_session_keeps_no_store_from_opening(file_url: str, tmp_path: Path, clock: FakeClock) -> None:
