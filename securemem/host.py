@@ -145,15 +145,18 @@ class SessionHost:
     # Calls under way
 
     def begin(self) -> None:
-        """Count a call that is under way.
+        """Count a call that is under way; one within another goes on while a store that is closed waits for that.
 
         Raises:
             ConfigurationError: the store was closed, or is another event loop's or process's.
         """
-        if self._closed:
+        self._check_open()
+        self.under_way.begin()
+
+    def _check_open(self) -> None:
+        if self._closed and not self.under_way.is_within_call:
             raise ConfigurationError("this store was closed: open it anew")
         self._belonging.check()
-        self.under_way.begin()
 
     def end(self) -> None:
         """Count it out."""
@@ -166,11 +169,9 @@ class SessionHost:
         Raises:
             ConfigurationError, NotReadyError, WrongKeyError, BackendUnavailableError: as `begin` and `ready`.
         """
-        self.begin()
-        try:
+        self._check_open()
+        with self.under_way.call():
             yield await self.ready()
-        finally:
-            self.end()
 
     async def steps(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """Go through what takes long; each step is a call. Between two the store may be closed: the next one says so.

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Coroutine, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_within: ContextVar[frozenset[object]] = ContextVar("securemem_calls", default=frozenset())
+"""The calls, of whatever stores, within which this is done; a task has those of whoever made it."""
 
 
 class UnderWay:
@@ -16,6 +21,26 @@ class UnderWay:
         """Begin with none."""
         self._count = 0
         self._idle: asyncio.Event | None = None
+        self._calls: set[object] = set()
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a call in, and out at its end; what it calls in its turn meanwhile, in its tasks too, is within it."""
+        call = object()
+        self.begin()
+        self._calls.add(call)
+        _within.set(_within.get() | {call})
+        try:
+            yield
+        finally:
+            _within.set(_within.get() - {call})
+            self._calls.remove(call)
+            self.end()
+
+    @property
+    def is_within_call(self) -> bool:
+        """Whether whoever asks is within a call that has not ended."""
+        return not self._calls.isdisjoint(_within.get())
 
     def begin(self) -> None:
         """Count a call in."""

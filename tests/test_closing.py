@@ -53,6 +53,7 @@ CALLS: dict[str, Call] = {
     "retention.plan": lambda scene: scene.memory.retention.plan(),
     "retention.work": lambda scene: scene.memory.retention.work(),
     "retention.explain": lambda scene: scene.memory.retention.explain("0", 1, user_id="0"),
+    "prove_erasure": lambda scene: scene.memory.prove_erasure(memory=False),
     "tenants.list": lambda scene: scene.memory.tenants.list(),
     "reveal_stream": lambda scene: _all(scene.memory.session("0", user_id="0").reveal_stream(["[EMAIL_ADDRESS_1]"])),
 }
@@ -199,3 +200,44 @@ async def test_twice_at_once(url: str, pseudonyms: Policy) -> None:
     async with asyncio.timeout(10):
         await asyncio.gather(call, *closes)
     assert memory.host.deployment is None
+
+
+async def test_what_is_planted_to_prove_an_erasure_goes(url: str, pseudonyms: Policy, tmp_path: Path) -> None:
+    """A proof whose caller stops waiting while the store is closed leaves nobody behind who is not real."""
+    memory = SecureMemory.open(url, policy=pseudonyms)
+    planting = asyncio.Event()
+    proof = asyncio.create_task(memory.prove_erasure(memory=False, say=lambda _: planting.set()))
+    await planting.wait()
+    closing = asyncio.create_task(memory.close())
+    await asyncio.sleep(0.01)
+    proof.cancel()
+    done = await asyncio.gather(proof, closing, return_exceptions=True)
+    assert isinstance(done[0], asyncio.CancelledError)
+    assert done[1] is None
+    async with SecureMemory.open(url, policy=pseudonyms) as memory:
+        assert {info.user_id async for info in memory.sessions()} == {str(number) for number in range(PEOPLE)}
+
+
+async def test_only_what_is_within_a_call_goes_on(url: str, pseudonyms: Policy) -> None:
+    """What a call has begun, and has outlived it, is let in no more than anybody else once the store is closed."""
+    memory, gate = SecureMemory.open(url, policy=pseudonyms), asyncio.Event()
+    outlived: list[asyncio.Task[Any]] = []
+
+    async def late() -> None:
+        await gate.wait()
+        await memory.status()
+
+    async def pace(_: int) -> bool:
+        outlived.append(asyncio.create_task(late()))
+        return True
+
+    await memory.retention.work(pace=pace)
+    call = await _held(memory.session("0", user_id="0"), asyncio.Event())
+    closing = asyncio.create_task(memory.close())
+    await asyncio.sleep(0)
+    gate.set()
+    with pytest.raises(ConfigurationError, match="was closed"):
+        await outlived[0]
+    call.cancel()
+    await asyncio.wait([call])
+    await closing
