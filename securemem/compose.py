@@ -131,7 +131,7 @@ class Deployment:
         await Audit(self.ledger).write(event)
 
     async def aclose(self) -> None:
-        """Close every store; what one of them raises does not keep the others open."""
+        """Close every store; what one of them raises, or that it is cancelled, does not keep the others open."""
         if self.privacy is not None:
             self.privacy.close()
         await _close_all(
@@ -145,11 +145,11 @@ class Deployment:
 
 
 async def _close_all(*closes: Callable[[], Awaitable[None]]) -> None:
-    first: Exception | None = None
+    first: BaseException | None = None
     for close in closes:
         try:
             await close()
-        except Exception as exc:  # noqa: BLE001  (raised below, once all are closed)
+        except BaseException as exc:  # noqa: BLE001  (raised below, once all are closed)
             first = first or exc
     if first is not None:
         raise first

@@ -122,11 +122,17 @@ class SessionHost:
         return self._conversations
 
     async def close(self) -> None:
-        """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing."""
+        """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing.
+
+        Once it has begun to close them, it does so whether the caller waits for it or not; another call waits for that.
+        """
         if self.deployment is not None:
             self._belonging.check()
         self._closed = True
         await self.under_way.idle()
+        await self.under_way.through(self._close_once())
+
+    async def _close_once(self) -> None:
         async with self._opening:
             deployment, self.deployment = self.deployment, None
             if deployment is not None:

@@ -209,7 +209,10 @@ class SecureMemory:
         await self.close()
 
     async def close(self) -> None:
-        """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing."""
+        """Record how far sessions have come, wipe the keys in memory, close the stores. A second call does nothing.
+
+        One that its caller gave up waiting for can be repeated, and is waited for then.
+        """
         await self.host.close()
 
     def session(

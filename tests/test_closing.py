@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from securemem import ConfigurationError, SecureMemory, Session, overview
+from securemem import BackendUnavailableError, ConfigurationError, SecureMemory, Session, overview
 from securemem.compose import Deployment
+from securemem.kms.file import FileKms
 from securemem.policy import Policy
 from securemem.underway import UnderWay
 from tests.noting import noting
@@ -200,6 +201,59 @@ async def test_twice_at_once(url: str, pseudonyms: Policy) -> None:
     async with asyncio.timeout(10):
         await asyncio.gather(call, *closes)
     assert memory.host.deployment is None
+
+
+async def test_again_after_its_last_part_was_cancelled(
+    url: str, pseudonyms: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A close that is given up while a store is being closed closes the others too, and the next one waits for that."""
+    memory, gate = SecureMemory.open(url, policy=pseudonyms), asyncio.Event()
+    deployment = await memory.host.ready()
+    close = deployment.backend.aclose
+
+    async def slow() -> None:
+        await gate.wait()
+        await close()
+
+    monkeypatch.setattr(deployment.backend, "aclose", slow)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await memory.close()
+    again = asyncio.create_task(memory.close())
+    await asyncio.sleep(0.01)
+    assert not again.done()
+    gate.set()
+    await again
+    await _assert_closed(deployment)
+
+
+async def test_one_store_that_is_cancelled_keeps_no_other_open(
+    url: str, pseudonyms: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the loop itself ends while a store is being closed, the others are closed."""
+    memory = SecureMemory.open(url, policy=pseudonyms)
+    deployment = await memory.host.ready()
+    close = deployment.backend.aclose
+
+    async def cancelled() -> None:
+        await close()
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(deployment.backend, "aclose", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await memory.close()
+    await _assert_closed(deployment)
+
+
+async def _assert_closed(deployment: Deployment) -> None:
+    """Check that data and keystore answer no more, and that the KMS has no KEK in memory."""
+    with pytest.raises(BackendUnavailableError, match="closed"):
+        await deployment.backend.tail(bytes(16), 0)
+    with pytest.raises(BackendUnavailableError, match="closed"):
+        await deployment.keyring.keystore.counts()
+    kms = deployment.keyring.kms
+    assert isinstance(kms, FileKms)
+    assert not kms._keks
 
 
 async def test_what_is_planted_to_prove_an_erasure_goes(url: str, pseudonyms: Policy, tmp_path: Path) -> None:
