@@ -30,7 +30,7 @@ from securemem.errors import ConfigurationError, InvalidInputError, NotReadyErro
 from securemem.keys.keystore import Keystore
 from securemem.keys.routes import TenantRoute
 from securemem.keys.tenant import load_tenant
-from securemem.ledger.acts import ActKind
+from securemem.ledger.acts import Act, ActKind
 from securemem.ledger.audit import Audit, Event, EventKind, rule_name
 from securemem.ledger.store import Ledger
 from securemem.model import Stamp, to_milliseconds
@@ -130,8 +130,11 @@ class Restoring:
         deployment = _deployment_of(readers, keys)
         await self._check_same(deployment, keys)
         await self._kms.open(deployment, create=False)
-        is_begun = keys is not None and await self._has_begun(readers, deployment)
-        wanted = readers.keys() - ({"keystore", "ledger"} if is_begun else set())
+        begun = await self._begun(readers, deployment) if keys is not None else None
+        if keys is not None and begun is not None:
+            # The act came after all that the ledger knew when it was put.
+            _check_as_new({"keystore": keys.counter, "ledger": begun.counter - 1}, readers)
+        wanted = readers.keys() - ({"keystore", "ledger"} if begun is not None else set())
         if "keystore" in wanted:
             await self._put_keystore(readers["keystore"])
             await self._keystore.open()
@@ -171,16 +174,15 @@ class Restoring:
                     "name the stores of that deployment"
                 )
 
-    async def _has_begun(self, readers: dict[str, SealedReader], deployment: bytes) -> bool:
-        """Tell whether the data of these backups is being put already: the other stores are in place by then."""
+    async def _begun(self, readers: dict[str, SealedReader], deployment: bytes) -> Act | None:
+        """Give the act by which the data of these backups is being put already; the other stores are in place then."""
         peek = await self._ledger.peek()
         if "data" not in readers or peek is None or not peek.unfinished:
-            return False
+            return None
         await self._ledger.create(deployment)
         created = readers["data"].header.created
-        return any(
-            act.kind is ActKind.RESTORE and act.at == created for act in await self._ledger.acts(unfinished=True)
-        )
+        acts = await self._ledger.acts(unfinished=True)
+        return next((act for act in acts if act.kind is ActKind.RESTORE and act.at == created), None)
 
     # Keystore and ledger
 
@@ -326,3 +328,22 @@ def _deployment_of(readers: dict[str, SealedReader], keys: Stamp | None) -> byte
     if not found:
         raise ConfigurationError("there is no keystore here: restore its backup first")
     return found.pop()
+
+
+def _check_as_new(in_place: dict[str, int], readers: dict[str, SealedReader]) -> None:
+    """Refuse a backup of what a restore that is gone on with has put already, if it knows of more.
+
+    Args:
+        in_place: of how many acts each store knows.
+        readers: the backups.
+
+    Raises:
+        ConfigurationError: one knows of more.
+    """
+    for store, counter in in_place.items():
+        if store in readers and readers[store].header.counter > counter:
+            raise ConfigurationError(
+                f"{readers[store].path} is newer than the {store} that is in place, with which the data's restore has "
+                f"begun: leave it out, to go on with that one; or, for this one, empty the data store, move keystore "
+                "and ledger away, and restore all of them together"
+            )

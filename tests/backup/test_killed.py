@@ -106,6 +106,45 @@ async def test_all_three_are_gone_on_with(place: Place, monkeypatch: pytest.Monk
         await place.restore(*STORES)
 
 
+@pytest.mark.parametrize("newer", ["keystore", "ledger"])
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+async def test_it_is_not_gone_on_with_by_newer_ones(place: Place, monkeypatch: pytest.MonkeyPatch, newer: str) -> None:
+    """What knows of more than what was put is not left out in silence: it is refused, and begun anew with it is put."""
+    async with place.open() as memory:
+        await memory.session("s", user_id="alice").add("user", "hers")
+        await memory.session("s", user_id="bob").add("user", "his")
+        await place.save(memory, *STORES)
+        old = dict(place.saved)
+        await memory.erase_user("alice")
+        await place.save(memory, "keystore", "ledger", name="newer ")
+    new, place.saved = place.saved, old
+
+    async def killed(*_: object, **__: object) -> None:
+        raise ConnectionAbortedError
+
+    async def cut_off() -> None:
+        for store in STORES:
+            await place.empty(store)
+        with monkeypatch.context() as patch:
+            patch.setattr("securemem.restoringdata.swap_all", killed)
+            with pytest.raises(ConnectionAbortedError):
+                await place.restore(*STORES)
+
+    await cut_off()
+    place.saved = old | {newer: new[newer]}
+    with pytest.raises(ConfigurationError, match=f"newer than the {newer} that is in place"):
+        await place.restore(*STORES)
+    place.saved = old
+    assert (await place.restore(*STORES)).is_open, "the control: those with which it began go on with it"
+    await cut_off()
+    for store in STORES:
+        await place.empty(store)
+    place.saved = new
+    await place.restore(*STORES)
+    async with place.open(create=False) as memory:
+        assert [await read(memory, user) for user in ("alice", "bob")] == [[], ["his"]]
+
+
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 async def test_killed_at_every_step_of_a_backup(place: Place) -> None:
     """A backup that was killed has no file of its name; the next one is whole."""
