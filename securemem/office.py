@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from securemem.keys.rotation import Rotation
-from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.audit import Audit, Event, EventKind, rule_name
 from securemem.ledger.holds import Holds
 from securemem.model import to_milliseconds
 from securemem.retention.gate import Gate
@@ -72,13 +72,11 @@ class Office:
         rest = Rest(backend, keyring, ledger, clock)
         self.telling = Telling(keyring, ledger, clock, policy)
         self.closing = Closing(keyring, ledger, clock, policy)
-
-        async def closing() -> None:
-            at = to_milliseconds(clock())
-            await Audit(ledger).write(Event(EventKind.CLOSE_EPOCH, keyring.tenant, None, None, policy.digest, at))
-
         self.rotation = Rotation(
-            keyring, clock, rewrap=lambda epoch: rewrap_all(ledger, keyring.kms, epoch), closing=closing
+            keyring,
+            clock,
+            rewrap=lambda epoch: rewrap_all(ledger, keyring.kms, epoch),
+            write_down=lambda epoch: _write_down(stock, epoch),
         )
         self.erasure = Erasure(
             stock.destruction,
@@ -116,3 +114,11 @@ class Office:
             telling=self.telling,
             awaiting=Awaiting(keyring, ledger, clock, policy, telling=self.telling, rest=rest),
         )
+
+
+async def _write_down(stock: Stock, epoch: int) -> None:
+    """Write into the audit that an epoch's KEK is destroyed; once, however often that is tried."""
+    tenant, at = stock.keyring.tenant, to_milliseconds(stock.clock())
+    name = rule_name(str(epoch))
+    event = Event(EventKind.CLOSE_EPOCH, tenant, None, None, stock.policy.digest, at, rule=name)
+    await Audit(stock.ledger).write_once(event)

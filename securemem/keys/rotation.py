@@ -59,7 +59,7 @@ class Rotation:
         clock: Clock,
         *,
         rewrap: Callable[[int], Awaitable[None]],
-        closing: Callable[[], Awaitable[None]],
+        write_down: Callable[[int], Awaitable[None]],
     ) -> None:
         """Take what a rotation needs.
 
@@ -67,10 +67,10 @@ class Rotation:
             keyring: of a tenant of the keystore.
             clock: the store's.
             rewrap: puts those keys under an epoch that lie elsewhere than in the keystore.
-            closing: is awaited before each KEK is destroyed.
+            write_down: is awaited with each epoch before its KEK is destroyed, again where that is tried again.
         """
         self._elsewhere = rewrap
-        self._closing = closing
+        self._write_down = write_down
         self._keyring = keyring
         self._keystore = keyring.keystore
         self._kms = keyring.kms
@@ -127,7 +127,7 @@ class Rotation:
         if backup is not None:
             await self._keystore.backup(backup)
         for epoch in sealed:
-            await self._closing()
+            await self._write_down(epoch)
             await self._kms.destroy_epoch(epoch)
             await self._keystore.set_destroyed(epoch, self._now())
         await self._keystore.purge(PURGE_SECONDS)

@@ -97,6 +97,26 @@ class Audit:
         given: dict[int, bytes] = {}
         return await self._ledger.transact(lambda connection, tables: append(connection, tables, *events, given=given))
 
+    async def write_once(self, event: Event) -> None:
+        """Write an event, unless there is one of its kind that names the same by its `rule`.
+
+        Raises:
+            ValueError: as `Event.check`.
+        """
+        event.check()
+        given: dict[int, bytes] = {}
+
+        async def work(connection: AsyncConnection, tables: Tables) -> None:
+            from sqlalchemy import select  # noqa: PLC0415
+
+            audit = tables.audit
+            await in_order(connection, audit)
+            same = select(audit.c.number).where(audit.c.kind == event.kind.value, audit.c.rule == event.rule)
+            if (await connection.execute(same.limit(1))).first() is None:
+                await append(connection, tables, event, given=given)
+
+        await self._ledger.transact(work)
+
     async def entries(self, tree: Frontier | None = None) -> AsyncIterator[Entry]:
         """Go through the chain, oldest first, a page at a time.
 

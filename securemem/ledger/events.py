@@ -74,7 +74,7 @@ class EventKind(enum.StrEnum):
     RESTORE = "restore"
     """A store was put back from a copy."""
     CLOSE_EPOCH = "close-epoch"
-    """A KEK was destroyed."""
+    """A KEK was destroyed; the rule is its epoch's number."""
 
 
 class Event(NamedTuple):
@@ -88,7 +88,7 @@ class Event(NamedTuple):
         policy: SHA-256 of the policy in force.
         at: in milliseconds.
         session: the session's handle; None where it is about no single one.
-        rule: of the policy, as `rule_name` gives it; None where none decided.
+        rule: of the policy, or which store or epoch, as `rule_name` gives it; None where none decided.
         records: how many; None where none are counted.
     """
 

@@ -7,7 +7,7 @@ epoch opens until that is destroyed (`erasure.targets.key`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,8 @@ class Closing:
     async def close(self, folder: Path, close_epoch: Callable[[Path], Awaitable[list[int]]]) -> int:
         """Close every older epoch, with a backup of the keystore that takes the place of those made by this before.
 
+        It opens the living, and takes that place as soon as it reads back, whether an epoch can be closed or not.
+
         Args:
             folder: where backups go.
             close_epoch: closes them, once a backup is written to a place and reads back.
@@ -67,11 +69,12 @@ class Closing:
                 return 0
             deployment = (await self._keyring.keystore.stamp_now()).deployment
             prefix = f"keystore-{deployment.hex()}-"
-            before = await asyncio.to_thread(lambda: list(folder.glob(f"{prefix}*.db")))
-            closed = await close_epoch(folder / f"{prefix}{self._clock():%Y%m%dT%H%M%SZ}.db")
-            for path in before:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
-            return len(closed)
+            new = folder / f"{prefix}{self._clock():%Y%m%dT%H%M%SZ}.db"
+            before = await asyncio.to_thread(lambda: set(folder.glob(f"{prefix}*.db")) - {new})
+            try:
+                return len(await close_epoch(new))
+            finally:
+                await asyncio.to_thread(_put_in_place, new, before)
         finally:
             await self._leases.give_back(taken)
 
@@ -98,3 +101,10 @@ class Closing:
 
         first = await self._ledger.transact(work)
         return (first, within.after(first)) if first is not None else (0, None)
+
+
+def _put_in_place(new: Path, before: Iterable[Path]) -> None:
+    """Remove backups, if there is the one that takes their place."""
+    if new.exists():
+        for path in before:
+            path.unlink(missing_ok=True)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from securemem import ConfigurationError, IntegrityError, NotReadyError, SecureMemory
+from securemem import ConfigurationError, IntegrityError, KMSUnavailableError, NotReadyError, SecureMemory
 from securemem.keys import backup
+from securemem.ledger.audit import EventKind, rule_name
 from securemem.retention.keeper import Pace
 from securemem.retention.sweep import SweepReport
 from securemem.retention.worker import Rhythm, Worker
 
-from .store import HOUR, add, opened, policy, texts
+from .store import HOUR, add, events, inside, opened, policy, texts
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock
@@ -129,6 +130,35 @@ async def test_a_backup_that_cannot_be_read_closes_nothing(
                 await memory.retention.work(keystore_backups=folder)
         assert "destroyed" not in await _states(memory)
         assert (await memory.retention.work(keystore_backups=folder)).closed_epochs == 1
+
+
+async def test_a_kms_that_refuses_is_asked_again_quietly(
+    file_url: str, clock: FakeClock, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a KEK could not be destroyed, its end is in the audit once, and there is one backup."""
+    async with opened(file_url, clock, PROMISING) as memory:
+        await _erase(memory, "alice")
+        clock.advance(PROMISED)
+        with monkeypatch.context() as patch:
+            patch.setattr((await inside(memory)).keyring.kms, "destroy_epoch", _refused)
+            for _ in range(3):
+                with pytest.raises(KMSUnavailableError):
+                    await memory.retention.work(keystore_backups=folder)
+                clock.advance(1)
+        assert len(list(folder.iterdir())) == 1
+        assert (await memory.retention.work(keystore_backups=folder)).closed_epochs == 1
+        assert len(list(folder.iterdir())) == 1
+        assert await _ends(memory) == [rule_name("1")]
+        await memory.keys.close_epoch(without_backup=True)
+        assert await _ends(memory) == [rule_name("1"), rule_name("2")]
+
+
+async def _ends(memory: SecureMemory) -> list[bytes | None]:
+    return [event.rule for event in await events(memory) if event.kind is EventKind.CLOSE_EPOCH]
+
+
+async def _refused(_: int) -> None:
+    raise KMSUnavailableError("the KMS does not let this happen")
 
 
 async def _unreadable(*_: object) -> str:
