@@ -68,11 +68,15 @@ async def take(path: Path, fill: Fill) -> str:
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written: {exc.strerror}") from exc
     try:
-        here = await fill(path)
-        there = await asyncio.to_thread(_read_back, path)
+        return await _filled(path, fill)
     except BaseException:
         await asyncio.to_thread(path.unlink, missing_ok=True)
         raise
+
+
+async def _filled(path: Path, fill: Fill) -> str:
+    here = await fill(path)
+    there = await asyncio.to_thread(_read_back, path)
     if here != there:
         raise NotReadyError(f"the backup {path} does not hold what the keystore does: take it anew")
     return there

@@ -99,3 +99,15 @@ async def test_a_backup_that_fails_leaves_the_store_usable(
     assert {user for user, _ in await everything(memory)} == {"ann", "cleo"}
     await memory.keys.close_epoch(backup=tmp_path / "second.db")
     assert (await everything_cold(tmp_path)).keys() == {key for key in written if key[0] != "bob"}
+
+
+async def test_a_backup_that_reads_back_otherwise_is_removed(
+    memory: SecureMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that does not hold what the keystore does is not left for anybody to rely on; nothing is destroyed."""
+    await fill(memory)
+    monkeypatch.setattr(backup, "_read_back", lambda _: "something else")
+    with pytest.raises(NotReadyError, match="does not hold"):
+        await memory.keys.close_epoch(backup=tmp_path / "backup.db")
+    assert not (tmp_path / "backup.db").exists()
+    assert all(kek for _, _, _, kek in await states(memory))
