@@ -115,20 +115,15 @@ class Deployment:
         here = advice(self.settings)
         return found if here is None else [*found, here]
 
-    async def log_reveal(self, user_id: str, actor: str | None) -> None:
-        """Write down in the audit that an actor is given what stands under a person's pseudonyms."""
+    async def log_reveal(self, people: list[str], actor: str | None) -> None:
+        """Write down in the audit that an actor is given what stands under the pseudonyms of some people."""
         from securemem.ledger.audit import Audit, Event, EventKind  # noqa: PLC0415  (a chat does without)
 
-        row = await self.keyring.find_user(user_id)
-        event = Event(
-            EventKind.REVEAL,
-            self.keyring.tenant,
-            row.handle if row is not None else None,
-            self.keyring.actor_hash(actor),
-            self.policy.digest,
-            to_milliseconds(self.clock()),
-        )
-        await Audit(self.ledger).write(event)
+        rows = [await self.keyring.find_user(user_id) for user_id in people]
+        handles = [row.handle if row is not None else None for row in rows]
+        by, at = self.keyring.actor_hash(actor), to_milliseconds(self.clock())
+        kind, tenant, policy = EventKind.REVEAL, self.keyring.tenant, self.policy.digest
+        await Audit(self.ledger).write(*(Event(kind, tenant, handle, by, policy, at) for handle in handles))
 
     async def aclose(self) -> None:
         """Close every store; what one of them raises, or that it is cancelled, does not keep the others open."""

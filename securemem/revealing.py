@@ -30,7 +30,7 @@ class Revealing:
         *,
         clock: Clock,
         keyed_hash: Callable[[bytes], bytes],
-        log: Callable[[str, str | None], Awaitable[None]],
+        log: Callable[[list[str], str | None], Awaitable[None]],
     ) -> None:
         """Take what it works with.
 
@@ -105,10 +105,12 @@ class Revealing:
         """Give the vaults that a session's pseudonyms are in, by their marks, once it is written down who asks."""
         if not self.may_reveal(actor):
             raise AccessDeniedError("the policy gives this actor no right to reveal pseudonyms")
-        vaults = {"": await self._vaults.fresh(owner)}
+        vaults, people, now = {"": await self._vaults.fresh(owner)}, [owner], self._clock()
         for guest in guests:
-            vaults[self._mark(guest)] = await self._vaults.fresh(guest)
-        await self._log(owner, actor)
+            vault = vaults[self._mark(guest)] = await self._vaults.fresh(guest)
+            if vault.entries(now):
+                people.append(guest)
+        await self._log(people, actor)
         return vaults
 
     def _mark(self, user_id: str) -> str:

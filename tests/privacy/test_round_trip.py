@@ -292,6 +292,22 @@ async def test_revealing_is_written_down(file_url: str, tmp_path: Path) -> None:
     assert not any(word in ledger for word in (b"sarah", b"alice", b"jane"))
 
 
+async def test_revealing_is_written_down_under_each_person(file_url: str) -> None:
+    """A guest whose values can be given back has an event too; who has no pseudonyms has none."""
+    async with SecureMemory.open(file_url, policy=PSEUDONYMS) as memory:
+        chat = memory.session("s", user_id="alice", actor="dpo:jane")
+        await chat.add("user", EMAIL)
+        await chat.add("user", "mine is bob@example.org", user_id="bob")
+        await chat.add("user", "I have none", user_id="carol")
+        shown = (await chat.context(view="pseudonymised"))[1].content
+        assert await chat.reveal(shown) == "mine is bob@example.org"
+        deployment = await memory.host.ready()
+        rows = [await deployment.keyring.find_user(user) for user in ("alice", "bob")]
+        events = await Audit(deployment.ledger).events()
+        assert [event.person for event in events] == [row.handle for row in rows if row is not None]
+        assert len({(event.kind, event.actor, event.at) for event in events}) == 1
+
+
 async def _pieces(text: str, rng: random.Random) -> AsyncIterator[str]:
     while text:
         size = rng.randint(1, 9)
