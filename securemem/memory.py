@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -292,13 +291,10 @@ class SecureMemory:
                 conversations.end(user_id)
                 deployment.keyring.held.forget_person(user_id)
 
-            waits = True
-            erasing = deployment.office.erasure.erase(user_id, purge_seconds=seconds, begun=begun, waits=lambda: waits)
-            try:
-                return await self.host.under_way.through(erasing)
-            except asyncio.CancelledError:
-                waits = False
-                raise
+            erasure = deployment.office.erasure
+            receipt = await self.host.under_way.through(erasure.erase(user_id, purge_seconds=seconds, begun=begun))
+            erasure.was_given(user_id, receipt)
+            return receipt
 
     async def export_user(self, user_id: str, *, actor: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """Go through all that is held of a person, as JSON objects (GDPR Art. 15 and 20).

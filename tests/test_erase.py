@@ -25,6 +25,7 @@ from securemem.destruction import Destruction
 from securemem.ending import Outcome
 from securemem.ledger.acts import Act
 from securemem.model import Change, Residue
+from securemem.underway import UnderWay
 
 if TYPE_CHECKING:
     from tests.conftest import FakeClock, Stored
@@ -284,6 +285,23 @@ async def test_a_receipt_that_nobody_waited_for_is_the_next_calls(
     assert (bool(receipt.handle), receipt.stores["keystore"]["user_keys"]) == (True, 1)
     receipt.verify(await memory.keys.public_key())
     assert (await memory.erase_user("alice")).handle == ""
+
+
+async def test_a_receipt_is_lost_at_no_moment(memory: SecureMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who stops waiting when the erasure is done, and before it is given to them, is given its receipt by the next."""
+    await _fill(memory)
+    ended = UnderWay._ended
+
+    def late(self: UnderWay, task: asyncio.Task[Any]) -> None:
+        ended(self, task)
+        if not erasing.done():
+            erasing.cancel()
+
+    monkeypatch.setattr(UnderWay, "_ended", late)
+    erasing = asyncio.create_task(memory.erase_user("alice"))
+    with pytest.raises(asyncio.CancelledError):
+        await erasing
+    assert [bool((await memory.erase_user("alice")).handle) for _ in range(2)] == [True, False]
 
 
 async def test_a_cancelled_erasure_is_carried_through(file_url: str) -> None:

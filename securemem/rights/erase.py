@@ -96,18 +96,17 @@ class Erasure:
         *,
         purge_seconds: float,
         begun: Callable[[], None] = lambda: None,
-        waits: Callable[[], bool] = lambda: True,
     ) -> Receipt:
         """Erase a person; of somebody who is not known the receipt says that nothing is held.
 
         Once it is decided, a failure is followed by the rest of the same act, here or when the store is opened; who
-        came back meanwhile is erased once more, and who comes back after that has come to stay.
+        came back meanwhile is erased once more, and who comes back after that has come to stay. The receipt is the next
+        call's too, until it `was_given`.
 
         Args:
             user_id: the person.
             purge_seconds: as `Destruction.carry_out`.
             begun: is called once it is known that it can be, before anything is decided.
-            waits: tells whether the caller does so still; a receipt that nobody was given is the next call's.
 
         Raises:
             LegalHoldError: a hold is on something of it, which waits for its release; the rest was erased.
@@ -138,18 +137,21 @@ class Erasure:
                     raise _on_hold(row.handle, request, "what it is on was kept; the rest was erased")
                 # A hold that was released in between has left something to erase.
                 done = row.handle if not is_held else None
-            receipt = self._claimed(user_id, receipt, waits)
-            nothing = Outcome(purged={"data", "keystore"})
-            return receipt or await self._rest.receipt(nothing, Left([], [], [], None), self._policy, self._lasting)
+            receipt = receipt or self._unclaimed.get(self._caller(user_id))
+            if receipt is None:
+                nothing = Outcome(purged={"data", "keystore"})
+                return await self._rest.receipt(nothing, Left([], [], [], None), self._policy, self._lasting)
+            self._unclaimed[self._caller(user_id)] = receipt
+            return receipt
 
-    def _claimed(self, user_id: str, receipt: Receipt | None, waits: Callable[[], bool]) -> Receipt | None:
-        """Give a receipt, or an earlier one that nobody was given; it is kept for the next call if nobody waits now."""
-        person = self._keyring.keyed_hash(pae(b"securemem/unclaimed/1", user_id.encode()))
-        earlier = self._unclaimed.pop(person, None)
-        receipt = receipt or earlier
-        if receipt is not None and not waits():
-            self._unclaimed[person] = receipt
-        return receipt
+    def was_given(self, user_id: str, receipt: Receipt) -> None:
+        """Let go of a receipt, whose caller has it: who stops waiting at the last moment has not."""
+        if self._unclaimed.get(self._caller(user_id)) is receipt:
+            del self._unclaimed[self._caller(user_id)]
+
+    def _caller(self, user_id: str) -> bytes:
+        """Give what a receipt is kept by that nobody was given yet."""
+        return self._keyring.keyed_hash(pae(b"securemem/unclaimed/1", user_id.encode()))
 
     async def _decide_at_once(self, row: UserRow, user_id: str, begun: Callable[[], None]) -> tuple[Act, Row] | None:
         """Decide to erase a person in one transaction; None where something may be held or wait, and is to be seen."""
