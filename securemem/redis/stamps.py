@@ -11,10 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from redis import exceptions as rx
+
 from securemem.errors import ConfigurationError, NotReadyError
 from securemem.model import Stamp
 from securemem.redis.node import Node, Script
 from securemem.redis.pipe import Command, Pipe
+from securemem.redis.refusals import UnsentError
 from securemem.redis.server import RedisServer
 
 COUNT = 128
@@ -75,14 +78,17 @@ class Stamps:
 
         Raises:
             NotReadyError: it has missed acts, which nobody may read or write without.
+            UnsentError: it does not say, as while it is loading or cannot serve its part of a cluster.
         """
         key = next((key for key in self._keys if server.owner(key) is node), None)
         if self._least is None or key is None:
             return
         least = max(self._stood, await self._least())
         [fields] = await pipe.exchange([_query(key)])
+        if isinstance(fields, rx.AskError):
+            return  # it lies elsewhere
         if isinstance(fields, Exception):
-            return  # who asks next is told the same
+            raise UnsentError from fields  # it may serve in a moment what it cannot show now
         stamp = _read(node.name, *fields)
         if (stamp.counter if stamp is not None else 0) < least:
             raise NotReadyError(

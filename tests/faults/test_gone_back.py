@@ -125,6 +125,47 @@ async def test_a_hold_that_a_failover_undid(
             await _texts(memory, session)
 
 
+@pytest.fixture(scope="module")
+def cluster_of_snapshots() -> Iterator[RedisCluster]:
+    """Give a cluster each node of which has after a crash what its last snapshot has."""
+    with RedisCluster(settings={"appendonly": "no", "save": "3600 1000"}) as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_a_hold_that_a_node_lost(
+    cluster_of_snapshots: RedisCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, looks: bool
+) -> None:
+    """A node that is started anew serves nothing for two seconds: it is held against the stamp when it does.
+
+    Where nobody looks, the control, what was held is read then.
+    """
+    monkeypatch.setattr(marks, "PERSIST_SECONDS", 0.1)
+    if not looks:
+        monkeypatch.setattr(RedisBackend, "hold_against", lambda _, __: None)
+    session = "lost" if looks else "read"
+    async with open_store(with_options(cluster_of_snapshots.url, timeout=2, patience=30), tmp_path) as memory:
+        await memory.session(session).add("user", "evidence")
+        keys = await (await memory.host.ready()).keyring.find(session, session)
+        assert keys is not None
+        node = cluster_of_snapshots.primary_of(f"{{{keys.handle.hex()}}}")
+        replica = cluster_of_snapshots.replica_of(f"{{{keys.handle.hex()}}}")
+        await asyncio.to_thread(_snapshot, node)
+        replica.pause()  # or it would take over
+        try:
+            await memory.holds.place(session, reason_code="court")
+            await asyncio.to_thread(node.restart)
+            if not looks:
+                assert await _texts(memory, session) == ["evidence"]
+                return
+            with pytest.raises(NotReadyError, match="older state"):
+                await _texts(memory, session)
+        finally:
+            replica.resume()
+            await asyncio.to_thread(cluster_of_snapshots.wait_until_whole)
+            await asyncio.to_thread(cluster_of_snapshots.flush)
+
+
 async def test_an_erasure_on_a_primary_of_yesterday(sentinel: RedisSentinel, tmp_path: Path) -> None:
     """What was deleted from a primary that was replaced is not said to be gone: it is, once it is gone there."""
     places = ",".join(f"{host}:{port}" for host, port in sentinel.addresses)
