@@ -96,7 +96,7 @@ class RedisBackend:
         self._stamps.hold_against(least)
 
     async def _greet(self, node: Node, pipe: Pipe) -> None:
-        await self._stamps.greet(self._server, node, pipe)
+        await self._stamps.greet(node, pipe)
 
     async def persist(self, seconds: float) -> None:
         """As `ports.Reconnecting`."""

@@ -106,10 +106,6 @@ class RedisServer:
         """
         await self._topology.open()
 
-    def owner(self, key: bytes) -> Node | None:
-        """Give the server that has a key, if any has, as far as is known."""
-        return self._topology.owner(key)
-
     async def call(self, key: bytes, command: Command) -> tuple[Any, bool]:
         """Send a command to the server that has a key; again where the connection failed, or the key has moved.
 

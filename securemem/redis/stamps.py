@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from redis import exceptions as rx
 
@@ -50,11 +51,8 @@ class Stamps:
         Raises:
             ConfigurationError: something else is there, or of a newer version.
         """
-        places = {server.owner(key): key for key in reversed(self._keys)}
-        found = []
-        for key in places.values():
-            fields, _ = await server.call(key, _query(key))
-            found.append(_read(server.name, *fields))
+        replies = await asyncio.gather(*(server.call(key, _query(key)) for key in self._keys))
+        found = [_read(server.name, *fields) for fields, _ in replies]
         there = [stamp for stamp in found if stamp is not None]
         if not there:
             return None
@@ -73,28 +71,36 @@ class Stamps:
         """As `ports.Reconnecting`."""
         self._least = least
 
-    async def greet(self, server: RedisServer, node: Node, pipe: Pipe) -> None:
+    async def greet(self, node: Node, pipe: Pipe) -> None:
         """Refuse a server that has gone back to an older state since the store was opened.
+
+        A node of a cluster is asked for all of them, and answers for those that it has: what is known here of its slots
+        may be of yesterday, or nothing yet.
 
         Raises:
             NotReadyError: it has missed acts, which nobody may read or write without.
             UnsentError: it does not say, as while it is loading or cannot serve its part of a cluster.
         """
-        key = next((key for key in self._keys if server.owner(key) is node), None)
-        if self._least is None or key is None:
+        if self._least is None:
             return
         least = max(self._stood, await self._least())
-        [fields] = await pipe.exchange([_query(key)])
-        if isinstance(fields, rx.AskError):
-            return  # it lies elsewhere
-        if isinstance(fields, Exception):
-            raise UnsentError from fields  # it may serve in a moment what it cannot show now
-        stamp = _read(node.name, *fields)
-        if (stamp.counter if stamp is not None else 0) < least:
-            raise NotReadyError(
-                f"{node.name} went back to an older state while the store was open: a restart or a failover has lost "
-                "what it had acknowledged. Open the store anew, which brings it up to date"
-            )
+        for fields in await pipe.exchange([_query(key) for key in self._keys]):
+            if _is_elsewhere(fields):
+                continue
+            if isinstance(fields, Exception):
+                raise UnsentError from fields  # it may serve in a moment what it cannot show now
+            stamp = _read(node.name, *fields)
+            if (stamp.counter if stamp is not None else 0) < least:
+                raise NotReadyError(
+                    f"{node.name} went back to an older state while the store was open: a restart or a failover has "
+                    "lost what it had acknowledged. Open the store anew, which brings it up to date"
+                )
+
+
+def _is_elsewhere(reply: Any) -> bool:
+    """Tell whether a node says of a key that another node has it, or none."""
+    nobodys = isinstance(reply, rx.ClusterDownError) and "not served" in str(reply)
+    return nobodys or isinstance(reply, rx.AskError)
 
 
 def _query(key: bytes) -> Command:

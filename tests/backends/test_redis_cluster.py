@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from redis import ResponseError
 
 from securemem.backends.redis import RedisBackend
-from securemem.errors import BackendUnavailableError, ConfigurationError
+from securemem.errors import BackendUnavailableError, ConfigurationError, NotReadyError
 from securemem.model import Change, Stamp, Tail
-from securemem.redis import Node, RedisServer, durability, place_of_url
+from securemem.redis import Node, RedisServer, cluster, durability, place_of_url
 from securemem.redis.cluster import Cluster
 from securemem.remote import Patience
 from securemem.residue import UNANSWERED
@@ -89,6 +91,27 @@ async def test_after_a_failover(backend: RedisBackend, redis_cluster: RedisClust
     )
     assert made == [None] * MANY
     assert await backend.due(10**9, 99) == list(heads)
+
+
+async def test_a_node_that_another_one_names(
+    backend: RedisBackend, redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new primary that was met where the old one sent us, before any map has it, is held against its stamps too."""
+    await backend.stamp(Stamp(b"d" * 16, 7))
+    await write(backend, session := handle(), 1, 3)
+
+    async def least() -> int:
+        return 7
+
+    backend.hold_against(least)
+    await asyncio.to_thread(redis_cluster.fail_over, backend._key(session).decode())
+    replaced = _node_of(redis_cluster, backend, session)
+    for key in backend._stamps._keys:
+        with contextlib.suppress(ResponseError):  # it lies on another node
+            replaced.ask("HSET", key.decode(), "counter", "6")
+    monkeypatch.setattr(cluster, "_OLD_SECONDS", 1000)
+    with pytest.raises(NotReadyError, match="older state"):
+        await backend.tail(session, 9)
 
 
 async def test_walks_in_mid_failover(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
