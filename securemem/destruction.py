@@ -22,7 +22,6 @@ from securemem.ending import Ending, Going, Outcome
 from securemem.errors import BackendUnavailableError, IntegrityError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
-from securemem.keys.keystore import stamp_both
 from securemem.keys.renewal import GoingOn, renew
 from securemem.keys.rows import Minted, UserRow
 from securemem.keys.unwrapped import GENERATION, title_of
@@ -37,6 +36,7 @@ from securemem.policy.rules import Rules, document_of, rules_of
 from securemem.ports import Backend, Clock
 from securemem.preserving import Preserving
 from securemem.residue import UNANSWERED
+from securemem.throughout import carry_through
 from securemem.together import few_at_once
 
 if TYPE_CHECKING:
@@ -169,11 +169,36 @@ class Destruction:
             act: as the ledger has it.
             purge_seconds: how long to wait for other processes while what is left on disk is removed; None leaves it
                 to the caller (`purge`), who has more to destroy.
+
+        Raises:
+            NotReadyError: as `throughout`.
         """
-        outcome = Outcome(act.counter, act.user)
+        tries: list[Outcome] = []
+
+        async def once() -> Stamp:
+            standing = act if not tries else await self._as_left(act.counter)
+            tries.append(Outcome(act.counter, act.user))
+            await self._do(standing, tries[-1])
+            return await self._stamp(standing)
+
+        await carry_through(self._backend, self._keystore, once)
+        outcome, *others = tries
+        for each in others:
+            outcome.repeated(each)
+        if purge_seconds is not None:
+            await self.purge(outcome, purge_seconds)
+        return outcome
+
+    async def _as_left(self, counter: int) -> Act:
+        """Give an act as whoever finds it has it: with all that it turned out to be about."""
+        acts = await self._ledger.acts(after=counter - 1)
+        return next(act for act in acts if act.counter == counter)
+
+    async def _do(self, act: Act, outcome: Outcome) -> None:
         if act.kind is ActKind.RECTIFY:
-            await self._after_rectifying(act, outcome, purge_seconds)
-            return outcome
+            for tombstone in act.tombstones:
+                outcome.records += await self.corrections.enforce(act, tombstone)
+            return
         sessions = {tombstone.session for tombstone in act.tombstones if not tombstone.guest}
         visited = {tombstone.session for tombstone in act.tombstones if tombstone.guest} - sessions
         going = Going(act, await self._preserving.demands(act), outcome)
@@ -188,24 +213,10 @@ class Destruction:
         outcome.records += await self._backend.delete(sorted(going.closed), heads=False)
         if going.closed & (going.demands.sessions | going.demands.vaults):
             await self._preserving.let_go(going.closed)
-        await self._stamp(act)
-        if purge_seconds is not None:
-            await self.purge(outcome, purge_seconds)
-        return outcome
 
-    async def _stamp(self, act: Act) -> None:
-        """Stamp the stores, which say then that all up to there is done: never past an act that is under way."""
-        settled = act.counter if act.alone else await self._ledger.settled(act.counter)
-        stamp = Stamp(self._deployment, settled)
-        await stamp_both(self._backend, self._keystore, stamp)
-
-    async def _after_rectifying(self, act: Act, outcome: Outcome, purge_seconds: float | None) -> None:
-        """Do what comes after a record was rectified; in a store that has missed it the old one goes, with a stub."""
-        for tombstone in act.tombstones:
-            outcome.records += await self.corrections.enforce(act, tombstone)
-        await self._stamp(act)
-        if purge_seconds is not None:
-            await self.purge(outcome, purge_seconds)
+    async def _stamp(self, act: Act) -> Stamp:
+        """Give what the stores are to say then, that all up to there is done: never past an act that is under way."""
+        return Stamp(self._deployment, act.counter if act.alone else await self._ledger.settled(act.counter))
 
     async def _erase(self, user: bytes, sessions: set[bytes], visited: set[bytes], going: Going) -> None:
         if len(sessions) + len(visited) > 1:

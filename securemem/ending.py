@@ -51,6 +51,13 @@ class Outcome:
     residue: list[Residue] = field(default_factory=list)
     purged: set[str] = field(default_factory=set)
 
+    def repeated(self, other: Outcome) -> None:
+        """Take in what the same destruction did once more, to the same sessions and records if to any."""
+        self.sessions = max(self.sessions, other.sessions)
+        self.records = max(self.records, other.records)
+        self.held = max(self.held, other.held)
+        self.residue += [each for each in other.residue if each not in self.residue]
+
 
 @dataclass(slots=True)
 class Going:

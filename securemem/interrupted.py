@@ -14,6 +14,7 @@ from securemem.ledger.store import Ledger
 from securemem.marks import MARKING, mark_anew
 from securemem.model import to_milliseconds
 from securemem.ports import Backend, Clock
+from securemem.throughout import throughout
 
 GRACE_SECONDS = 600
 """For how long an act that is not through is left to whoever decided it."""
@@ -41,10 +42,14 @@ async def carry_out(
         clock: the store's.
         purge_seconds: as `Destruction.carry_out`.
     """
-    if any(act.kind in MARKING for act in acts):
-        # First, for a stamp says of all acts up to one that they are done.
-        await mark_anew(backend, keyring, ledger, clock)
-    await destruction.catch_up(acts, purge_seconds=purge_seconds)
+
+    async def work() -> None:
+        if any(act.kind in MARKING for act in acts):
+            # First, for a stamp says of all acts up to one that they are done.
+            await mark_anew(backend, keyring, ledger, clock)
+        await destruction.catch_up(acts, purge_seconds=purge_seconds)
+
+    await throughout(backend, work)
 
 
 async def left_behind(ledger: Ledger, tenant: bytes, clock: Clock) -> list[Act]:

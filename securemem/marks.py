@@ -14,12 +14,12 @@ import msgspec
 from securemem.errors import IntegrityError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
-from securemem.keys.keystore import stamp_both
 from securemem.ledger.acts import ActKind
 from securemem.ledger.holds import Hold, Holds, Kind
 from securemem.ledger.store import Ledger
 from securemem.model import NEVER, Change, Head, HeadFlag, Stamp, to_milliseconds
 from securemem.ports import Backend, Clock, Reconnecting
+from securemem.throughout import carry_through
 
 MARKING = frozenset({ActKind.HOLD, ActKind.RELEASE, ActKind.RESTRICT, ActKind.LIFT})
 """The acts that only mark heads, and destroy nothing."""
@@ -68,19 +68,29 @@ class Marks:
                 return True
         return False
 
-    async def settle(self, ledger: Ledger, counter: int, at: int) -> None:
-        """Say that an act that marks heads is through: in the stamps, as far as all before it is done, and the ledger.
+    async def carry_out(self, mark: Callable[[], Awaitable[None]], ledger: Ledger, counter: int, at: int) -> None:
+        """Carry out an act that marks heads, and say that it is through.
+
+        That is said in the stamps, as far as all before it is done, and in the ledger.
 
         Args:
+            mark: marks the heads; may be repeated.
             ledger: the act's.
             counter: its number.
             at: the present moment, in milliseconds.
+
+        Raises:
+            NotReadyError: as `throughout`.
         """
-        if isinstance(self._backend, Reconnecting):
-            await self._backend.persist(PERSIST_SECONDS)
         keystore = self._keyring.keystore
-        stamp = Stamp((await keystore.stamp_now()).deployment, await ledger.settled(counter))
-        await stamp_both(self._backend, keystore, stamp)
+
+        async def marked() -> Stamp:
+            await mark()
+            if isinstance(self._backend, Reconnecting):
+                await self._backend.persist(PERSIST_SECONDS)
+            return Stamp((await keystore.stamp_now()).deployment, await ledger.settled(counter))
+
+        await carry_through(self._backend, keystore, marked)
         await ledger.finish(counter, at=at)
 
 

@@ -83,7 +83,14 @@ class Prefetching(Protocol):
 
 @runtime_checkable
 class Reconnecting(Protocol):
-    """An ability of a data store: its server may go back to an older state while it is open, and it finds that out."""
+    """An ability of a data store: its server may go back to an older state while it is open, and it finds that out.
+
+    Attributes:
+        encounters: how often a new connection led to a server that may lack what was written before: another one, or
+            one that was started anew. Where the number stands what was written in between is on one server.
+    """
+
+    encounters: int
 
     def hold_against(self, least: Callable[[], Awaitable[int]]) -> None:
         """Refuse, on every new connection, a server whose stamp counts less.

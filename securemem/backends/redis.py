@@ -33,6 +33,7 @@ from securemem.model import HANDLE_BYTES, NEVER, Change, Residue, Stamp, Tail
 from securemem.redis import Command, Node, Pipe, RedisServer, Script, place_of_client, place_of_url
 from securemem.redis.checks import examine
 from securemem.redis.durability import persist, purge
+from securemem.redis.encounters import Encounters
 from securemem.redis.stamps import Stamps
 from securemem.remote import Patience
 
@@ -79,6 +80,7 @@ class RedisBackend:
         self._prefix = name + b"{"
         self._stamps = Stamps(name, self._scripts["stamp"], cluster=self._server.cluster)
         self._pattern = _GLOB.sub(rb"\\\1", self._prefix) + b"?" * (2 * HANDLE_BYTES) + b"}"
+        self._encounters = Encounters()
         self.caveats: list[str] = []
 
     async def open(self) -> Stamp | None:
@@ -95,7 +97,13 @@ class RedisBackend:
         """As `ports.Reconnecting`."""
         self._stamps.hold_against(least)
 
+    @property
+    def encounters(self) -> int:
+        """As `ports.Reconnecting`."""
+        return self._encounters.count
+
     async def _greet(self, node: Node, pipe: Pipe) -> None:
+        await self._encounters.note(node, pipe)
         await self._stamps.greet(node, pipe)
 
     async def persist(self, seconds: float) -> None:

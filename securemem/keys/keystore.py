@@ -30,7 +30,6 @@ from securemem.keys.rows import (
     UserRow,
 )
 from securemem.model import Residue, Route, Stamp
-from securemem.ports import Backend
 
 
 class Store(Protocol):
@@ -242,9 +241,3 @@ class Routes(Protocol):
 
 class Keystore(Store, Lookup, Shredding, Tenants, Epochs, Routes, Protocol):
     """All of it; an object serves one event loop."""
-
-
-async def stamp_both(backend: Backend, keystore: Store, stamp: Stamp) -> None:
-    """Stamp data and keystore, the data first: data whose stamp counts less than the keystore's has gone back."""
-    await backend.stamp(stamp)
-    await keystore.stamp(stamp)

@@ -127,9 +127,17 @@ async def persist(node: Node, write: Command, seconds: float) -> None:
     Raises:
         BackendUnavailableError: it cannot be reached.
     """
+    try:
+        await _persist(node, write, seconds)
+    except _ReplacedError:
+        await _persist(node, write, seconds)
+
+
+async def _persist(node: Node, write: Command, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     async with node.connection(seconds + _GRACE_SECONDS) as ask:
         facts, settings = parsed(await ask(b"INFO")), await configured(ask, "appendfsync")
+        await _check_same(node, facts)
         await ask(*write)
         await _replicated(ask, facts, deadline)
         if facts.get("aof_enabled") == "1" and settings.get("appendfsync") != b"always":
@@ -142,6 +150,26 @@ async def _replicated(ask: Ask, facts: Mapping[str, str], deadline: float) -> No
     if facts.get("connected_slaves", "0") != "0":
         with contextlib.suppress(rx.ResponseError):  # this user may not, or the server knows no such command
             await ask(b"WAIT", 1, max(int(1000 * (deadline - time.monotonic())), 1))
+
+
+class _ReplacedError(BackendUnavailableError):
+    """It is another server by now than the one that was written to; the next call goes to that one."""
+
+
+async def _check_same(node: Node, facts: Mapping[str, str]) -> None:
+    """Refuse another server than the one that calls were sent to: sentinels may name a new one by now.
+
+    Args:
+        node: which name.
+        facts: what the server says of itself that a new connection leads to.
+
+    Raises:
+        _ReplacedError: it is another.
+    """
+    [reply] = await node.remote.call(lambda _: node.exchange([(b"INFO", b"server")]))
+    if not isinstance(reply, Exception) and parsed(reply).get("run_id") != facts.get("run_id"):
+        node.renew()
+        raise _ReplacedError(f"{node.name} is another server by now than what was written to")
 
 
 class _Purge:
@@ -173,7 +201,7 @@ class _Purge:
         async with self._node.connection(self._seconds() + _GRACE_SECONDS) as ask:
             settings = await configured(ask, "appendfsync", "save")
             facts = parsed(await ask(b"INFO"))
-            await self._check_same(facts)
+            await _check_same(self._node, facts)
             files = _files(facts, settings)
             hindrances = [await self._renew(ask, file) for file in files]
             left = [_Left(what, await self._until(ask, what, settings)) for what in hindrances if what is not None]
@@ -184,17 +212,6 @@ class _Purge:
                 await ask(*self._write)
                 await _replicated(ask, facts, self._deadline)
             return left + ([_Left(_REPLICAS, kind=ResidueKind.COPY)] if replicas else [])
-
-    async def _check_same(self, facts: Mapping[str, str]) -> None:
-        """Refuse another server than the one that the deletions were sent to: sentinels may name a new one by now.
-
-        Raises:
-            BackendUnavailableError: it is another; the next call goes to this one.
-        """
-        [reply] = await self._node.remote.call(lambda _: self._node.exchange([(b"INFO", b"server")]))
-        if not isinstance(reply, Exception) and parsed(reply).get("run_id") != facts.get("run_id"):
-            self._node.renew()
-            raise BackendUnavailableError(f"{self._node.name} is another server by now than what was deleted from")
 
     async def _until(self, ask: Ask, hindrance: str, settings: Mapping[str, bytes]) -> datetime | None:
         """Give when the server does by itself what it could not be had to do in time."""

@@ -91,9 +91,12 @@ class Holding:
             session = found.session.handle
         hold, act = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
         await self._log(EventKind.HOLD, hold, self._keyring.actor_hash(actor))
-        for handle in await self._sessions(hold):
-            await self._mark(handle, hold.person)
-        await self._marks.settle(self._ledger, act, self._now())
+
+        async def mark() -> None:
+            for handle in await self._sessions(hold):
+                await self._mark(handle, hold.person)
+
+        await self._marks.carry_out(mark, self._ledger, act, self._now())
         return LegalHold.of(hold)
 
     async def release(self, hold_id: str, *, actor: str | None) -> LegalHold | None:
@@ -128,9 +131,13 @@ class Holding:
                     return LegalHold.of(hold, waits=True)
             await self._log(EventKind.RELEASE, hold, who)
             act = await self._holds.release(name, at=self._now())
-        freed = [await self._unmark(handle, again=is_released) for handle in await self._sessions(hold)]
-        if act is not None:
-            await self._marks.settle(self._ledger, act, self._now())
+
+        freed: list[bool] = []
+
+        async def unmark() -> None:
+            freed.extend([await self._unmark(handle, again=is_released) for handle in await self._sessions(hold)])
+
+        await (unmark() if act is None else self._marks.carry_out(unmark, self._ledger, act, self._now()))
         if is_released and not any(freed):
             return None
         return LegalHold.of(hold)

@@ -8,6 +8,8 @@ them, as soon as their first head is there; by a worker where that one was kille
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from securemem.errors import InvalidInputError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
@@ -55,10 +57,12 @@ class Restricting:
         async def marked(head: Head, _: bytes) -> Head | None:
             return None if head.restricted else restricted_head(head, self._now())
 
-        own, _ = await handles.of_person(self._keyring, person)
-        for session in own:
-            await self._marks.move(session, marked, until=None)
-        await self._settle(act)
+        async def mark() -> None:
+            own, _ = await handles.of_person(self._keyring, person)
+            for session in own:
+                await self._marks.move(session, marked, until=None)
+
+        await self._carry_out(mark, [act] if act is not None else [])
 
     async def lift(self, user_id: str, *, actor: str | None) -> None:
         """Lift a person's restriction; what a hold is on, or what outlives an erasure, stays out of sight.
@@ -77,17 +81,21 @@ class Restricting:
                 return None
             return changed(head, head.flags & ~_RESTRICTED, self._now())
 
-        preserved = {each.session for each in await self._holds.active(Kind.PRESERVED)}
-        own, _ = await handles.of_person(self._keyring, person)
-        for session in own:
-            if session not in preserved:
-                await self._marks.move(session, freed, until=None)
-        for act in acts:
-            await self._settle(act)
+        async def unmark() -> None:
+            preserved = {each.session for each in await self._holds.active(Kind.PRESERVED)}
+            own, _ = await handles.of_person(self._keyring, person)
+            for session in own:
+                if session not in preserved:
+                    await self._marks.move(session, freed, until=None)
 
-    async def _settle(self, act: int | None) -> None:
-        if act is not None:
-            await self._marks.settle(self._ledger, act, self._now())
+        await self._carry_out(unmark, acts)
+
+    async def _carry_out(self, mark: Callable[[], Awaitable[None]], acts: Sequence[int]) -> None:
+        """Mark the heads, and say that acts are through that do no more than that."""
+        if not acts:
+            await mark()
+        for act in acts:
+            await self._marks.carry_out(mark, self._ledger, act, self._now())
 
     async def _person(self, user_id: str) -> bytes:
         row = await self._keyring.find_user(user_id)

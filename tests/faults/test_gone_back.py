@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +166,81 @@ async def test_a_hold_that_a_node_lost(
             replica.resume()
             await asyncio.to_thread(cluster_of_snapshots.wait_until_whole)
             await asyncio.to_thread(cluster_of_snapshots.flush)
+
+
+def _crashes_after(
+    server: RedisServer,
+    name: str,
+    times: int,
+    monkeypatch: pytest.MonkeyPatch,
+    crash: Callable[[RedisServer], None] = RedisServer.restart,
+) -> None:
+    """Have a server crash so many times, each when a method of the store has returned."""
+    method, left = getattr(RedisBackend, name), iter(range(times))
+
+    async def crashes(backend: RedisBackend, *arguments: Any, **options: Any) -> Any:
+        answer = await method(backend, *arguments, **options)
+        if next(left, None) is not None:
+            await asyncio.to_thread(crash, server)
+        return answer
+
+    monkeypatch.setattr(RedisBackend, name, crashes)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_crash_while_a_hold_is_placed(
+    snapshots: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Marks that a crash undid before the stamp was set are set once more; after another, when the store is opened."""
+    async with open_store(snapshots.url, tmp_path) as memory:
+        for session in ("one", "two"):
+            await memory.session(session, user_id="alice").add("user", "evidence")
+        await asyncio.to_thread(_snapshot, snapshots)
+        _crashes_after(snapshots, "persist", times, monkeypatch)
+        with pytest.raises(NotReadyError, match="older state") if times > 1 else contextlib.nullcontext():
+            await memory.holds.place(user_id="alice", reason_code="court")
+    async with open_store(snapshots.url, tmp_path) as memory:
+        for session in ("one", "two"):
+            with pytest.raises(UserRestrictedError):
+                await memory.session(session, user_id="alice").history()
+
+
+async def test_crashes_without_end(snapshots: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that loses nothing and is yet another one each time is not gone on with for good."""
+    async with open_store(snapshots.url, tmp_path) as memory:
+        await memory.session("held").add("user", "evidence")
+
+        def restart(server: RedisServer) -> None:
+            _snapshot(server)
+            server.restart()
+
+        _crashes_after(snapshots, "persist", 3, monkeypatch, crash=restart)
+        with pytest.raises(NotReadyError, match="again and again"):
+            await memory.holds.place("held", reason_code="court")
+    async with open_store(snapshots.url, tmp_path) as memory:
+        with pytest.raises(UserRestrictedError):
+            await _texts(memory, "held")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_crash_while_somebody_is_erased(
+    snapshots: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Rows that a crash brought back before the stamp was set are deleted once more, and count once."""
+    async with open_store(snapshots.url, tmp_path) as memory:
+        for session in ("one", "two"):
+            await memory.session(session, user_id="alice").add("user", "word")
+        await asyncio.to_thread(_snapshot, snapshots)
+        _crashes_after(snapshots, "delete", times, monkeypatch)
+        if times > 1:
+            with pytest.raises(NotReadyError, match="older state"):
+                await memory.erase_user("alice")
+        else:
+            receipt = await memory.erase_user("alice")
+            assert receipt.stores["data"]["records"] == 2
+    async with open_store(snapshots.url, tmp_path):
+        with snapshots.client() as client:
+            assert [client.llen(key) - 1 for key in client.keys("*{*")] == [0, 0]
 
 
 async def test_an_erasure_on_a_primary_of_yesterday(sentinel: RedisSentinel, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""What a Redis store finds out on a new connection before calls use it: whom it leads to, and what its stamp says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from securemem.backends.redis import RedisBackend
+from securemem.testing.backend.hooks import handle, write
+from securemem.testing.faultproxy import FaultProxy
+from securemem.testing.servers import RedisServer
+
+
+@pytest.fixture
+async def proxy(redis_server: RedisServer) -> AsyncIterator[FaultProxy]:
+    """Give a proxy before the session's server."""
+    async with FaultProxy("127.0.0.1", redis_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def backend(proxy: FaultProxy, redis_prefix: str) -> AsyncIterator[RedisBackend]:
+    """Give an open store behind the proxy."""
+    url = f"redis://{proxy.host}:{proxy.port}/0"
+    backend = RedisBackend(url, {"timeout": "0.5", "patience": "3"}, prefix=redis_prefix)
+    await backend.open()
+    yield backend
+    proxy.heal()
+    await backend.aclose()
+
+
+async def test_the_same_server(backend: RedisBackend, proxy: FaultProxy) -> None:
+    """A connection that was cut, and another to the same server, is none with another server."""
+    before = backend.encounters
+    proxy.cut(reset=True)
+    await write(backend, handle(), 1, 3)
+    assert backend.encounters == before
+
+
+async def test_one_that_was_started_anew() -> None:
+    """A server that was started anew may lack something, whether or not it does."""
+    with RedisServer(settings={"appendfsync": "always"}) as server:
+        backend = RedisBackend(server.url, {}, prefix="app:")
+        await backend.open()
+        before = backend.encounters
+        await asyncio.to_thread(server.restart)
+        await write(backend, handle(), 1, 3)
+        assert backend.encounters == before + 1
+        await backend.aclose()
+
+
+async def test_another_server_is_waited_for(backend: RedisBackend, proxy: FaultProxy) -> None:
+    """Where the name leads to another server than was written to, that one is waited for no more: calls go there."""
+    before = backend.encounters
+    with RedisServer() as other:
+        proxy._server = ("127.0.0.1", other.port)
+        await backend.persist(1.0)
+        assert backend.encounters == before + 1
+        await write(backend, handle(), 1, 3)
+        with other.client() as client:
+            assert client.dbsize() == 1
+        await backend.aclose()
