@@ -233,12 +233,22 @@ class Node:
             asyncio.get_running_loop().call_later(self.seconds, pipe.leave)
 
     async def _begin(self) -> Pipe:
-        pipe = await self._connect(self.seconds)
+        """Open a connection and look whom it leads to, in the time of one try.
+
+        Raises:
+            UnsentError: it could not be opened, or it could not be told whom it leads to.
+        """
+        pipe: Pipe | None = None
         try:
-            if self._greet is not None:
-                await self._greet(self, pipe)
-        except BaseException:
-            await pipe.aclose()
+            async with asyncio.timeout(self.seconds):
+                pipe = await self._connect(self.seconds)
+                if self._greet is not None:
+                    await self._greet(self, pipe)
+        except BaseException as exc:
+            if pipe is not None:
+                await pipe.aclose()
+            if isinstance(exc, BackendUnavailableError | rx.RedisError | OSError):
+                raise UnsentError from exc
             raise
         return pipe
 

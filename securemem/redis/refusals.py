@@ -16,7 +16,7 @@ NOT_CONTIGUOUS = "GAP"
 
 
 class UnsentError(Exception):
-    """No connection could be opened: nothing was sent. Its cause is the driver's error."""
+    """No connection could be opened: nothing was sent. Its cause is the driver's error, or one of ours."""
 
 
 class DepartedError(BackendUnavailableError):
@@ -94,6 +94,8 @@ def translator(name: str, *, cluster: bool) -> Callable[[Exception], Failure | N
     def translated(exc: Exception) -> Failure | None:
         if isinstance(exc, UnsentError) and isinstance(exc.__cause__, Exception):
             exc = exc.__cause__
+            if isinstance(exc, BackendUnavailableError):  # another server's, that was asked about this one
+                return Failure(BackendUnavailableError(str(exc)), passing=True)
         for kind, meaning in _BY_KIND:
             if isinstance(exc, kind):
                 return meaning.of(name)
