@@ -136,8 +136,9 @@ async def least_counter(keystore: Keystore, space: str) -> int:
 
     Where the keystore has keys of other tables too, its stamp follows acts that were none of this one's: 0.
     """
-    spaces = {named(name)[0] for _, _, name in await keystore.tenants()}
-    return (await keystore.stamp_now()).counter if spaces <= {space} else 0
+    if await keystore.is_any_apart(space_name(space, "")):
+        return 0
+    return (await keystore.stamp_now()).counter
 
 
 async def _what_is_missing(stores: Stores, keys: Stamp | None) -> str:

@@ -176,6 +176,9 @@ class Tenants(Protocol):
     async def tenant(self, name: str) -> tuple[int, bytes] | None:
         """Give (number, handle) of a tenant."""
 
+    async def is_any_apart(self, beginning: str) -> bool:
+        """Tell whether there is a tenant whose name begins otherwise; that is looked for where the keystore lies."""
+
     async def add_tenant(self, handle: bytes, name: str, keys: list[TenantKeyRow]) -> Minted:
         """Insert a tenant with its keys, which have to be wrapped under the open epoch."""
 

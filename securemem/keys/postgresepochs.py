@@ -103,6 +103,11 @@ class PostgresEpochs:
         row = await self._row("tenant", name)
         return (row[0], row[1]) if row else None
 
+    async def is_any_apart(self, beginning: str) -> bool:
+        """As `keystore.Tenants`."""
+        found: bool = await self._call(lambda con, _: con.fetchval(self._sql["is_any_apart"], beginning))
+        return found
+
     async def add_tenant(self, handle: bytes, name: str, keys: list[TenantKeyRow]) -> Minted:
         """As `keystore.Tenants`."""
 

@@ -210,6 +210,9 @@ SELECT tenant, handle, name FROM {tenants};
 -- name: tenant
 SELECT tenant, handle FROM {tenants} WHERE name = $1;
 
+-- name: is_any_apart
+SELECT EXISTS (SELECT 1 FROM {tenants} WHERE NOT starts_with(name, $1));
+
 -- name: add_tenant
 INSERT INTO {tenants} (handle, name) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING tenant;
 

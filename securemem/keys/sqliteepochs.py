@@ -58,6 +58,11 @@ class SqliteEpochs:
         row: tuple[int, bytes] | None = await self.file.read_one(self._row, "tenant", (name,))
         return row
 
+    async def is_any_apart(self, beginning: str) -> bool:
+        """As `keystore.Tenants`."""
+        [found] = await self.file.read_one(self._row, "is_any_apart", (beginning,))
+        return bool(found)
+
     async def add_tenant(self, handle: bytes, name: str, keys: list[TenantKeyRow]) -> Minted:
         """As `keystore.Tenants`."""
         status: Minted = await self.file.write_one(self._add_tenant, handle, name, keys)

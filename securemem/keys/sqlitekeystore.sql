@@ -88,6 +88,9 @@ SELECT tenant, handle, name FROM tenants;
 -- name: tenant
 SELECT tenant, handle FROM tenants WHERE name = ?;
 
+-- name: is_any_apart
+SELECT EXISTS (SELECT 1 FROM tenants WHERE substr(name, 1, length(?1)) <> ?1);
+
 -- name: add_tenant
 INSERT INTO tenants (handle, name) VALUES (?, ?) ON CONFLICT DO NOTHING;
 

@@ -82,6 +82,16 @@ class Rotating(Hooks):
         assert await keystore.route("ünï 'quoted'") is not None
         assert sorted(name for _, _, name in await keystore.tenants()) == ["another", "ünï 'quoted'"]
 
+    async def test_tenants_whose_names_begin_otherwise(self, keystore: Keystore) -> None:
+        """One is found among many; none where all names begin so, wildcards or not."""
+        await keystore.rename_tenants({TENANT: "a_%\x1fone"})
+        assert await keystore.add_tenant(handle(), "a_%\x1fünï", tenant_keys(FIRST)) is Minted.DONE
+        assert not await keystore.is_any_apart("a_%\x1f")
+        assert not await keystore.is_any_apart("")
+        assert await keystore.is_any_apart("A_%\x1f")
+        assert await keystore.add_tenant(handle(), "abc\x1fone", tenant_keys(FIRST)) is Minted.DONE
+        assert await keystore.is_any_apart("a_%\x1f")
+
     async def test_a_tenants_key_stays(self, keystore: Keystore) -> None:
         """A key that is there is not replaced by another of its kind and epoch."""
         tenant = await tenant_of(keystore)
