@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from redis import exceptions as rx
 
-from securemem.errors import BackendUnavailableError
+from securemem.errors import BackendUnavailableError, NotReadyError
 from securemem.model import Residue, ResidueKind
 from securemem.redis import schedule
 from securemem.redis.checks import configured, parsed
@@ -39,6 +39,7 @@ _LOG = "deleted rows in the server's append-only file: "
 _SNAPSHOT = "deleted rows in the server's last snapshot: "
 _UNSYNCED = "the deletion may not be on the server's disk yet, and a crash would undo it"
 _MEMORY = "memory that the server and its replicas have freed and not used again"
+_OLDER = "deleted rows on a server that went back to an older state: they go when the store is opened anew"
 _REPLICAS = "deleted rows in the append-only files and snapshots of the server's replicas, until they write them anew"
 _REPLICAS_IF_ANY = "deleted rows in the append-only files and snapshots of replicas, if that server has any"
 
@@ -96,13 +97,14 @@ async def purge(
         seconds: how long to wait, at most.
 
     Returns:
-        What is left, also at a server that does not answer.
+        What is left, also at a server that does not answer, or went back to an older state.
 
     Raises:
         ConfigurationError: a server does not let this user in.
     """
     deadline = time.monotonic() + seconds
-    with contextlib.suppress(BackendUnavailableError, TimeoutError):  # nobody says who has what: it is as it was known
+    # Where nobody says who has what it is as it was known.
+    with contextlib.suppress(BackendUnavailableError, NotReadyError, TimeoutError):
         async with asyncio.timeout(_GRACE_SECONDS):
             await server.primaries()
     places = server.keys_everywhere(make_key)
@@ -192,6 +194,8 @@ class _Purge:
         while True:
             try:
                 return await self._once()
+            except NotReadyError:
+                return [_Left(_OLDER), _Left(_REPLICAS_IF_ANY, kind=ResidueKind.COPY)]
             except BackendUnavailableError:
                 if not self._seconds():
                     return [_Left(UNANSWERED), _Left(_REPLICAS_IF_ANY, kind=ResidueKind.COPY)]

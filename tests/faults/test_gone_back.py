@@ -12,7 +12,7 @@ import pytest
 
 from securemem import NotReadyError, SecureMemory, UserRestrictedError, marks
 from securemem.backends.redis import RedisBackend
-from securemem.redis import stamps
+from securemem.redis import durability, stamps
 from securemem.testing.servers import RedisCluster, RedisServer
 from securemem.testing.servers.sentinel import RedisSentinel
 
@@ -241,6 +241,21 @@ async def test_a_crash_while_somebody_is_erased(
     async with open_store(snapshots.url, tmp_path):
         with snapshots.client() as client:
             assert [client.llen(key) - 1 for key in client.keys("*{*")] == [0, 0]
+
+
+async def test_a_crash_after_an_erasure(
+    snapshots: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that a crash brought back after the stamp are in the receipt; who opens the store next deletes them."""
+    async with open_store(snapshots.url, tmp_path) as memory:
+        await memory.session("s", user_id="alice").add("user", "word")
+        await asyncio.to_thread(_snapshot, snapshots)
+        _crashes_after(snapshots, "stamp", 1, monkeypatch)
+        receipt = await memory.erase_user("alice")
+        assert durability._OLDER in {each.what for each in receipt.residue}
+    async with open_store(snapshots.url, tmp_path):
+        with snapshots.client() as client:
+            assert [client.llen(key) - 1 for key in client.keys("*{*")] == [0]
 
 
 async def test_an_erasure_on_a_primary_of_yesterday(sentinel: RedisSentinel, tmp_path: Path) -> None:
