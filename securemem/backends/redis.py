@@ -32,9 +32,10 @@ from securemem.errors import ConfigurationError, InvalidInputError
 from securemem.model import HANDLE_BYTES, NEVER, Change, Residue, Stamp, Tail
 from securemem.redis import Command, Node, Pipe, RedisServer, Script, place_of_client, place_of_url
 from securemem.redis.checks import examine
-from securemem.redis.durability import persist, purge
+from securemem.redis.durability import purge
 from securemem.redis.encounters import Encounters
 from securemem.redis.stamps import Stamps
+from securemem.redis.waiting import Probe, persist
 from securemem.remote import Patience
 
 OPTIONS = frozenset({"timeout", "patience", "sentinel_username", "sentinel_password"})
@@ -110,8 +111,10 @@ class RedisBackend:
         """As `ports.Reconnecting`."""
         await self._server.primaries()
         places = self._server.keys_everywhere(self._new_key)
-        probe = self._scripts["rights"]
-        await asyncio.gather(*(persist(node, (b"EVAL", probe.text, 1, key), seconds) for node, key in places.items()))
+        script = self._scripts["rights"]
+        await asyncio.gather(
+            *(persist(node, Probe(script, key, self._new_key), seconds) for node, key in places.items())
+        )
 
     async def stamp(self, stamp: Stamp) -> None:
         """As `ports.Backend`."""

@@ -26,8 +26,8 @@ from securemem.model import Residue, ResidueKind
 from securemem.redis import schedule
 from securemem.redis.checks import configured, parsed
 from securemem.redis.node import Ask, Node, Script
-from securemem.redis.pipe import Command
 from securemem.redis.server import RedisServer
+from securemem.redis.waiting import Probe, check_same, replicated
 from securemem.residue import UNANSWERED, latest
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.01, 0.5
@@ -85,14 +85,14 @@ _RDB = _File(
 
 
 async def purge(
-    server: RedisServer, make_key: Callable[[], bytes], probe: Script, *, store: str, seconds: float
+    server: RedisServer, make_key: Callable[[], bytes], script: Script, *, store: str, seconds: float
 ) -> list[Residue]:
     """Have every server write its files anew.
 
     Args:
         server: one, or a cluster.
         make_key: gives keys that nobody has.
-        probe: writes something under a key and takes it away again.
+        script: writes something under a key and takes it away again.
         store: whose residue it is.
         seconds: how long to wait, at most.
 
@@ -108,7 +108,7 @@ async def purge(
         async with asyncio.timeout(_GRACE_SECONDS):
             await server.primaries()
     places = server.keys_everywhere(make_key)
-    work = [_Purge(node, (b"EVAL", probe.text, 1, key), deadline).run() for node, key in places.items()]
+    work = [_Purge(node, Probe(script, key, make_key), deadline).run() for node, key in places.items()]
     found = await asyncio.gather(*work, return_exceptions=True)
     every: list[Residue] = []
     for left in found:
@@ -118,75 +118,19 @@ async def purge(
     return [*latest(every), Residue(store, _MEMORY, kind=ResidueKind.MEMORY)]
 
 
-async def persist(node: Node, write: Command, seconds: float) -> None:
-    """Wait until what was written is at a replica, where there is one, and in the append-only file, if it is kept.
-
-    Args:
-        node: a server.
-        write: a command that writes something and takes it away again: the server waits for what a connection wrote.
-        seconds: how long, at most.
-
-    Raises:
-        BackendUnavailableError: it cannot be reached.
-    """
-    try:
-        await _persist(node, write, seconds)
-    except _ReplacedError:
-        await _persist(node, write, seconds)
-
-
-async def _persist(node: Node, write: Command, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    async with node.connection(seconds + _GRACE_SECONDS) as ask:
-        facts, settings = parsed(await ask(b"INFO")), await configured(ask, "appendfsync")
-        await _check_same(node, facts)
-        await ask(*write)
-        await _replicated(ask, facts, deadline)
-        if facts.get("aof_enabled") == "1" and settings.get("appendfsync") != b"always":
-            with contextlib.suppress(rx.ResponseError):  # before Redis 7.2 nobody can wait for it
-                await ask(b"WAITAOF", 1, 0, max(int(1000 * (deadline - time.monotonic())), 1))
-
-
-async def _replicated(ask: Ask, facts: Mapping[str, str], deadline: float) -> None:
-    """Wait until a replica has what this connection has written, where one is connected."""
-    if facts.get("connected_slaves", "0") != "0":
-        with contextlib.suppress(rx.ResponseError):  # this user may not, or the server knows no such command
-            await ask(b"WAIT", 1, max(int(1000 * (deadline - time.monotonic())), 1))
-
-
-class _ReplacedError(BackendUnavailableError):
-    """It is another server by now than the one that was written to; the next call goes to that one."""
-
-
-async def _check_same(node: Node, facts: Mapping[str, str]) -> None:
-    """Refuse another server than the one that calls were sent to: sentinels may name a new one by now.
-
-    Args:
-        node: which name.
-        facts: what the server says of itself that a new connection leads to.
-
-    Raises:
-        _ReplacedError: it is another.
-    """
-    [reply] = await node.remote.call(lambda _: node.exchange([(b"INFO", b"server")]))
-    if not isinstance(reply, Exception) and parsed(reply).get("run_id") != facts.get("run_id"):
-        node.renew()
-        raise _ReplacedError(f"{node.name} is another server by now than what was written to")
-
-
 class _Purge:
     """The files of one server."""
 
-    def __init__(self, node: Node, write: tuple[bytes | str | int, ...], deadline: float) -> None:
+    def __init__(self, node: Node, probe: Probe, deadline: float) -> None:
         """Say which.
 
         Args:
             node: the server.
-            write: a command that writes something and takes it away again.
+            probe: of it.
             deadline: until when to wait, by the monotonic clock.
         """
         self._node = node
-        self._write = write
+        self._probe = probe
         self._deadline = deadline
 
     async def run(self) -> list[_Left]:
@@ -205,7 +149,7 @@ class _Purge:
         async with self._node.connection(self._seconds() + _GRACE_SECONDS) as ask:
             settings = await configured(ask, "appendfsync", "save")
             facts = parsed(await ask(b"INFO"))
-            await _check_same(self._node, facts)
+            await check_same(self._node, facts)
             files = _files(facts, settings)
             hindrances = [await self._renew(ask, file) for file in files]
             left = [_Left(what, await self._until(ask, what, settings)) for what in hindrances if what is not None]
@@ -213,8 +157,9 @@ class _Purge:
                 left.append(_Left(_UNSYNCED))
             replicas = facts.get("connected_slaves", "0") != "0"
             if replicas:
-                await ask(*self._write)
-                await _replicated(ask, facts, self._deadline)
+                with contextlib.suppress(rx.ResponseError):  # what it refuses to write it need not be waited for with
+                    await self._probe.write(ask)
+                    await replicated(ask, facts, self._deadline)
             return left + ([_Left(_REPLICAS, kind=ResidueKind.COPY)] if replicas else [])
 
     async def _until(self, ask: Ask, hindrance: str, settings: Mapping[str, bytes]) -> datetime | None:
@@ -270,7 +215,7 @@ class _Purge:
         if settings.get("appendfsync") == b"always":
             return True
         try:
-            await ask(*self._write)  # WAITAOF looks at what this connection has written
+            await self._probe.write(ask)  # WAITAOF looks at what this connection has written
             local, _ = await ask(b"WAITAOF", 1, 0, max(int(1000 * self._seconds()), 1))
             return bool(local)
         except rx.ResponseError:

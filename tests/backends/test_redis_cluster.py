@@ -353,6 +353,27 @@ async def test_purge_reaches_all_primaries(backend: RedisBackend, redis_cluster:
     assert not any(character.isdigit() for residue in left for character in residue.what)
 
 
+async def test_a_purge_while_slots_are_moved(
+    backend: RedisBackend, redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that has not the key any more by which it was to be asked is purged once all the same, and waited for."""
+    found = RedisServer.keys_everywhere
+
+    def outdated(server: RedisServer, make: Callable[[], bytes]) -> dict[Node, bytes]:
+        places = found(server, make)
+        first, *others = places.values()
+        return dict(zip(places, [*others, first], strict=True))
+
+    primaries = [node for node in redis_cluster.nodes if _has_slots(node)]
+    before = [node.info("persistence")["aof_rewrites"] for node in primaries]
+    await backend.delete(list(await _fill(backend)), heads=True)
+    monkeypatch.setattr(RedisServer, "keys_everywhere", outdated)
+    left = await backend.purge(10.0)
+    await backend.persist(2.0)
+    assert [node.info("persistence")["aof_rewrites"] for node in primaries] == [count + 1 for count in before]
+    assert {residue.what for residue in left} == {durability._REPLICAS, durability._MEMORY}
+
+
 async def test_a_purge_that_misses_one_primary(backend: RedisBackend, redis_cluster: RedisCluster) -> None:
     """Where one primary is gone the others are purged and say what is left; of that one all that may be is named."""
     await backend.delete(list(await _fill(backend)), heads=True)
