@@ -21,9 +21,15 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import redis
 import redis.asyncio as aio
+import redis.sentinel as blocking
 from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
@@ -42,6 +48,8 @@ _KINDS: dict[type, type[AbstractConnection]] = {
     redis.Connection: aio.Connection,
     redis.SSLConnection: SSLConnection,
     redis.UnixDomainSocketConnection: UnixDomainSocketConnection,
+    blocking.SentinelManagedConnection: SentinelManagedConnection,
+    blocking.SentinelManagedSSLConnection: SentinelManagedSSLConnection,
 }
 _OURS = frozenset(
     {
@@ -180,13 +188,13 @@ def place_of_client(client: Any, options: Mapping[str, str]) -> Place:
     pool = client.connection_pool
     kind, settings = _asyncio(pool.connection_class, pool.connection_kwargs)
     timeout = settings.get("socket_timeout")
-    if isinstance(pool, SentinelConnectionPool):
+    if isinstance(pool, SentinelConnectionPool | blocking.SentinelConnectionPool):
         return _of_sentinels(pool, kind, settings, Patience.of(options, timeout), timeout)
     return Place([_address(kind, settings)], timeout=timeout, pool=pool)
 
 
 def _of_sentinels(
-    pool: SentinelConnectionPool,
+    pool: SentinelConnectionPool | blocking.SentinelConnectionPool,
     kind: type[AbstractConnection],
     settings: dict[str, Any],
     patience: Patience,
@@ -195,8 +203,9 @@ def _of_sentinels(
     """Ask the sentinels of a caller's client, by clients of our own."""
     theirs = pool.sentinel_manager
     hosts = [(each.connection_pool.connection_kwargs["host"], _port(each.connection_pool)) for each in theirs.sentinels]
-    asked = _brief(theirs.sentinel_kwargs, len(hosts), patience)
-    sentinel = copy.copy(theirs)
+    settings_there = theirs.sentinel_kwargs if isinstance(theirs, Sentinel) else _unblocked(theirs.sentinel_kwargs)
+    asked = _brief(settings_there, len(hosts), patience)
+    sentinel = _like(theirs)
     sentinel.sentinels = [aio.Redis(host=host, port=port, **asked) for host, port in hosts]
     ours = SentinelConnectionPool(  # type: ignore[no-untyped-call]
         pool.service_name,
@@ -208,6 +217,15 @@ def _of_sentinels(
     )
     address = _address(ours.connection_class, ours.connection_kwargs, _service_name(pool.service_name))
     return Place([address], timeout=timeout, sentinel=sentinel, pool=ours)
+
+
+def _like(theirs: Sentinel | blocking.Sentinel) -> Sentinel:
+    """Give an object of our own that asks as a caller's does, which may block."""
+    if isinstance(theirs, Sentinel):
+        return copy.copy(theirs)
+    ours = Sentinel([])  # type: ignore[no-untyped-call]
+    vars(ours).update(vars(theirs))
+    return ours
 
 
 def _of_cluster(client: aio.RedisCluster | redis.RedisCluster) -> Place:
@@ -278,12 +296,15 @@ def _asyncio(kind: type, settings: Mapping[str, Any]) -> tuple[type[AbstractConn
         return kind, dict(settings)
     if kind not in _KINDS:
         raise ConfigurationError(f"a client with a {kind.__name__} cannot be taken over: give an asyncio client")
+    return _KINDS[kind], _unblocked(settings)
+
+
+def _unblocked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of a client that blocks which one of asyncio has too."""
     stapled = [name for name, value in settings.items() if "ocsp" in name and value]
     if stapled:
         raise ConfigurationError(f"an asyncio connection cannot do what {stapled[0]} asks for")
-    return _KINDS[kind], {
-        name: value for name, value in settings.items() if name not in _BLOCKING and "ocsp" not in name
-    }
+    return {name: value for name, value in settings.items() if name not in _BLOCKING and "ocsp" not in name}
 
 
 def _clean(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 from redis import asyncio as aio
+from redis import sentinel as blocking
 from redis.asyncio.sentinel import Sentinel
 
 from securemem.backends.redis import RedisBackend
@@ -169,7 +170,16 @@ async def _by_client(sentinel: RedisSentinel, prefix: str) -> AsyncIterator[Redi
         yield RedisBackend(None, {}, prefix=prefix, client=asked.master_for(sentinel.service))
 
 
-@pytest.mark.parametrize("way", [_by_url, _by_client])
+@asynccontextmanager
+async def _by_client_that_blocks(sentinel: RedisSentinel, prefix: str) -> AsyncIterator[RedisBackend]:
+    asked = blocking.Sentinel(sentinel.addresses)  # type: ignore[no-untyped-call]
+    client = asked.master_for(sentinel.service, decode_responses=True)  # type: ignore[no-untyped-call]
+    yield RedisBackend(None, {}, prefix=prefix, client=client)
+    for each in (client, *asked.sentinels):
+        each.close()
+
+
+@pytest.mark.parametrize("way", [_by_url, _by_client, _by_client_that_blocks])
 async def test_sentinels_say_who_is_the_primary(
     sentinel: RedisSentinel, redis_prefix: str, way: Callable[..., Any]
 ) -> None:
@@ -202,7 +212,7 @@ def _two_are_dead(sentinel: RedisSentinel) -> None:
 
 
 @pytest.mark.parametrize("strike", [_first_hangs, _two_are_dead])
-@pytest.mark.parametrize("way", [_by_url, _by_client])
+@pytest.mark.parametrize("way", [_by_url, _by_client, _by_client_that_blocks])
 async def test_sentinels_that_do_not_answer(
     sentinel: RedisSentinel, redis_prefix: str, way: Callable[..., Any], strike: Callable[[RedisSentinel], None]
 ) -> None:
