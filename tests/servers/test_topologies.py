@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -10,6 +11,7 @@ import redis
 from redis import asyncio as aioredis
 
 from securemem.testing.servers import (
+    ClusterNode,
     PgBouncer,
     PostgresReplica,
     PostgresServer,
@@ -19,6 +21,7 @@ from securemem.testing.servers import (
     wait_until,
 )
 from securemem.testing.servers.postgres import execute, fetch_value
+from securemem.testing.servers.server import HOST
 
 pytestmark = pytest.mark.servers
 
@@ -152,3 +155,10 @@ def test_a_replica_of_redis_is_read_only() -> None:
                 assert client.get("key") == b"value"
                 with pytest.raises(redis.ReadOnlyError):
                     client.set("key", "other")
+
+
+def test_a_bus_port_that_was_taken() -> None:
+    """A node whose second port somebody took before it started is given another, as one whose first was."""
+    node = ClusterNode(settings={})
+    with socket.create_server((HOST, node.bus_port)), node:
+        assert node.state()["cluster_known_nodes"] == "1"

@@ -11,7 +11,7 @@ from typing import Any, Self
 import redis
 
 from securemem.testing.servers.redis import RedisServer
-from securemem.testing.servers.server import HOST, Tls, free_port, wait_until
+from securemem.testing.servers.server import HOST, ServerFailedError, Tls, free_port, wait_until
 
 _PRIMARIES, _SLOTS = 3, 16_384
 _LOG_TAIL = 2_000
@@ -37,6 +37,13 @@ class ClusterNode(RedisServer):
 
     def _command(self) -> list[str]:
         return [*super()._command(), "--cluster-port", str(self.bus_port)]
+
+    def _launch(self) -> None:
+        try:
+            super()._launch()
+        except ServerFailedError:
+            self.bus_port = free_port()  # somebody may have taken that one since
+            raise
 
     def ask(self, *words: str) -> Any:
         """Send one command."""
