@@ -28,6 +28,8 @@ from securemem.remote import Patience, Remote, Watch, number
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Work = Callable[[Connection, bool], Awaitable[T]]
+Greet: TypeAlias = Callable[[Connection], Awaitable[None]]
+"""Looks at a server by a new connection; what it raises is given to whoever asked for that."""
 
 LEAST_VERSION = 130000
 CONNECTIONS = 8
@@ -68,6 +70,7 @@ class PostgresServer:
         schema: where our tables lie.
         row_security: whether the tables have a policy on their rows.
         translated: gives a driver's error as one of ours.
+        greet: looks at the server by every new connection that calls share, before the first of them; None for nothing.
     """
 
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
@@ -91,6 +94,7 @@ class PostgresServer:
         self._by_transaction = pooler == "transaction"
         self._tenant = ""
         self.row_security = False
+        self.greet: Greet | None = None
         self._free: list[Connection] = []
         self._room = asyncio.Semaphore(self.size)
         self._closed = False
@@ -157,7 +161,7 @@ class PostgresServer:
 
     async def _lend(self, work: Work[T], again: bool) -> T:  # noqa: FBT001  (as `Work` has it)
         async with self._room:
-            connection = self._taken() or await self.connect()
+            connection = self._taken() or await self._greeted()
             fenced = self._by_transaction and self.row_security
             self._watch.begin(connection, self.seconds)
             try:
@@ -196,6 +200,18 @@ class PostgresServer:
     def _drop(self) -> None:
         while self._free:
             self._free.pop().terminate()
+
+    async def _greeted(self) -> Connection:
+        """Open a connection that calls share, and look at the server by it."""
+        connection = await self.connect()
+        try:
+            if self.greet is not None:
+                async with asyncio.timeout(self.seconds):
+                    await self.greet(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     def _take_back(self, connection: Connection) -> None:
         if self._closed:

@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
-from securemem.errors import BackendUnavailableError, ConfigurationError, SecureMemError
+from securemem.errors import BackendUnavailableError, ConfigurationError, NotReadyError, SecureMemError
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Hashable)
@@ -267,6 +267,14 @@ class Remote:
 
 def _expire(limit: asyncio.Timeout) -> None:
     limit.reschedule(asyncio.get_running_loop().time())
+
+
+def went_back(name: str) -> NotReadyError:
+    """Give the error of a server that has a store of an older state than this process has seen."""
+    return NotReadyError(
+        f"{name} went back to an older state while the store was open: a restart or a failover has lost "
+        "what it had acknowledged. Open the store anew, which brings it up to date"
+    )
 
 
 def number(options: Mapping[str, str], name: str, default: float, *, least: float) -> float:

@@ -8,7 +8,8 @@ same order. A change whose answer was lost is settled by the head that stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,6 +21,7 @@ from securemem.model import Change, Residue, Stamp, Tail
 from securemem.postgres import Connection, PostgresServer
 from securemem.postgrespurge import purge
 from securemem.postgresschema import Part, look, migrate
+from securemem.remote import went_back
 
 DEFAULT_TABLE = "messages"
 Answer: TypeAlias = bytes | Exception | None
@@ -62,6 +64,9 @@ class PostgresBackend:
         self._sql = sql.load(path, **self._part.names, **_ROWS)
         self._sql_of_two = sql.load(path, **self._part.names, **_TWO_ROWS)
         self._there = False
+        self._stood = 0
+        self._met: datetime | None = None
+        self.encounters = 0
         lanes, crowd = min(_LANES, self._server.size), Crowd()
         self._tails: Batch[_TailRequest, Tail] = Batch(
             self._tail, self._read_together, lanes=lanes, crowd=crowd, most=_MOST_TOGETHER
@@ -78,6 +83,7 @@ class PostgresBackend:
     async def open(self) -> Stamp | None:
         """As `ports.Backend`."""
         self._server.reopen()
+        self._server.greet = None
         try:
             await self._server.check()
             return await self._server.call(self._begin)
@@ -89,10 +95,29 @@ class PostgresBackend:
         """As `ports.TenantBound`."""
         self._server.bind(tenant)
 
+    def hold_against(self, least: Callable[[], Awaitable[int]]) -> None:
+        """As `ports.Reconnecting`; behind a pooler connections of ours say nothing of the server's."""
+
+        async def greet(con: Connection) -> None:
+            met = await con.fetchval(self._sql["begun"])
+            if met != self._met:
+                self._met, self.encounters = met, self.encounters + 1
+            if self._there:
+                wanted = max(self._stood, await least())
+                stamp = await con.fetchrow(self._sql["stamp"])
+                if stamp is None or stamp["counter"] < wanted:
+                    raise went_back(self._server.name)
+
+        self._server.greet = greet
+
+    async def persist(self, seconds: float) -> None:
+        """As `ports.Reconnecting`: every commit has waited for the disk, and for the standbys that are to have it."""
+
     async def stamp(self, stamp: Stamp) -> None:
         """As `ports.Backend`."""
         await self._ensure()
         await self._server.call(lambda con, _: con.execute(self._sql["set_stamp"], *stamp))
+        self._stood = max(self._stood, stamp.counter)
 
     async def tail(self, session: bytes, limit: int, before: int | None = None) -> Tail:
         """As `ports.Backend`."""
@@ -156,13 +181,17 @@ class PostgresBackend:
         version = await look(con, self._part, self._server.name)
         if 0 < version < len(self._part.steps):
             await migrate(con, self._part, self._server.name)
-        self._there = False
+        self._there, self._stood = False, 0
+        self._met = await con.fetchval(self._sql["begun"])
         if version > 0:
             await self._take_in(con)
         elif not await con.fetchval(self._sql["has_stamp"]):
             return None
         row = await con.fetchrow(self._sql["stamp"])
-        return Stamp(*row) if row else None
+        if row is None:
+            return None
+        self._stood = row["counter"]
+        return Stamp(*row)
 
     async def _ensure(self) -> None:
         """Make the tables where they are not there yet."""

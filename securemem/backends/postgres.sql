@@ -13,6 +13,10 @@ SELECT to_regclass('{stamp}') IS NOT NULL;
 -- name: row_security
 SELECT relrowsecurity FROM pg_class WHERE oid = '{table}'::regclass;
 
+-- name: begun
+-- When the server's process began: another one began at another moment.
+SELECT pg_postmaster_start_time();
+
 -- name: set_stamp
 INSERT INTO {stamp} AS stood (one, deployment, counter) VALUES (1, $1, $2)
 ON CONFLICT (one) DO UPDATE SET counter = greatest(stood.counter, excluded.counter);

@@ -14,12 +14,13 @@ from typing import Any
 
 from redis import exceptions as rx
 
-from securemem.errors import ConfigurationError, NotReadyError
+from securemem.errors import ConfigurationError
 from securemem.model import Stamp
 from securemem.redis.node import Node, Script
 from securemem.redis.pipe import Command, Pipe
 from securemem.redis.refusals import UnsentError
 from securemem.redis.server import RedisServer
+from securemem.remote import went_back
 
 COUNT = 128
 _FORMAT = 1
@@ -91,10 +92,7 @@ class Stamps:
                 raise UnsentError from fields  # it may serve in a moment what it cannot show now
             stamp = _read(node.name, *fields)
             if (stamp.counter if stamp is not None else 0) < least:
-                raise NotReadyError(
-                    f"{node.name} went back to an older state while the store was open: a restart or a failover has "
-                    "lost what it had acknowledged. Open the store anew, which brings it up to date"
-                )
+                raise went_back(node.name)
 
 
 def _is_elsewhere(reply: Any) -> bool:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from securemem import ReorderedError
+from securemem import NotReadyError, ReorderedError, SecureMemory, UserRestrictedError
+from securemem.backends.postgres import PostgresBackend
 from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers import PostgresServer, wait_until
 from securemem.testing.servers.postgres import execute, fetch_value, run_blocking
@@ -193,3 +194,67 @@ async def test_an_old_primary_that_comes_back(pair: Pair, tmp_path: Path) -> Non
             with pytest.raises(ReorderedError):
                 await use
     await check(pair.new, tmp_path, [writer])
+
+
+async def _hold_without_the_standby(pair: Pair, placing: SecureMemory) -> None:
+    """Place a hold on what is on both servers, of which the standby never hears before it takes over."""
+    pair.wait_for_the_standby("")
+    await placing.session("held").add("user", "evidence")
+    await asyncio.to_thread(pair.standby.catch_up)
+    await asyncio.to_thread(pair.cut_off)
+    await placing.holds.place("held", reason_code="court")
+    await asyncio.to_thread(pair.take_over)
+
+
+async def _texts(memory: SecureMemory, session: str) -> list[object]:
+    return [message.content for message in await memory.session(session).history()]
+
+
+async def test_a_hold_that_a_failover_undid(pair: Pair, tmp_path: Path) -> None:
+    """Whoever has the store open is refused, who placed it and another; who opens it anew places it."""
+    async with open_store(pair.url, tmp_path) as placing, open_store(pair.url, tmp_path) as other:
+        await _texts(other, "held")
+        await _hold_without_the_standby(pair, placing)
+        for memory in (placing, other):
+            with pytest.raises(NotReadyError, match="older state"):
+                await _texts(memory, "held")
+            with pytest.raises(NotReadyError, match="older state"):
+                await memory.session("new").add("user", "word")
+        async with open_store(pair.url, tmp_path) as again:
+            with pytest.raises(UserRestrictedError):
+                await _texts(again, "held")
+        with pytest.raises(UserRestrictedError):
+            await _texts(other, "held")
+        await placing.session("new").add("user", "word")
+
+
+async def test_a_failover_while_a_hold_is_placed(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks that the new primary lacks, and that count as it does, are set once more before the hold is through."""
+    persist, over = PostgresBackend.persist, iter([True])
+
+    async def replaced(backend: PostgresBackend, seconds: float) -> None:
+        await persist(backend, seconds)
+        if next(over, False):
+            await asyncio.to_thread(pair.take_over)
+
+    async with open_store(pair.url, tmp_path) as memory:
+        pair.wait_for_the_standby("")
+        for session in ("one", "two"):
+            await memory.session(session, user_id="alice").add("user", "evidence")
+        await asyncio.to_thread(pair.standby.catch_up)
+        await asyncio.to_thread(pair.cut_off)
+        monkeypatch.setattr(PostgresBackend, "persist", replaced)
+        await memory.holds.place(user_id="alice", reason_code="court")
+    async with open_store(pair.url, tmp_path) as memory:
+        for session in ("one", "two"):
+            with pytest.raises(UserRestrictedError):
+                await memory.session(session, user_id="alice").history()
+
+
+async def test_where_nobody_looks_it_is_hidden(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: unseen, what was held is read by who has the store open and did not place it."""
+    monkeypatch.setattr(PostgresBackend, "hold_against", lambda _, __: None)
+    async with open_store(pair.url, tmp_path) as placing, open_store(pair.url, tmp_path) as other:
+        await _texts(other, "held")
+        await _hold_without_the_standby(pair, placing)
+        assert await _texts(other, "held") == ["evidence"]
