@@ -52,6 +52,9 @@ _FACTS = """
 SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('server_encoding')
 """
 _ENCODINGS = ("UTF8", "SQL_ASCII")
+_LIMITS_TRANSACTIONS = 17
+"""The version from which on the server has a `transaction_timeout`; as a parameter of a new connection an older one
+would refuse it."""
 _LEAST_SECONDS = 0.01
 _OF_A_TRY = 0.8
 """The part of the time of a try after which the server gives up waiting for a lock, so that it still says so."""
@@ -147,6 +150,8 @@ class PostgresServer:
             async with asyncio.timeout(seconds):
                 connection = await self.connect(long=True)
                 try:
+                    if not self._by_transaction and connection.get_server_version().major >= _LIMITS_TRANSACTIONS:
+                        await connection.execute("SET transaction_timeout = 0", timeout=self.seconds)
                     yield connection
                 finally:
                     connection.terminate()

@@ -325,6 +325,25 @@ async def test_what_another_keeps_locked(postgres_url: str, admin: Connection) -
     await server.aclose()
 
 
+async def test_limits_of_the_role_are_none_of_what_is_long(own_postgres_url: str) -> None:
+    """A long transaction takes as long as it may, whatever the database or the role lets one take."""
+    limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+    server, slowly = postgres.PostgresServer(own_postgres_url, {}), "BEGIN; SELECT pg_sleep(0.3)"
+    owner = await asyncpg.connect(own_postgres_url)
+    if owner.get_server_version().major >= 17:
+        limits.append("transaction_timeout")
+    for limit in limits:
+        await owner.execute(f"ALTER DATABASE {urlsplit(own_postgres_url).path[1:]} SET {limit} = '100ms'")
+    await owner.close()
+    async with server.connection(None) as connection:
+        assert {await connection.fetchval(f"SHOW {limit}") for limit in limits} == {"0"}
+        await connection.execute(slowly)
+    other = await asyncpg.connect(own_postgres_url)
+    with pytest.raises((pg.QueryCanceledError, pg.ConnectionDoesNotExistError)):  # the control
+        await other.execute(slowly)
+    await other.close()
+
+
 @pytest.mark.parametrize("options", [{}, {"pooler": "transaction"}], ids=["straight", "pooler"])
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 async def test_another_isolation_by_default(own_postgres_url: str, isolation: str, options: dict[str, str]) -> None:
