@@ -37,7 +37,7 @@ async def _handle(memory: SecureMemory, session_id: str) -> bytes:
     return handle
 
 
-def _damage(folder: Path, table: str, column: str, handle: bytes) -> None:
+def damage(folder: Path, table: str, column: str, handle: bytes) -> None:
     """Change a byte of what is wrapped or sealed for a session, or for whose it is."""
     which = "handle = ?" if table == "sessions" else "user = (SELECT user FROM sessions WHERE handle = ?)"
     with closing(sqlite3.connect(folder / "store.keys.db")) as con, con:
@@ -60,7 +60,7 @@ async def test_a_damaged_key_keeps_nobody_from_being_erased(
     file_url: str, clock: FakeClock, tmp_path: Path, row: str, mine: Policy | str
 ) -> None:
     """What cannot be opened is destroyed like all else, nothing is left to do, and everybody opens the store."""
-    _damage(tmp_path, *ROWS[row], await _filled(file_url, clock, mine))
+    damage(tmp_path, *ROWS[row], await _filled(file_url, clock, mine))
     async with opened(file_url, clock, mine) as memory:
         with pytest.raises(IntegrityError):
             await texts(memory.session("a", user_id="alice"))
@@ -77,7 +77,7 @@ async def test_a_damaged_vault_takes_nothing_with_it(file_url: str, clock: FakeC
     async with opened(file_url, clock, PSEUDO) as memory:
         await add(memory.session("a", user_id="alice"), f"invoice for {EMAIL}", **INVOICE)
         vault = await _handle(memory, VAULT)
-    _damage(tmp_path, *ROWS["session's key"], vault)
+    damage(tmp_path, *ROWS["session's key"], vault)
     async with opened(file_url, clock, PSEUDO) as memory:
         await memory.erase_user("alice")
         assert await exported(memory, "alice") == ["invoice for [EMAIL_ADDRESS_1]"]
@@ -88,7 +88,7 @@ async def test_a_damaged_key_that_a_hold_passes_by(file_url: str, clock: FakeClo
     damaged = await _filled(file_url, clock, "plain")
     async with opened(file_url, clock, "plain") as memory:
         hold = await memory.holds.place("alice", session_id="b", reason_code="CASE-1")
-    _damage(tmp_path, *ROWS["session's key"], damaged)
+    damage(tmp_path, *ROWS["session's key"], damaged)
     async with opened(file_url, clock, "plain") as memory:
         with pytest.raises(LegalHoldError):
             await memory.erase_user("alice")
@@ -102,7 +102,7 @@ async def test_a_damaged_key_of_a_session_that_has_nothing(file_url: str, clock:
     await _filled(file_url, clock, KEEPING)
     async with opened(file_url, clock, KEEPING) as memory:
         keys = await (await inside(memory)).keyring.mint("alice", "d", Title("d", 0))
-    _damage(tmp_path, *ROWS["session's key"], keys.handle)
+    damage(tmp_path, *ROWS["session's key"], keys.handle)
     async with opened(file_url, clock, KEEPING) as memory:
         await memory.erase_user("alice")
         assert await (await inside(memory)).keyring.find_user("alice") is None
@@ -125,7 +125,7 @@ async def test_a_damaged_key_of_what_was_preserved_of_another(
             patch.setattr(Destruction, "carry_out", _killed)
             with pytest.raises(BackendUnavailableError):
                 await memory.erase_user("bob")
-    _damage(tmp_path, *ROWS["session's key"], preserved)
+    damage(tmp_path, *ROWS["session's key"], preserved)
     async with opened(file_url, clock, KEEPING) as memory:
         assert await texts(memory.session("d", user_id="bob")) == []
         assert [each.waits for each in await memory.holds.list()] == [False]

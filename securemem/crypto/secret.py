@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from types import TracebackType
+from typing import NoReturn, Self
 
 KEY_BYTES = 32
 
@@ -11,7 +12,8 @@ KEY_BYTES = 32
 class RawKey:
     """A symmetric key of 32 bytes in memory that can be overwritten.
 
-    `expose_secret` is the one way to its bytes, so that a search finds every use.
+    `expose_secret` is the one way to its bytes, so that a search finds every use. At the end of a `with` it is wiped,
+    however that comes.
     """
 
     __slots__ = ("_bytes",)
@@ -36,6 +38,14 @@ class RawKey:
         """Overwrite the key; copies that a primitive made for itself are out of reach."""
         self._bytes[:] = bytes(len(self._bytes))
         self._bytes = bytearray()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wipe()
 
     def __repr__(self) -> str:
         return "RawKey(…)"

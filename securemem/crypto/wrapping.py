@@ -53,6 +53,7 @@ def check(key: RawKey, wrapped: WrappedKey) -> RawKey:
         WrongKeyError: it is another.
     """
     if not equal(commitment(key), wrapped[len(_MAGIC) : _PREFIX_BYTES]):
+        key.wipe()
         raise WrongKeyError("the unwrapped key is not the one that was wrapped")
     return key
 

@@ -52,8 +52,8 @@ class Guests:
                 if found.user is not None
                 else await self._keyring.new_user(user_id)
             )
-            key = RawKey.generate()
-            wrapped = GuestKey(GENERATION, user.wrap_session_key(keys.handle, GENERATION, key))
+            with RawKey.generate() as key:
+                wrapped = GuestKey(GENERATION, user.wrap_session_key(keys.handle, GENERATION, key))
             guard = self._keyring.guard(user_id)
             status = await self._keyring.keystore.add_guest(keys.handle, new or user.row, wrapped, guard)
             keys.has_new_guest = keys.has_new_guest or status is Minted.DONE

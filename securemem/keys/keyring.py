@@ -223,8 +223,8 @@ class Keyring:
 
     async def _opened(self, user_row: UserRow, row: SessionRow, user_id: str | None) -> SessionKeys:
         user = await self.user(user_row, user_id)
-        key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
-        return self._session_keys(user, row, key, open_title(key, self.tenant, user.handle, row))
+        with user.unwrap_session_key(row.handle, row.generation, row.wrapped) as key:
+            return self._session_keys(user, row, key, open_title(key, self.tenant, user.handle, row))
 
     def tags(self, user_id: str, session_id: str) -> tuple[bytes, bytes]:
         """Give the lookup tags of a user and of a session of theirs, under the open epoch."""
@@ -254,7 +254,7 @@ class Keyring:
     async def reload(self) -> None:
         """Take over an epoch that another process opened, and let go of KEKs that it destroyed."""
         await self.kms.epochs()
-        self._tenant = await load_tenant(self.keystore, self.kms, self._name)
+        self._tenant = (await load_tenant(self.keystore, self.kms, self._name)).with_head(self._tenant.head)
 
     async def user(self, row: UserRow, user_id: str | None) -> UserKey:
         """Give a user's key from the cache or through the KMS, once however many ask."""
@@ -263,19 +263,26 @@ class Keyring:
             if cached is not None and cached.row[1:4] == row[1:4]:
                 return cached
         key = await self._unwrapping.key_of(self.tenant, row)
-        name = open_name(key, self.tenant, row)
-        if user_id is not None and name != user_id:
-            raise CorruptRecordError(f"keystore: the row of user {row.handle.hex()} was found under another's tag")
-        user = UserKey(self.tenant, row, name, key)
+        try:
+            user = UserKey(self.tenant, row, self._name_of(row, key, user_id), key)
+        except CorruptRecordError:
+            key.wipe()
+            raise
         self.held.put_user(user)
         return user
 
+    def _name_of(self, row: UserRow, key: RawKey, user_id: str | None) -> str:
+        name = open_name(key, self.tenant, row)
+        if user_id is not None and name != user_id:
+            raise CorruptRecordError(f"keystore: the row of user {row.handle.hex()} was found under another's tag")
+        return name
+
     def _admit(self, user: UserKey, row: SessionRow, session_id: str) -> SessionKeys:
-        key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
-        title = open_title(key, self.tenant, user.handle, row)
-        if title.session_id != session_id:
-            raise CorruptRecordError("keystore: found under another session's tag", session=row.handle)
-        keys = self._session_keys(user, row, key, title)
+        with user.unwrap_session_key(row.handle, row.generation, row.wrapped) as key:
+            title = open_title(key, self.tenant, user.handle, row)
+            if title.session_id != session_id:
+                raise CorruptRecordError("keystore: found under another session's tag", session=row.handle)
+            keys = self._session_keys(user, row, key, title)
         self.held.put_session(keys)
         return keys
 

@@ -52,40 +52,36 @@ async def renew(keyring: Keyring, person: UserRow, going: GoingOn, *, known: set
     if any(user.generation != person.generation for user in users):
         return Minted.USER_GONE
     old = await keyring.user(person, None)
-    new, row = await _next(keyring, old)
-    user_tag, _ = keyring.tags(old.user_id, "")
-    sessions = [_session(keyring, old, new, session) for _, session in rows]
-    guesting = [(session, _visit(old, new, session, guest.key)) for guest, session in visits]
+    with RawKey.generate() as key:
+        new = await _next(keyring, old, key)
+        sessions = [_session(keyring, old, new, session) for _, session in rows]
+        guesting = [(session, _visit(old, new, session, guest.key)) for guest, session in visits]
+    row, (user_tag, _) = new.row, keyring.tags(old.user_id, "")
     renewed = Renewed(person.handle, person.generation, row.epoch, row.wrapped, row.name, user_tag, sessions, guesting)
     status = await keyring.keystore.renew_user(renewed, known=known)
-    new.wipe()
     if status is Minted.EPOCH_MOVED:
         await keyring.reload()
     return status
 
 
-async def _next(keyring: Keyring, old: UserKey) -> tuple[UserKey, UserRow]:
-    """Draw the key of the next generation, and give the row that it will have."""
-    generation, epoch, key = old.row.generation + 1, keyring.open_epoch, RawKey.generate()
+async def _next(keyring: Keyring, old: UserKey, key: RawKey) -> UserKey:
+    """Give a key that was drawn as the person's next one, with the row that it will have."""
+    generation, epoch = old.row.generation + 1, keyring.open_epoch
     context = user_context(keyring.tenant, old.handle, generation)
     wrapped = enclose(key, await keyring.kms.wrap(epoch, key, context=context))
     name = seal_name(key, keyring.tenant, old.handle, old.user_id)
     row = old.row._replace(epoch=epoch, generation=generation, wrapped=wrapped, name=name)
-    return UserKey(keyring.tenant, row, old.user_id, key), row
+    return UserKey(keyring.tenant, row, old.user_id, key)
 
 
 def _session(keyring: Keyring, old: UserKey, new: UserKey, row: SessionRow) -> tuple[bytes, bytes, bytes]:
     """Give a session's handle, its tag, and its key under the new one."""
-    key = old.unwrap_session_key(row.handle, row.generation, row.wrapped)
     _, tag = keyring.tags(old.user_id, title_of(old, row).session_id)
-    wrapped = new.wrap_session_key(row.handle, row.generation, key)
-    key.wipe()
-    return row.handle, tag, wrapped
+    with old.unwrap_session_key(row.handle, row.generation, row.wrapped) as key:
+        return row.handle, tag, new.wrap_session_key(row.handle, row.generation, key)
 
 
 def _visit(old: UserKey, new: UserKey, session: bytes, row: GuestKey) -> bytes:
     """Give a guest's key in somebody's session under the new one."""
-    key = old.unwrap_session_key(session, *row)
-    wrapped = new.wrap_session_key(session, row.generation, key)
-    key.wipe()
-    return wrapped
+    with old.unwrap_session_key(session, *row) as key:
+        return new.wrap_session_key(session, row.generation, key)

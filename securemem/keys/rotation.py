@@ -148,9 +148,9 @@ class Rotation:
             for row in rows:
                 if row.epoch != old or row.kind in present or row.kind not in TENANT_KEY_KINDS:
                     continue
-                kept = RawKey.generate() if row.kind == "index" else await unwrap_tenant_key(self._kms, handle, row)
-                wrapped = await wrap_tenant_key(self._kms, handle, row.kind, new, kept)
-                kept.wipe()
+                is_new = row.kind == "index"
+                with RawKey.generate() if is_new else await unwrap_tenant_key(self._kms, handle, row) as kept:
+                    wrapped = await wrap_tenant_key(self._kms, handle, row.kind, new, kept)
                 await self._keystore.add_tenant_key(number, wrapped)
 
     async def _rewrap_all(self, epoch: int) -> None:
@@ -170,14 +170,13 @@ class Rotation:
 
     async def _rewrap(self, tenant: bytes, index: HMAC, row: UserRow, epoch: int) -> None:
         context = user_context(tenant, row.handle, row.generation)
-        key = check(await self._kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped)
-        user_id = open_name(key, tenant, row)
-        user = UserKey(tenant, row, user_id, key)
-        sessions = [
-            (session_tag(index, tenant, user_id, title_of(user, session).session_id), session.handle)
-            for session in await self._keystore.sessions_to_retag(row.number)
-        ]
-        wrapped = enclose(key, await self._kms.wrap(epoch, key, context=context))
+        with check(await self._kms.unwrap(row.epoch, box_of(row.wrapped), context=context), row.wrapped) as key:
+            user_id = open_name(key, tenant, row)
+            user = UserKey(tenant, row, user_id, key)
+            sessions = [
+                (session_tag(index, tenant, user_id, title_of(user, session).session_id), session.handle)
+                for session in await self._keystore.sessions_to_retag(row.number)
+            ]
+            wrapped = enclose(key, await self._kms.wrap(epoch, key, context=context))
         tag = user_tag(index, tenant, user_id)
         await self._keystore.rewrap(row, Rewrapped(epoch, wrapped, tag, sessions))
-        key.wipe()

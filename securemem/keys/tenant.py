@@ -9,7 +9,7 @@ keyed hash of a value   = HMAC-SHA-256(HKDF-Expand(head key, "securemem/keyed-ha
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hmac import HMAC
 
 from securemem.crypto.kdf import hkdf_expand
@@ -53,6 +53,11 @@ class TenantKeys:
         """Give a hash that is the same for all of the tenant's epochs, and means nothing to whoever lacks its key."""
         return hmac_sha256(hkdf_expand(self.head.expose_secret(), _HASH_LABEL), data)
 
+    def with_head(self, head: RawKey) -> TenantKeys:
+        """Give the same with the head key that is in use already, which no rotation changes; this one is wiped."""
+        self.head.wipe()
+        return replace(self, head=head)
+
     def wipe(self) -> None:
         """Overwrite the keys; OpenSSL overwrites its states of the index keys when they are freed."""
         self.head.wipe()
@@ -93,10 +98,18 @@ async def unwrap_tenant_key(kms: KeyManagementService, tenant: bytes, row: Tenan
 
 async def unwrap_index_key(kms: KeyManagementService, tenant: bytes, row: TenantKeyRow) -> HMAC:
     """Unwrap an index key, as `unwrap_tenant_key`, for the one use that it has."""
-    key = await unwrap_tenant_key(kms, tenant, row)
-    state = hmac_sha256_state(key)
-    key.wipe()
-    return state
+    with await unwrap_tenant_key(kms, tenant, row) as key:
+        return hmac_sha256_state(key)
+
+
+async def _signer(kms: KeyManagementService, tenant: bytes, row: TenantKeyRow) -> Signer:
+    with await unwrap_tenant_key(kms, tenant, row) as seed:
+        return Signer(seed)
+
+
+async def _drawn(kms: KeyManagementService, tenant: bytes, kind: str, epoch: int) -> TenantKeyRow:
+    with RawKey.generate() as key:
+        return await wrap_tenant_key(kms, tenant, kind, epoch, key)
 
 
 async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) -> TenantKeys:
@@ -110,9 +123,7 @@ async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) 
         known = await keystore.tenant(name)
         if known is None:
             handle = os.urandom(HANDLE_BYTES)
-            keys = [
-                await wrap_tenant_key(kms, handle, kind, open_epoch, RawKey.generate()) for kind in TENANT_KEY_KINDS
-            ]
+            keys = [await _drawn(kms, handle, kind, open_epoch) for kind in TENANT_KEY_KINDS]
             await keystore.add_tenant(handle, name, keys)
             continue
         number, handle = known
@@ -120,11 +131,8 @@ async def load_tenant(keystore: Keystore, kms: KeyManagementService, name: str) 
         found = {row.kind: row for row in rows if row.epoch == open_epoch}
         if len(found) < len(TENANT_KEY_KINDS):
             raise WrongKeyError("the keystore lacks this tenant's own keys: restore it from its newest backup")
+        index = {row.epoch: await unwrap_index_key(kms, handle, row) for row in rows if row.kind == "index"}
+        signer = await _signer(kms, handle, found["signing"])
         return TenantKeys(
-            number,
-            handle,
-            open_epoch,
-            {row.epoch: await unwrap_index_key(kms, handle, row) for row in rows if row.kind == "index"},
-            await unwrap_tenant_key(kms, handle, found["head"]),
-            Signer(await unwrap_tenant_key(kms, handle, found["signing"])),
+            number, handle, open_epoch, index, await unwrap_tenant_key(kms, handle, found["head"]), signer
         )

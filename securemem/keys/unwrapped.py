@@ -136,10 +136,8 @@ def title_of(user: UserKey, row: SessionRow) -> Title:
     Raises:
         WrongKeyError, CorruptRecordError: as `UserKey.unwrap_session_key` and `open_title`.
     """
-    key = user.unwrap_session_key(row.handle, row.generation, row.wrapped)
-    title = open_title(key, user.tenant, user.handle, row)
-    key.wipe()
-    return title
+    with user.unwrap_session_key(row.handle, row.generation, row.wrapped) as key:
+        return open_title(key, user.tenant, user.handle, row)
 
 
 @dataclass(slots=True, eq=False)

@@ -86,9 +86,7 @@ async def rewrap_all(ledger: Ledger, kms: KeyManagementService, epoch: int) -> N
     """Put the keys of all requests under an epoch; none is queued under an older one any more."""
 
     async def anew(key: RequestKey) -> bytes:
-        raw = await unwrap_key(kms, key)
-        wrapped = await wrap_key(kms, epoch, raw, tenant=key.tenant, request=key.request)
-        raw.wipe()
-        return wrapped
+        with await unwrap_key(kms, key) as raw:
+            return await wrap_key(kms, epoch, raw, tenant=key.tenant, request=key.request)
 
     await rewrap(ledger, epoch, anew)

@@ -72,15 +72,14 @@ class Telling:
         """
         if not self._policy.notify:
             return Notices()
-        at, epoch, raw, tenant = self._now(), await self._open_epoch(), RawKey.generate(), self._keyring.tenant
-        wrapped = await wrap_key(self._keyring.kms, epoch, raw, tenant=tenant, request=request)
+        at, epoch, tenant = self._now(), await self._open_epoch(), self._keyring.tenant
         recipients = [(each.id, each.url_env, Duration.of(each.ack_within).after(at)) for each in self._policy.notify]
         until = min(LAST, max(ack_by for _, _, ack_by in recipients) + KEPT)
-        key = RequestKey(request, tenant, kind.value, epoch, wrapped, at, until)
         text = text_of(kind, user_id, request, at)
-        sealed = tuple(sealed_for(raw, text, key, each) for each in recipients)
-        raw.wipe()
-        return Notices(key, sealed)
+        with RawKey.generate() as raw:
+            wrapped = await wrap_key(self._keyring.kms, epoch, raw, tenant=tenant, request=request)
+            key = RequestKey(request, tenant, kind.value, epoch, wrapped, at, until)
+            return Notices(key, tuple(sealed_for(raw, text, key, each) for each in recipients))
 
     async def with_notices(
         self,
@@ -187,11 +186,8 @@ class Telling:
         name = hashlib.sha256(pae(b"securemem/webhook-id/1", key.request, due.recipient.encode())).hexdigest()
         try:
             endpoint = endpoint_of(due.url_env)
-            raw = await unwrap_key(self._keyring.kms, key)
-            try:
+            with await unwrap_key(self._keyring.kms, key) as raw:
                 body = open_notice(raw, due.body, tenant=key.tenant, request=key.request, recipient=due.recipient)
-            finally:
-                raw.wipe()
         except (ConfigurationError, IntegrityError) as exc:
             return Reply(None, str(exc))
         return await send(endpoint, Webhook(f"msg_{name[:32]}", self._now() // 1000, body))
