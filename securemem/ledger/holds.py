@@ -1,7 +1,8 @@
 """Legal holds, and restrictions of processing (GDPR Art. 18).
 
 A hold is on all that is held of a person, or on one session; several may overlap, and each is released by its id. A
-restriction is on all of a person's. That one was placed or released is an act, which the stores' stamps follow.
+restriction is on all of a person's. That one was placed or released is an act, which the stores' stamps follow, and
+with it stands the audit's event.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from securemem.errors import InvalidInputError
 from securemem.ledger.acts import ActKind
+from securemem.ledger.audit import Event, append
 from securemem.ledger.store import Besides, Ledger
 from securemem.model import HANDLE_BYTES
 
@@ -86,15 +88,27 @@ class Holds:
         self._tenant = tenant
 
     async def place(
-        self, person: bytes, session: bytes | None, *, reason: str, at: int, kind: Kind = Kind.HOLD
+        self,
+        person: bytes,
+        session: bytes | None,
+        *,
+        reason: str,
+        at: int,
+        kind: Kind = Kind.HOLD,
+        event: Event | None = None,
     ) -> Placed:
-        """Write a hold, durably; its sessions' heads are the caller's to mark, before the act is through."""
+        """Write a hold, durably, and the event that tells of it; its sessions' heads are the caller's to mark.
+
+        The act is through once they are.
+        """
         hold = Hold(secrets.token_bytes(HANDLE_BYTES), self._tenant, person, session, reason, at, kind.value)
 
         async def besides(connection: AsyncConnection, tables: Tables, _: int) -> None:
             from securemem.ledger.engine import insert_new  # noqa: PLC0415
 
             await connection.execute(insert_new(tables.holds, connection.dialect.name), [hold._asdict()])
+            if event is not None:
+                await append(connection, tables, event)
 
         return Placed(hold, await self._decide(_PLACED.get(kind), at, besides))
 
@@ -128,26 +142,34 @@ class Holds:
             raise InvalidInputError("there is no hold of this id")
         return found
 
-    async def release(self, hold: bytes, *, at: int, kind: Kind = Kind.HOLD) -> int:
-        """Mark a hold as released; gives the number of the act, which is through once its sessions' heads are set."""
+    async def release(self, hold: bytes, *, at: int, kind: Kind = Kind.HOLD, event: Event | None = None) -> int:
+        """Mark a hold as released, and write the event that tells of it, unless somebody has done so.
+
+        Returns:
+            The number of the act, which is through once its sessions' heads are set.
+        """
 
         async def besides(connection: AsyncConnection, tables: Tables, _: int) -> None:
-            await self._change(connection, tables, hold, released_at=at)
+            if await self._change(connection, tables, hold, released_at=at) and event is not None:
+                await append(connection, tables, event)
 
         return await self._decide(_RELEASED.get(kind), at, besides)
 
-    async def ask(self, hold: bytes, actor: bytes) -> None:
-        """Note who wants a hold released, which waits for a second person's word."""
+    async def ask(self, hold: bytes, actor: bytes, *, event: Event | None = None) -> None:
+        """Note who wants a hold released, which waits for a second person's word, and write the event of it."""
+        given: dict[int, bytes] = {}
 
         async def work(connection: AsyncConnection, tables: Tables) -> None:
-            await self._change(connection, tables, hold, asked_by=actor)
+            if await self._change(connection, tables, hold, asked_by=actor) and event is not None:
+                await append(connection, tables, event, given=given)
 
         await self._ledger.transact(work)
 
-    async def _change(self, connection: AsyncConnection, tables: Tables, hold: bytes, **values: Any) -> None:
+    async def _change(self, connection: AsyncConnection, tables: Tables, hold: bytes, **values: Any) -> bool:
+        """Change a hold; tells whether it stands still."""
         holds = tables.holds
         mine = (holds.c.id == hold, holds.c.tenant == self._tenant, holds.c.released_at.is_(None))
-        await connection.execute(holds.update().where(*mine).values(**values))
+        return bool((await connection.execute(holds.update().where(*mine).values(**values))).rowcount)
 
     async def all(self) -> list[Hold]:
         """Give every hold and restriction that ever was, the oldest first."""

@@ -1,6 +1,6 @@
 """Legal holds: what is held is kept whatever a policy, a clear or an erasure says, and nobody reads it.
 
-    ledger's hold → audit → heads marked (compare-and-swap, committed) → stamps; only then it is reported
+    ledger's hold, and its event → heads marked (compare-and-swap, committed) → stamps; only then it is reported
 
 A worker reads the holds after the heads that it judges, and deletes by compare-and-swap on these: a hold that comes
 between moves the head, and the deletion fails. Sessions that are begun later are marked by whoever begins them, as
@@ -15,7 +15,7 @@ from datetime import datetime
 from securemem.errors import ConflictError, InvalidInputError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
-from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.audit import Event, EventKind
 from securemem.ledger.holds import Hold, Holds, Kind
 from securemem.ledger.standing import document_in_force
 from securemem.ledger.store import Ledger
@@ -70,7 +70,6 @@ class Holding:
         self._policy = policy.digest
         self._two_person = policy.safety.two_person
         self._holds = Holds(ledger, keyring.tenant)
-        self._audit = Audit(ledger)
 
     async def place(self, user_id: str, *, session_id: str | None, reason_code: str, actor: str | None) -> LegalHold:
         """Place a hold; it stands when this returns.
@@ -89,8 +88,9 @@ class Holding:
             if found.session is None:
                 raise InvalidInputError("this person has no session of this id")
             session = found.session.handle
-        hold, act = await self._holds.place(person.handle, session, reason=reason_code, at=self._now())
-        await self._log(EventKind.HOLD, hold, self._keyring.actor_hash(actor))
+        at, who = self._now(), self._keyring.actor_hash(actor)
+        event = Event(EventKind.HOLD, self._keyring.tenant, person.handle, who, self._policy, at, session)
+        hold, act = await self._holds.place(person.handle, session, reason=reason_code, at=at, event=event)
 
         async def mark() -> None:
             for handle in await self._sessions(hold):
@@ -126,11 +126,10 @@ class Holding:
                         "the policy wants two persons' word to release a hold: say whose this is (actor)"
                     )
                 if asked_by is None or asked_by == who:
-                    await self._log(EventKind.PROPOSE, hold, who)
-                    await self._holds.ask(name, who)
+                    await self._holds.ask(name, who, event=self._event(EventKind.PROPOSE, hold, who))
                     return LegalHold.of(hold, waits=True)
-            await self._log(EventKind.RELEASE, hold, who)
-            act = await self._holds.release(name, at=self._now())
+            event = self._event(EventKind.RELEASE, hold, who)
+            act = await self._holds.release(name, at=event.at, event=event)
 
         freed: list[bool] = []
 
@@ -197,9 +196,8 @@ class Holding:
 
         return await self._marks.move(session, freed, until=NEVER)
 
-    async def _log(self, kind: EventKind, hold: Hold, actor: bytes | None) -> None:
-        tenant, at = self._keyring.tenant, self._now()
-        await self._audit.write(Event(kind, tenant, hold.person, actor, self._policy, at, hold.session))
+    def _event(self, kind: EventKind, hold: Hold, actor: bytes | None) -> Event:
+        return Event(kind, self._keyring.tenant, hold.person, actor, self._policy, self._now(), hold.session)
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())

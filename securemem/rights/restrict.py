@@ -1,6 +1,6 @@
 """Restriction of processing (GDPR Art. 18): what is held of a person is kept and grows, and nobody reads it.
 
-    ledger's restriction → audit → heads marked (compare-and-swap, committed) → stamps; only then it is reported
+    ledger's restriction, and its event → heads marked (compare-and-swap, committed) → stamps; only then it is reported
 
 It lengthens no life: what is past its time goes as before. Sessions that are begun later are marked by whoever begins
 them, as soon as their first head is there; by a worker where that one was killed in between.
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from securemem.errors import InvalidInputError
 from securemem.keys import handles
 from securemem.keys.keyring import Keyring
-from securemem.ledger.audit import Audit, Event, EventKind
+from securemem.ledger.audit import Event, EventKind
 from securemem.ledger.holds import Holds, Kind
 from securemem.ledger.store import Ledger
 from securemem.marks import Marks, changed
@@ -37,7 +37,6 @@ class Restricting:
         self._clock = clock
         self._policy = policy.digest
         self._holds = Holds(ledger, keyring.tenant)
-        self._audit = Audit(ledger)
 
     async def restrict(self, user_id: str, *, actor: str | None) -> None:
         """Restrict a person; where they are already, what was interrupted is gone on with.
@@ -51,8 +50,10 @@ class Restricting:
         """Restrict a person by their handle, likewise."""
         act: int | None = None
         if not await self._standing(person):
-            _, act = await self._holds.place(person, None, reason=_ARTICLE, at=self._now(), kind=Kind.RESTRICTION)
-            await self._log(EventKind.RESTRICTION, person, actor)
+            event = self._event(EventKind.RESTRICTION, person, actor)
+            _, act = await self._holds.place(
+                person, None, reason=_ARTICLE, at=event.at, kind=Kind.RESTRICTION, event=event
+            )
 
         async def marked(head: Head, _: bytes) -> Head | None:
             return None if head.restricted else restricted_head(head, self._now())
@@ -73,8 +74,8 @@ class Restricting:
         person = await self._person(user_id)
         acts = []
         for each in await self._standing(person):
-            await self._log(EventKind.LIFT, person, actor)
-            acts.append(await self._holds.release(each, at=self._now(), kind=Kind.RESTRICTION))
+            event = self._event(EventKind.LIFT, person, actor)
+            acts.append(await self._holds.release(each, at=event.at, kind=Kind.RESTRICTION, event=event))
 
         async def freed(head: Head, _: bytes) -> Head | None:
             if head.held or not head.restricted:
@@ -106,9 +107,9 @@ class Restricting:
     async def _standing(self, person: bytes) -> list[bytes]:
         return [each.id for each in await self._holds.active(Kind.RESTRICTION) if each.person == person]
 
-    async def _log(self, kind: EventKind, person: bytes, actor: str | None) -> None:
+    def _event(self, kind: EventKind, person: bytes, actor: str | None) -> Event:
         who = self._keyring.actor_hash(actor)
-        await self._audit.write(Event(kind, self._keyring.tenant, person, who, self._policy, self._now()))
+        return Event(kind, self._keyring.tenant, person, who, self._policy, self._now())
 
     def _now(self) -> int:
         return to_milliseconds(self._clock())
