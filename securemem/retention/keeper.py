@@ -22,6 +22,7 @@ Pace = Callable[[int], Awaitable[bool]]
 _DAY = 86_400_000
 _IDLE_DAYS = 1
 _LOOKED_AT = 256
+"""How many sessions are looked at first to find one that waits for a worker."""
 _NOBODY = bytes(32)
 """In the place of a policy, where the heads are not all by one."""
 
@@ -173,10 +174,17 @@ class Keeper:
 
     async def _has_work(self, now: int) -> bool:
         """Tell whether a session of the tenant waits for a worker; the heads of those that were destroyed can wait."""
-        due = await self.backend.due(now, _LOOKED_AT)
-        for session in due:
-            raw, _ = await self.backend.tail(session, 0)
-            with suppress(IntegrityError):  # another tenant's
-                if raw and not self.keyring.head_seal(session).decode(raw).closed:
-                    return True
-        return len(due) == _LOOKED_AT
+        seen, limit = set[bytes](), _LOOKED_AT
+        while True:
+            due = await self.backend.due(now, limit)
+            for session in due:
+                if session in seen:
+                    continue
+                raw, _ = await self.backend.tail(session, 0)
+                with suppress(IntegrityError):  # another tenant's
+                    if raw and not self.keyring.head_seal(session).decode(raw).closed:
+                        return True
+            if len(due) < limit:
+                return False
+            seen.update(due)
+            limit *= 2

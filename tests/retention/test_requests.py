@@ -12,6 +12,7 @@ from securemem import AccessDeniedError, ConflictError, InvalidInputError, Secur
 from securemem.destruction import Destruction
 from securemem.interrupted import GRACE_SECONDS
 from securemem.ledger.audit import Audit, EventKind
+from securemem.retention import keeper
 from securemem.rights.receipt import verify_receipt
 from securemem.rights.requests import VERIFICATION
 
@@ -361,6 +362,25 @@ async def test_what_no_worker_looks_at_is_said(file_url: str, clock: FakeClock, 
         assert "the last was here on" in since
         await memory.sweep()
         assert await said() == []
+
+
+async def test_what_was_destroyed_hides_nothing_that_waits(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many heads of cleared sessions and of another tenant are overdue, it is said if anything else is."""
+    monkeypatch.setattr(keeper, "_LOOKED_AT", 2)
+    async with opened(file_url, clock, "plain", tenant="another") as other:
+        for number in range(3):
+            await add(other.session(f"{number}", user_id="bob"), "x", ttl=60)
+    async with opened(file_url, clock, "plain") as memory:
+        for number in range(5):
+            await add(memory.session(f"{number}", user_id="alice"), "x")
+            await memory.session(f"{number}", user_id="alice").clear()
+        clock.advance(DAY)
+        assert not any("no worker looks" in each for each in await memory.caveats())
+        await add(memory.session("s", user_id="alice"), "x", ttl=60)
+        clock.advance(60)
+        assert any("no worker looks" in each for each in await memory.caveats())
 
 
 async def test_a_worker_leaves_a_request_to_whoever_is_at_it(
