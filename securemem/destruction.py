@@ -262,8 +262,9 @@ class Destruction:
         for vault in going.vaults:
             if vault in going.spared:
                 await self._preserving.move(vault)
-            else:
+            elif going.demands.resumed or await self._keystore.owner_of(vault) is None:
                 await self._ending.close(vault, going)
+            # Else another act has let it go on, for what a hold spared then: whoever goes on with that ends it.
 
     async def _shred_person(self, user: bytes, going: Going) -> None:
         """Delete a person's keys, once no session of theirs, or that they spoke in, is open for them any more.

@@ -221,6 +221,29 @@ async def test_two_erasures_keep_what_pseudonyms_stand_for(
         assert await exported(memory, "alice") == [f"invoice for {EMAIL}"]
 
 
+async def test_an_erasure_leaves_the_vault_that_another_let_go_on(
+    file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a hold spared in one erasure, and was released in the next, has its values still when a law keeps it."""
+    async with opened(file_url, clock, PSEUDO) as memory, opened(file_url, clock, PSEUDO) as other:
+        chat, erase = memory.session("s", user_id="alice"), Destruction._erase
+        await add(chat, "own")
+        await add(chat, f"invoice for {EMAIL}", user_id="bob", **INVOICE)
+
+        async def late(self: Destruction, *arguments: Any) -> None:
+            monkeypatch.setattr(Destruction, "_erase", erase)
+            hold = await memory.holds.place("alice", session_id="s", reason_code="CASE-1")
+            with pytest.raises(LegalHoldError):
+                await memory.erase_user("bob")
+            await (await inside(memory)).office.holding.release(hold.id, actor=None)
+            await erase(self, *arguments)
+
+        monkeypatch.setattr(Destruction, "_erase", late)
+        await other.erase_user("bob")
+        await (await inside(memory)).office.requesting.go_on()
+        assert await exported(memory, "bob") == [f"invoice for {EMAIL}"]
+
+
 async def test_a_token_never_shows_another_value(
     file_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
