@@ -123,16 +123,24 @@ class Requests:
 
         return work
 
-    def moving(self, request: bytes, event: Event | None, **values: Any) -> Besides:
+    def moving(self, request: bytes, event: Event | None, *, by: int | None = None, **values: Any) -> Besides:
         """Give what moves a request on within the transaction of an act; `act` is set where it is in `values`.
 
         One that somebody else has answered meanwhile stays answered, and is told in the audit once.
+
+        Args:
+            request: its id.
+            event: to be written with it.
+            by: the act that has to be the one that carries it out, still; any if not given.
+            values: what is set.
         """
 
         async def work(connection: AsyncConnection, tables: Tables, counter: int) -> None:
             given = values | ({"act": counter} if "act" in values else {})
-            open_yet = (tables.requests.c.id == request, tables.requests.c.done_at.is_(None))
-            moved = await connection.execute(tables.requests.update().where(*open_yet).values(**given))
+            mine = [tables.requests.c.id == request, tables.requests.c.done_at.is_(None)]
+            if by is not None:
+                mine.append(tables.requests.c.act == by)
+            moved = await connection.execute(tables.requests.update().where(*mine).values(**given))
             if event is not None and moved.rowcount:
                 await append(connection, tables, event)
 

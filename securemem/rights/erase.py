@@ -294,9 +294,10 @@ class Erasure:
         if preserved:
             values["basis"] = self._rest.basis(act, rest)
         event = self._event(EventKind.COMPLETE, act.user) if state is RequestState.COMPLETE else None
-        besides = self._requests.moving(request.id, event, **values)
+        # Where another act carries the request out by now, that one says how it ends: a hold may have spared something.
+        besides = self._requests.moving(request.id, event, by=act.counter, **values)
         await self._ledger.finish(act.counter, at=at, receipt=receipt.to_json(), besides=besides)
-        return receipt, request._replace(**values)
+        return receipt, await self._requests.find(request.id) or request._replace(**values)
 
     async def receipt_of(self, request: Row) -> dict[str, Any] | None:
         """Give the receipt of a request that was carried out, as JSON; None where there is none.

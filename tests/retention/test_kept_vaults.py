@@ -240,8 +240,9 @@ async def test_an_erasure_leaves_the_vault_that_another_let_go_on(
 
         monkeypatch.setattr(Destruction, "_erase", late)
         await other.erase_user("bob")
-        await (await inside(memory)).office.requesting.go_on()
         assert await exported(memory, "bob") == [f"invoice for {EMAIL}"]
+        assert await _values(memory, "bob") == []
+        assert await texts(chat) == ["own"]
 
 
 async def test_a_token_never_shows_another_value(
