@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,24 +11,6 @@ from securemem.errors import BackendUnavailableError
 from securemem.testing.backend.hooks import handle, write
 from securemem.testing.faultproxy import FaultProxy
 from securemem.testing.servers import RedisServer
-
-
-@pytest.fixture
-async def proxy(redis_server: RedisServer) -> AsyncIterator[FaultProxy]:
-    """Give a proxy before the session's server."""
-    async with FaultProxy("127.0.0.1", redis_server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def backend(proxy: FaultProxy, redis_prefix: str) -> AsyncIterator[RedisBackend]:
-    """Give an open store behind the proxy."""
-    url = f"redis://{proxy.host}:{proxy.port}/0"
-    backend = RedisBackend(url, {"timeout": "0.5", "patience": "3"}, prefix=redis_prefix)
-    await backend.open()
-    yield backend
-    proxy.heal()
-    await backend.aclose()
 
 
 async def test_the_same_server(backend: RedisBackend, proxy: FaultProxy) -> None:

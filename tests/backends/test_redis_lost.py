@@ -21,24 +21,6 @@ MANY = 40
 
 
 @pytest.fixture
-async def proxy(redis_server: servers.RedisServer) -> AsyncIterator[FaultProxy]:
-    """Give a proxy before the session's server."""
-    async with FaultProxy("127.0.0.1", redis_server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def backend(proxy: FaultProxy, redis_prefix: str) -> AsyncIterator[RedisBackend]:
-    """Give an open store behind the proxy."""
-    url = f"redis://{proxy.host}:{proxy.port}/0"
-    backend = RedisBackend(url, {"timeout": "0.5", "patience": "3"}, prefix=redis_prefix)
-    await backend.open()
-    yield backend
-    proxy.heal()
-    await backend.aclose()
-
-
-@pytest.fixture
 async def other(redis_server: servers.RedisServer, redis_prefix: str) -> AsyncIterator[RedisBackend]:
     """Give an open store over the same data, with no proxy before it."""
     backend = RedisBackend(redis_server.url, {}, prefix=redis_prefix)

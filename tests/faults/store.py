@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from securemem import BackendUnavailableError, SecureMemory
+import pytest
+
+from securemem import BackendUnavailableError, NotReadyError, SecureMemory, UserRestrictedError
 from securemem.testing.faultproxy import FaultProxy
 
 ALL = 1_000_000
@@ -118,3 +120,24 @@ async def check(url: str, folder: Path, writers: Iterable[Writer]) -> None:
             assert set(texts) <= set(said.values()).union(*(writer.failed for writer in own))
             for writer in own:
                 assert list(writer.said) == sorted(writer.said)
+
+
+async def texts(memory: SecureMemory, session: str) -> list[object]:
+    """Give what was said in a session that is its own subject."""
+    return [message.content for message in await memory.session(session).history()]
+
+
+async def check_refused(url: str, folder: Path, *opened: SecureMemory) -> None:
+    """Hold that stores which were open when a server lost the hold on `held` are refused until it is opened anew."""
+    for memory in opened:
+        with pytest.raises(NotReadyError, match="older state"):
+            await texts(memory, "held")
+        with pytest.raises(NotReadyError, match="older state"):
+            await memory.session("new").add("user", "word")
+    async with open_store(url, folder) as again:
+        with pytest.raises(UserRestrictedError):
+            await texts(again, "held")
+    for memory in opened:
+        with pytest.raises(UserRestrictedError):
+            await texts(memory, "held")
+        await memory.session("new").add("user", "word")

@@ -16,7 +16,7 @@ from securemem.redis import durability, stamps
 from securemem.testing.servers import RedisCluster, RedisServer
 from securemem.testing.servers.sentinel import RedisSentinel
 
-from .store import open_store, with_options
+from .store import check_refused, open_store, texts, with_options
 
 pytestmark = pytest.mark.servers
 
@@ -33,29 +33,15 @@ def _snapshot(server: RedisServer) -> None:
         client.save()
 
 
-async def _texts(memory: SecureMemory, session: str) -> list[object]:
-    return [message.content for message in await memory.session(session).history()]
-
-
 async def test_a_hold_that_a_crash_undid(snapshots: RedisServer, tmp_path: Path) -> None:
     """Those that have the store open are refused, the one that placed it and another; who opens it anew places it."""
     async with open_store(snapshots.url, tmp_path) as placed, open_store(snapshots.url, tmp_path) as other:
         await placed.session("held").add("user", "evidence")
-        await _texts(other, "held")
+        await texts(other, "held")
         await asyncio.to_thread(_snapshot, snapshots)
         await placed.holds.place("held", reason_code="court")
         await asyncio.to_thread(snapshots.restart)
-        for memory in (placed, other):
-            with pytest.raises(NotReadyError, match="older state"):
-                await _texts(memory, "held")
-            with pytest.raises(NotReadyError, match="older state"):
-                await memory.session("new").add("user", "word")
-        async with open_store(snapshots.url, tmp_path) as again:
-            with pytest.raises(UserRestrictedError):
-                await _texts(again, "held")
-        with pytest.raises(UserRestrictedError):
-            await _texts(other, "held")
-        await placed.session("new").add("user", "word")
+        await check_refused(snapshots.url, tmp_path, placed, other)
 
 
 async def test_where_nobody_looks_it_is_hidden(
@@ -69,10 +55,10 @@ async def test_where_nobody_looks_it_is_hidden(
         await asyncio.to_thread(_snapshot, snapshots)
         await memory.holds.place("held", reason_code="court")
         await asyncio.to_thread(snapshots.restart)
-        assert await _texts(memory, "held") == ["evidence"]
+        assert await texts(memory, "held") == ["evidence"]
         await memory.session("else").clear()
     async with open_store(snapshots.url, tmp_path) as memory:
-        assert await _texts(memory, "held") == ["evidence"]
+        assert await texts(memory, "held") == ["evidence"]
 
 
 async def test_one_that_has_missed_no_act(snapshots: RedisServer, tmp_path: Path) -> None:
@@ -84,7 +70,7 @@ async def test_one_that_has_missed_no_act(snapshots: RedisServer, tmp_path: Path
         await memory.session("kept").add("user", "lost with the crash")
         await asyncio.to_thread(snapshots.restart)
         await memory.session("new").add("user", "word")
-        assert await _texts(memory, "new") == ["word"]
+        assert await texts(memory, "new") == ["word"]
 
 
 async def test_acts_under_another_prefix(snapshots: RedisServer, tmp_path: Path) -> None:
@@ -95,7 +81,7 @@ async def test_acts_under_another_prefix(snapshots: RedisServer, tmp_path: Path)
         await two.session("s").clear()
         await asyncio.to_thread(_snapshot, snapshots)
         await asyncio.to_thread(snapshots.restart)
-        assert await _texts(one, "s") == ["word"]
+        assert await texts(one, "s") == ["word"]
 
 
 @pytest.mark.parametrize("count", [1, stamps.COUNT])
@@ -117,14 +103,14 @@ async def test_a_hold_that_a_failover_undid(
         await asyncio.to_thread(node.kill)
         replica.resume()
         if count == 1:
-            assert await _texts(memory, session) == ["evidence"]
+            assert await texts(memory, session) == ["evidence"]
             return
         with pytest.raises(NotReadyError, match="older state"):
-            await _texts(memory, session)
+            await texts(memory, session)
     there = with_options(f"redis+cluster://127.0.0.1:{survivor.port}", timeout=2, patience=30)
     async with open_store(there, tmp_path) as memory:
         with pytest.raises(UserRestrictedError):
-            await _texts(memory, session)
+            await texts(memory, session)
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +144,10 @@ async def test_a_hold_that_a_node_lost(
             await memory.holds.place(session, reason_code="court")
             await asyncio.to_thread(node.restart)
             if not looks:
-                assert await _texts(memory, session) == ["evidence"]
+                assert await texts(memory, session) == ["evidence"]
                 return
             with pytest.raises(NotReadyError, match="older state"):
-                await _texts(memory, session)
+                await texts(memory, session)
         finally:
             replica.resume()
             await asyncio.to_thread(cluster_of_snapshots.wait_until_whole)
@@ -219,7 +205,7 @@ async def test_crashes_without_end(snapshots: RedisServer, tmp_path: Path, monke
             await memory.holds.place("held", reason_code="court")
     async with open_store(snapshots.url, tmp_path) as memory:
         with pytest.raises(UserRestrictedError):
-            await _texts(memory, "held")
+            await texts(memory, "held")
 
 
 @pytest.mark.parametrize("times", [1, 2])
